@@ -1,0 +1,21 @@
+# Every target is one script in scripts/; each can also be called without make.
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix bench
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: ## Start three local members and the proxy; Ctrl-C stops them, the data stays
+	@scripts/run.sh
+
+test: ## Install what the tests need, then run all of them
+	@scripts/test.sh
+
+check: ## Formatting and lints, as `make test` checks them; changes nothing
+	@scripts/check.sh
+
+fix: ## Repair formatting and the lints that clippy can repair
+	@scripts/fix.sh
+
+bench: ## Side by side with PostgreSQL, PgBouncer and pgpool-II (BENCH_SECONDS=60 BENCH_RUNS=3)
+	@scripts/bench.sh

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs what the tests need, checks formatting and lints, builds the release proxy, runs every test.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/lib/common.sh
+source scripts/lib/install.sh
+
+install_postgresql
+install_c_compiler
+install_activemq
+install_psycopg
+
+scripts/check.sh
+
+say "building the proxy"
+cargo build --release --locked -p raidb
+RAIDB_BIN=$(release_binary raidb)
+export RAIDB_BIN
+
+say "tests"
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --workspace --no-fail-fast
+    cargo test --locked --workspace --doc
+else
+    cargo test --locked --workspace --no-fail-fast
+fi
