@@ -1,0 +1,126 @@
+//! `scenarios list` and `scenarios run NAME`: one summary line per run, exit code 1 if one failed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use scenarios::Options;
+use scenarios::scenario::{ALL, run};
+
+#[derive(Parser)]
+#[command(about = "Real processes, real faults: runs scenarios against raidb")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Names all scenarios.
+    List,
+    /// Runs one scenario (or `all`).
+    Run(RunArguments),
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// A name from `scenarios list`, or `all`.
+    name: String,
+    /// The one source of chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Length of a time-bound load.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Repetitions, each with the next seed.
+    #[arg(long, default_value_t = 1)]
+    cycles: u32,
+    /// Concurrent clients of the load.
+    #[arg(long, default_value_t = 8)]
+    clients: usize,
+    /// Transactions per client (messages, for the store) of a load that is bounded by count.
+    #[arg(long, default_value_t = 100)]
+    transactions: usize,
+    /// Scale factor of pgbench's tables.
+    #[arg(long, default_value_t = 1)]
+    scale: u32,
+    /// The raidb binary; by default the newest of target/{release,debug}.
+    #[arg(long)]
+    raidb: Option<PathBuf>,
+    /// One bare PostgreSQL in place of the proxy: checks load and checkers themselves.
+    #[arg(long)]
+    bare: bool,
+    /// Keep the run's folder.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl RunArguments {
+    fn options(&self) -> Options {
+        Options {
+            seed: self.seed,
+            seconds: self.seconds,
+            cycles: 1,
+            clients: self.clients,
+            transactions: self.transactions,
+            scale: self.scale,
+            raidb: self.raidb.clone(),
+            bare: self.bare,
+            keep: self.keep,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::List => {
+            for scenario in ALL {
+                println!("{:22} {}", scenario.name, scenario.about);
+            }
+            ExitCode::SUCCESS
+        }
+        Command::Run(arguments) => {
+            // Dropping the run is what ends its processes, so an interrupt must not end this one at once.
+            tokio::select! {
+                passed = run_all(&arguments) => if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+                _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+            }
+        }
+    }
+}
+
+async fn run_all(arguments: &RunArguments) -> bool {
+    let names: Vec<&str> = match arguments.name.as_str() {
+        "all" => ALL.iter().map(|scenario| scenario.name).collect(),
+        name => vec![name],
+    };
+    let mut passed = true;
+    for name in names {
+        for cycle in 0..arguments.cycles {
+            let seed = arguments.seed + u64::from(cycle);
+            passed &= run_one(
+                name,
+                Options {
+                    seed,
+                    ..arguments.options()
+                },
+            )
+            .await;
+        }
+    }
+    passed
+}
+
+/// Runs one scenario once and prints its line.
+async fn run_one(name: &str, options: Options) -> bool {
+    let (seed, start) = (options.seed, Instant::now());
+    let result = run(name, options).await;
+    let took = start.elapsed().as_secs_f64();
+    match &result {
+        Ok(summary) => println!("ok {name} seed={seed} took={took:.1}s {summary}"),
+        Err(failure) => println!("FAILED {name} seed={seed} took={took:.1}s {failure}"),
+    }
+    result.is_ok()
+}

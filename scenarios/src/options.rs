@@ -1,0 +1,75 @@
+//! What a scenario is told, and what it says when it is done.
+
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+
+/// How a scenario runs. Everything random derives from `seed`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The one source of chance.
+    pub seed: u64,
+    /// How long the load lasts; scenarios without a time-bound load ignore it.
+    pub seconds: u64,
+    /// How often the scenario is repeated, each time with the next seed.
+    pub cycles: u32,
+    /// Concurrent clients of the load.
+    pub clients: usize,
+    /// Transactions (or messages) per client, for loads that are bounded by count.
+    pub transactions: usize,
+    /// Scale factor of pgbench's tables.
+    pub scale: u32,
+    /// The `raidb` binary; searched for when not given.
+    pub raidb: Option<PathBuf>,
+    /// Run against one bare PostgreSQL in place of proxy and members: validates load and checkers themselves.
+    pub bare: bool,
+    /// Keep the run's folder (member data, logs, configuration) and print where it is.
+    pub keep: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            seconds: 20,
+            cycles: 1,
+            clients: 8,
+            transactions: 100,
+            scale: 1,
+            raidb: None,
+            bare: false,
+            keep: false,
+        }
+    }
+}
+
+/// The figures of a run, printed on one line as `key=value`.
+#[derive(Clone, Debug, Default)]
+pub struct Summary(Vec<(String, String)>);
+
+impl Summary {
+    /// Adds one figure.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
+        self.0.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The figure under `key`, for tests.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}{key}={value}")?;
+        }
+        Ok(())
+    }
+}
