@@ -1,0 +1,136 @@
+//! The validated configuration: strong types, nothing left to check.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::keyword::word_of;
+use super::{ConfigErrors, MemberUrl, Secret, parse};
+use crate::placement::{Level, Policy};
+
+/// Everything that `raidb.toml` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where and how clients are accepted.
+    pub listen: Listen,
+    /// Directory of the recovery log; relative paths are already joined to the configuration's directory.
+    pub log_dir: PathBuf,
+    /// What clients connect to. At least one, names unique.
+    pub virtual_databases: Vec<VirtualDatabase>,
+}
+
+impl Config {
+    /// Reads and validates the text of a configuration file that lies in `base_dir`.
+    ///
+    /// # Errors
+    /// Every finding at once; see [`ConfigErrors`].
+    pub fn parse(text: &str, base_dir: &Path) -> Result<Self, ConfigErrors> {
+        parse::config(text, base_dir)
+    }
+}
+
+/// Where and how clients are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address for PostgreSQL clients.
+    pub postgres: SocketAddr,
+    /// Address for HTTP: status, metrics, health.
+    pub admin: SocketAddr,
+    /// Certificate and key, if TLS is offered to clients.
+    pub tls: Option<TlsFiles>,
+    /// Client connections at a time, over all virtual databases. At the limit: 53300.
+    pub max_clients: u32,
+    /// Time from accept to the end of authentication. At the limit: the connection is closed.
+    pub startup_timeout: Duration,
+    /// Longest wire message that a client may send, in bytes. At the limit: a protocol error.
+    pub message_size_max: u32,
+}
+
+/// PEM files for TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// One name that clients connect to, its members and its policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualDatabase {
+    /// The database name that clients give.
+    pub name: String,
+    /// The RAIDb name that the policy came from; for display only.
+    pub level: Level,
+    /// The four factors.
+    pub policy: Policy,
+    /// What a read may miss.
+    pub consistency: Consistency,
+    /// Whose flush makes a commit durable.
+    pub durability: Durability,
+    /// How much longer than the lead a follower may take before it is disabled.
+    pub member_timeout: Duration,
+    /// Connections to one member at a time. At the limit: 53300.
+    pub max_connections_per_member: u32,
+    /// Who may connect. Empty: everybody is trusted (then all listeners are loopback).
+    pub users: Vec<User>,
+    /// At least one, at most [`VirtualDatabase::MEMBERS_MAX`]; names unique. The index is the `MemberId`.
+    pub members: Vec<Member>,
+}
+
+impl VirtualDatabase {
+    /// Most members of one virtual database.
+    pub const MEMBERS_MAX: usize = 16;
+}
+
+/// A client that may connect, and as whom it appears on the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user name that the client gives.
+    pub name: String,
+    /// The password that the client must know.
+    pub password: Secret,
+    /// The user on the members; `None`: the user of the member's `url`.
+    pub member_user: Option<String>,
+    /// The password on the members; only together with `member_user`.
+    pub member_password: Option<Secret>,
+}
+
+/// One of the independent databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in messages, metrics and the recovery log.
+    pub name: String,
+    /// How to reach it.
+    pub url: MemberUrl,
+    /// Share of the reads under `pick = "weighted"`, 1 to 1000.
+    pub weight: u16,
+}
+
+/// What a read may miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// Nothing that was acknowledged to anybody.
+    Strict,
+    /// Nothing that was acknowledged to the same session.
+    Session,
+    /// The latest commits.
+    Eventual,
+}
+
+/// Whose flush makes a commit durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Every member flushes its own commit.
+    Members,
+    /// The recovery log's flush; members commit asynchronously.
+    Log,
+}
+
+/// The word of the configuration.
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word_of(*self))
+    }
+}

@@ -1,0 +1,15 @@
+//! The pure part of raidb: SQL analysis, transcripts, transaction and member state machines,
+//! verdicts, log codec, placement, configuration.
+//!
+//! Nothing here performs I/O, reads a clock or knows a runtime (DESIGN.md §9, invariant 5): time and
+//! bytes are passed in, decisions come out. The crate `raidb` is the shell that carries them out.
+
+pub mod config;
+pub mod ids;
+pub mod log;
+pub mod member;
+pub mod placement;
+pub mod sql;
+pub mod transaction;
+pub mod transcript;
+pub mod verdict;

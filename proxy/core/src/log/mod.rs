@@ -1,0 +1,5 @@
+//! The recovery log as bytes.
+
+mod position;
+
+pub use position::Position;

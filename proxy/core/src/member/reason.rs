@@ -1,0 +1,165 @@
+//! Why a member was disabled. The names are stable: they are in the recovery log, in `/status` and in metrics.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::SqlState;
+
+/// Why a member was disabled. Written as its name, with the SQLSTATE after a colon: `server_error:58030`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Reason {
+    /// The connection broke.
+    LostConnection,
+    /// No answer within `member_timeout`.
+    TimedOut,
+    /// The server reported a fault of its own (08xxx, 57Pxx, 58xxx, XX00x).
+    ServerError {
+        /// What it reported.
+        sqlstate: SqlState,
+    },
+    /// Memory, disk or connections ran out on the server (53xxx).
+    Resource {
+        /// What it reported.
+        sqlstate: SqlState,
+    },
+    /// Its answer differed from that of the majority or the lead.
+    Diverged,
+    /// An operator asked for it.
+    ByOperator,
+    /// It could not be reached when the proxy started.
+    Unreachable,
+    /// Version, encoding, collation or schema do not fit the others.
+    DoesNotFit,
+    /// A rebuild ended before its last phase: the contents are half a copy.
+    RebuildUnfinished,
+}
+
+/// Reasons without data, with their names.
+const PLAIN: [(&str, Reason); 7] = [
+    ("lost_connection", Reason::LostConnection),
+    ("timed_out", Reason::TimedOut),
+    ("diverged", Reason::Diverged),
+    ("by_operator", Reason::ByOperator),
+    ("unreachable", Reason::Unreachable),
+    ("does_not_fit", Reason::DoesNotFit),
+    ("rebuild_unfinished", Reason::RebuildUnfinished),
+];
+
+impl Reason {
+    /// The stable name, without the SQLSTATE.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LostConnection => "lost_connection",
+            Self::TimedOut => "timed_out",
+            Self::ServerError { .. } => "server_error",
+            Self::Resource { .. } => "resource",
+            Self::Diverged => "diverged",
+            Self::ByOperator => "by_operator",
+            Self::Unreachable => "unreachable",
+            Self::DoesNotFit => "does_not_fit",
+            Self::RebuildUnfinished => "rebuild_unfinished",
+        }
+    }
+
+    /// Whether the member holds exactly what the log says up to its position, so that a replay from there
+    /// is enough. Otherwise it needs a rebuild.
+    pub fn contents_are_known(self) -> bool {
+        match self {
+            Self::LostConnection
+            | Self::TimedOut
+            | Self::ServerError { .. }
+            | Self::Resource { .. }
+            | Self::ByOperator
+            | Self::Unreachable => true,
+            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished => false,
+        }
+    }
+
+    /// What the operator should do now.
+    pub fn what_to_do(self) -> &'static str {
+        match self {
+            Self::LostConnection | Self::Unreachable => {
+                "See whether the server and the network to it are up, and read the server's log; then rejoin the member."
+            }
+            Self::TimedOut => {
+                "See whether the server hangs or is overloaded (CPU, disk, locks held by others than the proxy); \
+                 then rejoin the member, or raise member_timeout."
+            }
+            Self::ServerError { .. } => {
+                "Read the server's log for this SQLSTATE; once the cause is removed, rejoin the member, \
+                 or rebuild it if its storage was damaged."
+            }
+            Self::Resource { .. } => {
+                "Free disk, memory or connections on the server (SQLSTATE 53xxx says which); then rejoin the member."
+            }
+            Self::Diverged => {
+                "Compare the answers below; find out who changed the member behind the proxy's back; \
+                 then rebuild the member from another one."
+            }
+            Self::ByOperator => "Nothing; rejoin the member when it is wanted again.",
+            Self::DoesNotFit => {
+                "Run `raidb check` and make version, encoding, collation and schema equal; then rebuild the member."
+            }
+            Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::ServerError { sqlstate } | Self::Resource { sqlstate } => write!(f, ":{sqlstate}"),
+            Self::LostConnection
+            | Self::TimedOut
+            | Self::Diverged
+            | Self::ByOperator
+            | Self::Unreachable
+            | Self::DoesNotFit
+            | Self::RebuildUnfinished => Ok(()),
+        }
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.to_string()
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let unknown = || format!("\"{text}\" is not the name of a reason");
+        if let Some((name, code)) = text.split_once(':') {
+            let sqlstate = SqlState::parse(code.as_bytes()).ok_or_else(unknown)?;
+            return match name {
+                "server_error" => Ok(Self::ServerError { sqlstate }),
+                "resource" => Ok(Self::Resource { sqlstate }),
+                _ => Err(unknown()),
+            };
+        }
+        PLAIN.iter().find(|(name, _)| *name == text).map(|(_, reason)| *reason).ok_or_else(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        let sqlstate = SqlState::parse(b"58030").unwrap();
+        let with_state = [Reason::ServerError { sqlstate }, Reason::Resource { sqlstate }];
+        for reason in PLAIN.iter().map(|(_, reason)| *reason).chain(with_state) {
+            assert_eq!(Reason::try_from(reason.to_string()), Ok(reason));
+            assert!(reason.to_string().starts_with(reason.name()));
+        }
+        for text in ["", "server_error", "server_error:5803", "diverged:58030", "Diverged"] {
+            assert!(Reason::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}
