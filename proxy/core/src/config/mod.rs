@@ -36,13 +36,18 @@ mod parse;
 mod secret;
 mod section;
 mod size;
+mod uri_text;
 mod validated;
 mod virtual_database;
 
 #[cfg(test)]
 mod config_test;
+#[cfg(test)]
+mod member_url_test;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use member_url::{Endpoint, MemberUrl, SslMode};
 pub use secret::Secret;
-pub use validated::{Config, Consistency, Durability, Listen, Member, TlsFiles, User, VirtualDatabase};
+pub use validated::{
+    Config, Consistency, Durability, Listen, Member, TlsFiles, User, VirtualDatabase,
+};

@@ -1,5 +1,30 @@
-//! The recovery log as bytes.
+//! The recovery log as bytes: segments, records and what the records say about members.
+//!
+//! Invariant: whatever bytes a crash leaves behind, reading yields exactly the records up to some point
+//! at or after the last one that was flushed, or an error that names segment and offset. It never yields
+//! a record that was not written, and never skips one. Pure functions over byte slices; files are the
+//! business of `raidb::recovery_log`.
+//!
+//! A log is a sequence of segments of one virtual database. A segment is a [`SegmentHeader`] and records
+//! with positions that grow by one; the next segment goes on where the last one ended.
 
+mod checkpoint;
+mod error;
+mod member_change;
+mod membership;
 mod position;
+mod reader;
+mod record;
+mod segment_header;
 
+#[cfg(test)]
+mod reader_test;
+
+pub use checkpoint::Checkpoint;
+pub use error::{Corrupt, CorruptKind};
+pub use member_change::MemberChange;
+pub use membership::Membership;
 pub use position::Position;
+pub use reader::{Place, Segment, read_segment};
+pub use record::{PAYLOAD_BYTES_MAX, Record, RecordKind, TooLarge, encode_record};
+pub use segment_header::{FORMAT_VERSION, SegmentHeader, database_hash};

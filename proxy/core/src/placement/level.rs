@@ -40,7 +40,12 @@ impl Level {
 
     /// Expands the name to the four factors.
     pub fn policy(self, pick: Pick, wait_for: WaitFor) -> Policy {
-        Policy { placement: self.placement(), pick, wait_for, error_check: self.error_check() }
+        Policy {
+            placement: self.placement(),
+            pick,
+            wait_for,
+            error_check: self.error_check(),
+        }
     }
 }
 
@@ -62,7 +67,12 @@ mod tests {
             let policy = level.policy(Pick::Weighted, WaitFor::All);
             assert_eq!(
                 policy,
-                Policy { placement, pick: Pick::Weighted, wait_for: WaitFor::All, error_check }
+                Policy {
+                    placement,
+                    pick: Pick::Weighted,
+                    wait_for: WaitFor::All,
+                    error_check
+                }
             );
         }
     }

@@ -12,4 +12,4 @@ mod vote_test;
 
 pub use outcome::Outcome;
 pub use sqlstate::{SqlState, StateClass};
-pub use vote::{Verdict, verdict};
+pub use vote::{Verdict, Wrong, verdict};

@@ -1,0 +1,4 @@
+//! State machines of one transaction.
+
+pub mod cycles;
+pub mod follower;

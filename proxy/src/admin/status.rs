@@ -1,0 +1,115 @@
+//! What the proxy says about itself: one value, from which `/status`, `/metrics`, `/health` and
+//! `raidb status` are made, so that they cannot disagree.
+
+use raidb_core::member::Incident;
+use serde::{Deserialize, Serialize};
+
+/// Whoever knows the state of the proxy.
+///
+/// # To ensure correctness
+/// `status` is called for every scrape: it must not wait for a lock that a statement holds, nor for a member.
+pub trait StatusSource: Send + Sync {
+    /// The state at this moment.
+    fn status(&self) -> Status;
+}
+
+/// The state of the proxy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the proxy.
+    pub version: String,
+    /// Client connections at present, over all virtual databases.
+    pub clients: u64,
+    /// In the order of the configuration.
+    pub virtual_databases: Vec<VirtualDatabaseStatus>,
+}
+
+/// The state of one virtual database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VirtualDatabaseStatus {
+    /// Its name.
+    pub name: String,
+    /// Its RAIDb name, for instance `raidb-1`.
+    pub level: String,
+    /// Name of the lead; `None` while no member is enabled.
+    pub lead: Option<String>,
+    /// Grows by one at every change of lead or of membership.
+    pub epoch: u64,
+    /// Sessions at present.
+    pub sessions: u64,
+    /// In the order of the configuration.
+    pub members: Vec<MemberStatus>,
+    /// The latest incidents, newest first; their source limits their number.
+    pub incidents: Vec<Incident>,
+    /// Since the start of the proxy.
+    pub counters: Counters,
+}
+
+/// The state of one member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// Name of its state: `enabled`, `draining`, `disabled`, `rejoining`, `rebuilding`.
+    pub state: String,
+    /// Why it is disabled, for instance `lost_connection`; `None` in other states.
+    pub reason: Option<String>,
+    /// `None` unless it is enabled.
+    pub role: Option<Role>,
+    /// Share of the reads under `pick = "weighted"`.
+    pub weight: u16,
+    /// Connections to it at present.
+    pub connections: u64,
+    /// Statements sent to it and not answered yet.
+    pub pending: u64,
+    /// How long it takes to answer, in milliseconds: an exponentially weighted moving average.
+    pub latency_ms: f64,
+    /// Incidents since the start of the proxy.
+    pub incidents: u64,
+}
+
+/// What an enabled member is at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It executes a transaction's statements first.
+    Lead,
+    /// It follows.
+    Follower,
+}
+
+/// What was counted since the start of the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Commits of writing transactions that clients were told of.
+    pub commits: u64,
+    /// Transactions that ended with 40xxx.
+    pub transactions_aborted: u64,
+    /// Statements that only read.
+    pub reads: u64,
+    /// Statements that wrote.
+    pub writes: u64,
+    /// Transcripts replayed to a follower because its answer did not match.
+    pub replays: u64,
+    /// Members disabled.
+    pub incidents: u64,
+    /// Cycles of waits across members that the last resort broke. Anything but 0 is a bug.
+    pub cycle_breaker_fired: u64,
+    /// Changes of lead.
+    pub lead_changes: u64,
+}
+
+impl VirtualDatabaseStatus {
+    /// Whether a client can work: some member is enabled.
+    pub fn is_ready(&self) -> bool {
+        self.members.iter().any(MemberStatus::is_enabled)
+    }
+}
+
+impl MemberStatus {
+    /// Whether the member takes part in everything.
+    pub fn is_enabled(&self) -> bool {
+        self.state == "enabled"
+    }
+}

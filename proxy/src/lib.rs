@@ -1,0 +1,5 @@
+//! raidb: one PostgreSQL endpoint over N independent databases. The shell around `raidb_core`: sockets,
+//! files, tasks and time; the decisions are made there.
+
+pub mod admin;
+pub mod server;
