@@ -1,11 +1,26 @@
 //! The scenarios, one file each, and the table that names them.
 
+mod bad_input;
+mod big_result;
+mod hot_rows;
+mod jdbc;
+mod last_member;
+mod lock_forever;
+mod model_delayed;
+mod model_keyed;
 mod pgbench_freeze_lead;
 mod pgbench_kill_lead;
 mod pgbench_plain;
+mod psql;
+mod psycopg;
+mod restart_keeps_disabled;
+mod slow_client;
+mod tokio_client;
 
 use futures::future::BoxFuture;
 
+use crate::checkers::{EqualityOptions, members_equal};
+use crate::cluster::{Cluster, Member};
 use crate::{Options, Result, Summary, fail};
 
 /// One entry of the table.
@@ -33,6 +48,19 @@ table! {
     pgbench_plain: "pgbench TPC-B simple, extended, prepared: 0 failed, members equal",
     pgbench_kill_lead: "kill -9 of the lead and of the next lead under TPC-B: 0 errors, nothing lost, pause below 1 s",
     pgbench_freeze_lead: "SIGSTOP of the lead under TPC-B: 0 errors, nothing lost, pause below member_timeout + 1 s",
+    model_keyed: "the original model's statements with delayed followers: members equal, nobody disabled, no hang",
+    model_delayed: "the grown model with delayed followers: members equal, nobody disabled, no hang, no last resort",
+    hot_rows: "clients update the same ten rows in random order: only 40P01, no hang, members equal",
+    lock_forever: "an endless lock transaction survives the loss of the lead and holds up nobody else",
+    restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",
+    last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
+    psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
+    psycopg: "a Python application with psycopg 3",
+    jdbc: "a Java application with the stock JDBC driver",
+    tokio_client: "a Rust client: pipelines, COPY, cancel, portals, notices, LATIN1 text",
+    bad_input: "bytes that no client should send; another session notices nothing",
+    big_result: "a result of 1 GB through bounded memory",
+    slow_client: "clients that do not read hold up nobody and disable nobody",
 }
 
 /// Runs the scenario `name` once.
@@ -44,4 +72,11 @@ pub async fn run(name: &str, options: Options) -> Result<Summary> {
         Some(scenario) => (scenario.run)(options).await,
         None => fail(format!("no scenario {name}: see `scenarios list`")),
     }
+}
+
+/// How every scenario without a fault ends: all members enabled and equal. Returns the rows that each holds.
+async fn ending(cluster: &Cluster) -> Result<u64> {
+    cluster.expect_all_enabled().await?;
+    let members: Vec<&Member> = cluster.members.iter().collect();
+    members_equal(&members, EqualityOptions::default()).await
 }

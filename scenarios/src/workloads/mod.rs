@@ -1,3 +1,12 @@
 //! Loads: clients that put work on an endpoint and count what they were told.
 
+mod bystander;
+pub mod hot_rows;
+pub mod lock_forever;
+pub mod model;
+mod outcomes;
 pub mod pgbench;
+pub mod unique_inserts;
+
+pub use bystander::Bystander;
+pub use outcomes::Outcomes;
