@@ -1,0 +1,98 @@
+//! COPY, read from tokens: its options are too many for the parser, and only its head matters.
+
+use std::sync::Arc;
+
+use super::super::analysis::{Command, CopyIn};
+use super::super::catalog::ColumnDefault;
+use super::super::text::Text;
+use super::effects::Effects;
+use super::locks::locked;
+use super::read::judge_read;
+use super::relations::{Relations, check_writable, display};
+use super::{Judged, Scope, Stop, judge as judge_statement, refuse, scan, unknown};
+
+/// COPY name [(columns)] FROM | TO …, COPY (query) TO ….
+pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    if text.symbol(1, "(") {
+        return query(text, scope);
+    }
+    let malformed = || unknown("this form of COPY");
+    let at = 1 + usize::from(text.is(1, "binary") && !text.any(2, &["from", "to"]));
+    let (schema, name, mut at) = text.qualified(at).ok_or_else(malformed)?;
+    let table = scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+    let mut named = None;
+    if text.symbol(at, "(") {
+        let close = text.closing(at).ok_or_else(malformed)?;
+        let names: Vec<String> = (at + 1..close).filter_map(|i| text.name(i)).collect();
+        named = Some(names);
+        at = close + 1;
+    }
+    if text.is(at, "to") {
+        check_stream(text, at + 1, "stdout")?;
+        let mut relations = Relations::default();
+        relations.add(table);
+        let read = judge_read(Effects::default(), &relations, false)?;
+        return Ok(Judged {
+            tables: vec![table.id],
+            read_footprint: relations.footprint(),
+            ..Judged::plain(Command::CopyOut(read))
+        });
+    }
+    if !text.is(at, "from") {
+        return Err(malformed());
+    }
+    check_stream(text, at + 1, "stdin")?;
+    check_writable(table)?;
+    check_filter(text, at, scope)?;
+    for column in &table.columns {
+        let left_out = named.as_ref().is_some_and(|names| !names.contains(&column.name));
+        if left_out && matches!(column.default, ColumnDefault::LeadOnly | ColumnDefault::Unproven) {
+            return Err(refuse(
+                format!("COPY leaves out column \"{}\", whose default every member would compute for itself", column.name),
+                "name all columns and give their values, or use INSERT",
+            ));
+        }
+    }
+    let copy = CopyIn { table: Arc::clone(table), locked: locked(table, &[], scope) };
+    Ok(Judged { tables: vec![table.id], ..Judged::plain(Command::CopyIn(copy)) })
+}
+
+fn check_stream(text: &Text<'_>, at: usize, stream: &str) -> Result<(), Stop> {
+    if text.any(at, &["stdin", "stdout"]) {
+        return Ok(());
+    }
+    Err(refuse(
+        "COPY with a file or a program works on one member's machine",
+        format!("use COPY … {} {} (psql: \\copy)", if stream == "stdin" { "FROM" } else { "TO" }, stream.to_ascii_uppercase()),
+    ))
+}
+
+/// COPY … WHERE, and the DEFAULT option (a marker in the data for a column's default).
+fn check_filter(text: &Text<'_>, at: usize, scope: &Scope<'_>) -> Result<(), Stop> {
+    let effects = scan(text, at..text.len(), scope);
+    let options = (at..text.len()).any(|i| text.is(i, "default"));
+    let filter = (at..text.len()).any(|i| text.is(i, "where"));
+    let what = effects.denied.map(|r| r.reason).or(effects.unproven).or(effects.lead_only);
+    match what {
+        Some(what) if filter => {
+            Err(refuse(format!("the WHERE of this COPY uses {what}"), "filter the rows before they are sent"))
+        }
+        _ if options => Err(refuse("COPY with the option DEFAULT", "give all values in the data")),
+        _ => Ok(()),
+    }
+}
+
+/// COPY (query) TO STDOUT.
+fn query(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    let close = text.closing(1).ok_or_else(|| unknown("COPY without an end"))?;
+    if !text.is(close + 1, "to") {
+        return Err(unknown("this form of COPY"));
+    }
+    check_stream(text, close + 2, "stdout")?;
+    let inner = text.bytes.get(text.tokens[1].end..text.tokens[close].start).unwrap_or_default();
+    let judged = judge_statement(&Text::new(inner, text.standard_conforming), scope)?;
+    match judged.command {
+        Command::Read(read) => Ok(Judged { command: Command::CopyOut(read), read_key: None, ..judged }),
+        _ => Err(refuse("COPY of a statement that writes", "use the statement itself with RETURNING")),
+    }
+}

@@ -1,0 +1,165 @@
+//! One statement, analysed: [`analyse`].
+//!
+//! The order of judgement: tokens first (transaction control, session, utilities: decided by their keywords), then the
+//! parser's tree for INSERT, UPDATE, DELETE and queries. Two views must agree before something counts as harmless: the
+//! tree says which relations and clauses there are, the tokens say which functions are called. What neither can read is
+//! refused; nothing is a read by default.
+
+mod capture;
+mod copy;
+mod delete;
+mod effects;
+mod explain;
+mod fallback;
+mod insert;
+mod locks;
+mod pin;
+mod read;
+mod relations;
+mod row_lock;
+mod session;
+mod set_write;
+mod transaction;
+mod tree;
+mod update;
+mod utility;
+mod utility_checks;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::analysis::{Analysis, Command, FootprintHint, Refusal};
+use super::catalog::{Catalog, Table};
+use super::footprint::Footprint;
+use super::lexer::TokenKind;
+use super::split::split;
+use super::text::Text;
+use crate::ids::TableId;
+
+pub(crate) use effects::scan;
+
+/// What of a session's state changes the meaning of a text. Part of the key of a cache of analyses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// `current_schemas(false)`: resolved, without the implicit `pg_catalog`.
+    pub search_path: Vec<String>,
+    /// `standard_conforming_strings`.
+    pub standard_conforming_strings: bool,
+}
+
+/// Where names are looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'c> {
+    pub(crate) catalog: &'c Catalog,
+    pub(crate) settings: &'c Settings,
+}
+
+impl<'c> Scope<'c> {
+    /// Finds a relation.
+    pub(crate) fn resolve(&self, schema: Option<&str>, name: &str) -> Option<&'c Arc<Table>> {
+        self.catalog.resolve(schema, name, &self.settings.search_path)
+    }
+
+    /// All tables of a table's group, itself included.
+    pub(crate) fn group(&self, table: &Table) -> impl Iterator<Item = &'c Arc<Table>> + use<'c> {
+        let group = table.group;
+        self.catalog.by_id.values().filter(move |t| t.group == group)
+    }
+}
+
+/// Why the analysis of a statement ends early.
+#[derive(Clone, Debug)]
+pub(crate) enum Stop {
+    /// Cannot be made safe.
+    Refused(Refusal),
+    /// A name that the catalog does not know.
+    Unknown(String),
+}
+
+/// The result for one statement before it is put together.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) command: Command,
+    pub(crate) tables: Vec<TableId>,
+    pub(crate) read_footprint: Footprint,
+    pub(crate) read_key: Option<(Arc<Table>, FootprintHint)>,
+}
+
+impl Judged {
+    /// A command that names no relations.
+    pub(crate) fn plain(command: Command) -> Self {
+        Judged { command, tables: Vec::new(), read_footprint: Footprint::Nothing, read_key: None }
+    }
+}
+
+/// Ends the analysis with a refusal.
+pub(crate) fn refuse(reason: impl Into<String>, hint: impl Into<String>) -> Stop {
+    Stop::Refused(Refusal { reason: reason.into(), hint: hint.into() })
+}
+
+/// Ends the analysis with an unknown name.
+pub(crate) fn unknown(what: &str) -> Stop {
+    Stop::Unknown(what.to_owned())
+}
+
+/// Says what one statement is and how it is replicated. Never panics, whatever the bytes.
+#[must_use]
+pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis {
+    let text = Text::new(text, settings.standard_conforming_strings);
+    let judged = judge(&text, &Scope { catalog, settings }).unwrap_or_else(|stop| {
+        Judged::plain(match stop {
+            Stop::Refused(refusal) => Command::Refused(refusal),
+            Stop::Unknown(what) => Command::Unknown { what },
+        })
+    });
+    let read_footprint = match judged.command {
+        Command::Unknown { .. } => Footprint::Everything,
+        _ => judged.read_footprint,
+    };
+    Analysis {
+        command: judged.command,
+        tables: judged.tables,
+        read_footprint,
+        read_key: judged.read_key,
+        parameters: text.parameters(),
+    }
+}
+
+/// A semicolon that ends a statement, with another behind it.
+fn has_several(text: &Text<'_>) -> bool {
+    (0..text.len()).any(|i| text.symbol(i, ";")) && split(text.bytes, text.standard_conforming).len() > 1
+}
+
+fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    if text.len() == 0 {
+        return Ok(Judged::plain(Command::Empty));
+    }
+    if text.tokens.last().is_some_and(|t| t.kind == TokenKind::Incomplete) {
+        return Err(unknown("a quoted text or a comment without an end"));
+    }
+    if has_several(text) {
+        return Err(refuse("more than one statement in one text", "send them one by one, or as a simple query"));
+    }
+    let first = text.word(0).unwrap_or_default();
+    if let Some(judged) = transaction::judge(text, &first) {
+        return judged;
+    }
+    if let Some(judged) = session::judge(text, &first, scope) {
+        return judged;
+    }
+    match first.as_str() {
+        "insert" => insert::judge(text, scope),
+        "update" => update::judge(text, scope),
+        "delete" => delete::judge(text, scope),
+        "select" | "values" | "table" | "with" => read::judge(text, scope),
+        "" if text.symbol(0, "(") => read::judge(text, scope),
+        "show" => Ok(read::show()),
+        "explain" => explain::judge(text, scope),
+        "copy" => copy::judge(text, scope),
+        "lock" => locks::judge(text, scope),
+        "declare" | "fetch" | "move" | "close" => read::cursor(text, &first, scope),
+        _ => utility::judge(text, &first, scope),
+    }
+}

@@ -1,0 +1,207 @@
+//! Queries: a read is a proof, never a default.
+
+use sqlparser::ast::{Expr, Query, Select, SetExpr, Statement, TableFactor};
+
+use super::super::analysis::{Command, FootprintHint, Proof, Read, SessionChange};
+use super::super::catalog::Table;
+use super::super::footprint::Footprint;
+use super::super::text::{Text, latin};
+use super::effects::Effects;
+use super::pin::{Target, pinned_key, pins, qualifies};
+use super::relations::{Relations, relations};
+use super::tree::{self, Facts, fold, split_name};
+use super::{Judged, Scope, Stop, delete, fallback, insert, refuse, row_lock, scan, session, unknown, update};
+
+/// SELECT, VALUES, TABLE, WITH, or a parenthesis.
+pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    if let Some(judged) = set_config(text) {
+        return judged;
+    }
+    if row_lock::has_clause(text) {
+        return row_lock::judge(text, scope);
+    }
+    let statement = match tree::parse(text, &|_| false) {
+        Ok(statement) => statement,
+        Err(error) => return fallback::query(text, scope, &error),
+    };
+    let Statement::Query(query) = &statement else {
+        return fallback::query(text, scope, "not a query");
+    };
+    match &*query.body {
+        SetExpr::Insert(inner) => insert::judge_with(text, query, inner, scope),
+        SetExpr::Update(inner) => update::judge_with(text, query, inner, scope),
+        SetExpr::Delete(inner) => delete::judge_with(text, query, inner, scope),
+        SetExpr::Merge(_) => Err(merge()),
+        _ => read(text, query, scope),
+    }
+}
+
+/// MERGE is refused.
+pub(crate) fn merge() -> Stop {
+    refuse("MERGE is not supported by this version", "use INSERT … ON CONFLICT, or UPDATE and INSERT")
+}
+
+/// Refuses a query that writes.
+pub(crate) fn check_no_writes(facts: &Facts) -> Result<(), Stop> {
+    if facts.into {
+        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE and then INSERT … SELECT"));
+    }
+    if facts.writes {
+        return Err(refuse(
+            "a WITH query that writes cannot be captured",
+            "send its parts as statements of their own in one transaction",
+        ));
+    }
+    Ok(())
+}
+
+fn read(text: &Text<'_>, query: &Query, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    let facts = tree::facts(query);
+    check_no_writes(&facts)?;
+    let effects = scan(text, 0..text.len(), scope);
+    let relations = relations(&facts, scope)?;
+    let words = &["insert", "update", "delete", "merge", "into"];
+    // The tree says that nothing is written. A column may have such a name; if the tree is wrong, the member refuses.
+    let doubtful = (0..text.len()).any(|i| text.any(i, words));
+    let read = judge_read(effects, &relations, doubtful)?;
+    let read_key = read_key(text, query, &facts, &relations);
+    Ok(Judged {
+        read_footprint: if read.proof == Proof::Proven { relations.footprint() } else { Footprint::Everything },
+        command: Command::Read(read),
+        tables: relations.tables.iter().map(|t| t.id).collect(),
+        read_key,
+    })
+}
+
+/// From what a query calls and reads to a verdict on it.
+pub(crate) fn judge_read(effects: Effects, relations: &Relations, doubtful: bool) -> Result<Read, Stop> {
+    if let Some(refusal) = effects.denied {
+        return Err(Stop::Refused(refusal));
+    }
+    if let Some(sequence) = effects.unknown_sequence {
+        return Err(unknown(&format!("sequence \"{sequence}\"")));
+    }
+    let unproven = effects.unproven.or_else(|| relations.hidden.clone());
+    if let Some(what) = unproven.as_ref().filter(|_| !effects.sequences.is_empty()) {
+        return Err(refuse(
+            format!("nextval or setval together with {what}, which may write"),
+            "call nextval or setval in a SELECT of its own",
+        ));
+    }
+    let proof = if unproven.is_some() || doubtful { Proof::Probe } else { Proof::Proven };
+    Ok(Read { proof, lead_only: effects.member_bound || relations.member_bound, sequences: effects.sequences })
+}
+
+/// `SELECT … FROM t WHERE key = constant` on one qualifying table and nothing else.
+fn read_key(
+    text: &Text<'_>,
+    query: &Query,
+    facts: &Facts,
+    relations: &Relations,
+) -> Option<(std::sync::Arc<Table>, FootprintHint)> {
+    let ([table], 1, 1) = (&relations.tables[..], facts.relations.len(), facts.queries) else { return None };
+    if !qualifies(table) || table.has_row_security {
+        return None;
+    }
+    let SetExpr::Select(select) = &*query.body else { return None };
+    let target = single_target(select, table)?;
+    let (_, key, hashable) = pinned_key(table, &pins(text, &target, select.selection.as_ref()))?;
+    hashable.then(|| (std::sync::Arc::clone(table), FootprintHint::Keys(vec![key])))
+}
+
+/// The only table of a plain FROM.
+pub(crate) fn single_target<'t>(select: &Select, table: &'t Table) -> Option<Target<'t>> {
+    let [from] = &select.from[..] else { return None };
+    if !from.joins.is_empty() {
+        return None;
+    }
+    target(&from.relation, table)
+}
+
+/// A plain table, with its alias.
+pub(crate) fn target<'t>(factor: &TableFactor, table: &'t Table) -> Option<Target<'t>> {
+    match factor {
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let name = alias.as_ref().map_or_else(|| split_name(name).1, |alias| fold(&alias.name));
+            Some(Target { table, name })
+        }
+        _ => None,
+    }
+}
+
+/// SELECT set_config('name', 'value', is_local) alone: a SET.
+fn set_config(text: &Text<'_>) -> Option<Result<Judged, Stop>> {
+    let at = if text.are(1, &["pg_catalog"]) && text.symbol(2, ".") { 3 } else { 1 };
+    if !text.is(0, "select") || !text.is(at, "set_config") || !text.symbol(at + 1, "(") {
+        return None;
+    }
+    let name = latin(&text.string(at + 2)?).to_ascii_lowercase();
+    let value = latin(&text.string(at + 4)?);
+    let local = text.is(at + 6, "true");
+    let constants = text.symbol(at + 3, ",") && text.symbol(at + 5, ",") && (local || text.is(at + 6, "false"));
+    let behind = at + 8;
+    let ends = behind == text.len()
+        || (text.is(behind, "as") && behind + 2 == text.len())
+        || (text.name(behind).is_some() && behind + 1 == text.len());
+    if !constants || !text.symbol(at + 7, ")") || !ends {
+        return None;
+    }
+    let values = Some(vec![value]);
+    if let Err(stop) = session::check_setting(&name, values.as_deref()) {
+        return Some(Err(stop));
+    }
+    let change =
+        if local { SessionChange::SetLocal { name, values } } else { SessionChange::Set { name, values } };
+    Some(Ok(Judged::plain(Command::Session(change))))
+}
+
+/// A read that touches no rows.
+pub(crate) fn harmless(lead_only: bool) -> Judged {
+    Judged::plain(Command::Read(Read { proof: Proof::Proven, lead_only, sequences: Vec::new() }))
+}
+
+/// SHOW.
+pub(crate) fn show() -> Judged {
+    harmless(false)
+}
+
+/// DECLARE … CURSOR FOR query, FETCH, MOVE, CLOSE: cursors live on the lead, inside the transaction.
+pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    if first != "declare" {
+        return Ok(harmless(true));
+    }
+    let cursor = (1..text.len()).find(|&i| text.is(i, "cursor")).ok_or_else(|| unknown("this form of DECLARE"))?;
+    let start = (cursor..text.len()).find(|&i| text.is(i, "for")).ok_or_else(|| unknown("this form of DECLARE"))?;
+    if (cursor..start).any(|i| text.are(i, &["with", "hold"])) {
+        return Err(refuse(
+            "a cursor WITH HOLD lives on one member alone",
+            "use a cursor inside a transaction, or fetch the rows at once",
+        ));
+    }
+    let inner = Text::new(&text.bytes[text.tokens.get(start + 1).map_or(text.bytes.len(), |t| t.start)..], text.standard_conforming);
+    if row_lock::has_clause(&inner) {
+        return Err(refuse(
+            "a cursor that locks rows cannot be captured",
+            "lock the rows with SELECT … FOR UPDATE without a cursor",
+        ));
+    }
+    let judged = judge(&inner, scope)?;
+    match judged.command {
+        Command::Read(read) if read.proof == Proof::Proven && read.sequences.is_empty() => {
+            Ok(Judged { command: Command::Read(Read { lead_only: true, ..read }), read_key: None, ..judged })
+        }
+        _ => Err(refuse(
+            "the cursor's query is not known to be a plain read",
+            "send the query without a cursor (a driver's fetch size works without DECLARE)",
+        )),
+    }
+}
+
+/// Whether an expression is the word DEFAULT.
+pub(crate) fn is_default(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(ident) => ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"),
+        Expr::Nested(inner) => is_default(inner),
+        _ => false,
+    }
+}

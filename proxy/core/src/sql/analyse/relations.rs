@@ -1,0 +1,145 @@
+//! The relations that a statement names, looked up in the catalog, and what follows from their kinds.
+
+use std::sync::Arc;
+
+use super::super::analysis::Refusal;
+use super::super::catalog::{RelationKind, Table};
+use super::super::footprint::{Footprint, Rows, Touch};
+use super::tree::Facts;
+use super::{Scope, Stop, refuse, unknown};
+
+/// Schemas of PostgreSQL itself.
+pub(crate) const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"];
+/// Schema of raidb's own tables on each member.
+pub(crate) const OWN_SCHEMA: &str = "raidb";
+
+/// What a statement reads.
+#[derive(Debug, Default)]
+pub(crate) struct Relations {
+    /// Each relation once, in order of appearance.
+    pub(crate) tables: Vec<Arc<Table>>,
+    /// Views, foreign tables or tables with row security: not proven by their names.
+    pub(crate) hidden: Option<String>,
+    /// A view that calls functions made by users, or a foreign table.
+    pub(crate) effects: Option<String>,
+    /// System catalogs or sequences: contents that belong to one member.
+    pub(crate) member_bound: bool,
+}
+
+/// Looks up all relations of `facts`.
+pub(crate) fn relations(facts: &Facts, scope: &Scope<'_>) -> Result<Relations, Stop> {
+    let mut relations = Relations::default();
+    for (schema, name, cte) in &facts.relations {
+        match scope.resolve(schema.as_deref(), name) {
+            Some(table) => relations.add(table),
+            None if *cte => {}
+            None => return Err(unknown(&display(schema.as_deref(), name))),
+        }
+    }
+    Ok(relations)
+}
+
+/// A name for messages.
+pub(crate) fn display(schema: Option<&str>, name: &str) -> String {
+    match schema {
+        Some(schema) => format!("relation \"{schema}.{name}\""),
+        None => format!("relation \"{name}\""),
+    }
+}
+
+/// Whether it is one of PostgreSQL's own.
+pub(crate) fn is_system(table: &Table) -> bool {
+    SYSTEM_SCHEMAS.contains(&table.schema.as_str())
+}
+
+impl Relations {
+    /// Adds one relation.
+    pub(crate) fn add(&mut self, table: &Arc<Table>) {
+        if self.tables.iter().any(|t| t.id == table.id) {
+            return;
+        }
+        let system = is_system(table);
+        self.member_bound |= system || table.kind == RelationKind::Sequence;
+        let hidden = match table.kind {
+            RelationKind::View => !system,
+            RelationKind::Foreign => true,
+            _ => table.has_row_security,
+        };
+        if hidden {
+            self.hidden.get_or_insert_with(|| table.name.clone());
+        }
+        if table.kind == RelationKind::Foreign || (table.kind == RelationKind::View && !system && table.has_user_functions)
+        {
+            self.effects.get_or_insert_with(|| table.name.clone());
+        }
+        self.tables.push(Arc::clone(table));
+    }
+
+    /// What a strict read of them must wait for.
+    pub(crate) fn footprint(&self) -> Footprint {
+        if self.hidden.is_some() {
+            return Footprint::Everything;
+        }
+        let mut groups: Vec<_> = self.tables.iter().map(|t| t.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        if groups.is_empty() {
+            return Footprint::Nothing;
+        }
+        Footprint::Touches(groups.into_iter().map(|group| Touch { group, rows: Rows::All }).collect())
+    }
+}
+
+/// Whether a table can be the target of a replicated write. Each rule names what would happen on followers otherwise.
+pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
+    let name = &table.name;
+    if is_system(table) || table.schema == OWN_SCHEMA {
+        return Err(refuse(
+            format!("\"{}\".\"{name}\" is a system table", table.schema),
+            "use the statements made for it (CREATE, ALTER, GRANT …)",
+        ));
+    }
+    match table.kind {
+        RelationKind::Table | RelationKind::Partitioned => {}
+        RelationKind::View => {
+            return Err(refuse(format!("\"{name}\" is a view"), "write to the table that the view shows"));
+        }
+        RelationKind::Foreign => {
+            return Err(refuse(
+                format!("\"{name}\" is a foreign table: each member would write to the other server"),
+                "write to the other server directly",
+            ));
+        }
+        RelationKind::MaterializedView | RelationKind::Sequence | RelationKind::Other => {
+            return Err(unknown(&format!("table \"{name}\"")));
+        }
+    }
+    let refused = if table.temporary {
+        ("is temporary or unlogged", "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED")
+    } else if table.has_triggers {
+        ("has triggers of users", "drop or disable the triggers (ALTER TABLE … DISABLE TRIGGER USER), or do their work in the application")
+    } else if table.has_rules {
+        ("has rewrite rules", "drop the rules, or do their work in the application")
+    } else if table.has_user_functions {
+        (
+            "has a check, an index or a generated column that calls a user's function",
+            "replace the function by a built-in immutable one",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Stop::Refused(Refusal { reason: format!("table \"{name}\" {}", refused.0), hint: refused.1.to_owned() }))
+}
+
+/// A DELETE, or an UPDATE of a referenced column, reaches other tables of the group through foreign keys; there it
+/// must not meet triggers or rules of users, which would run on each member by itself.
+pub(crate) fn check_cascades(table: &Table, scope: &Scope<'_>) -> Result<(), Stop> {
+    let other = scope.group(table).find(|other| other.id != table.id && (other.has_triggers || other.has_rules));
+    match other.filter(|_| table.has_foreign_keys || table.inherits) {
+        None => Ok(()),
+        Some(other) => Err(refuse(
+            format!("table \"{}\", which foreign keys or inheritance join to \"{}\", has triggers or rules of users", other.name, table.name),
+            "drop or disable them (ALTER TABLE … DISABLE TRIGGER USER), or do their work in the application",
+        )),
+    }
+}

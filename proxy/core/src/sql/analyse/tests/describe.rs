@@ -1,0 +1,99 @@
+//! One line for an analysis, for tests.
+
+use super::super::super::analysis::{
+    Analysis, Capture, Command, FootprintHint, KeyValue, PinnedKey, Proof, Read, WriteForm,
+};
+use super::super::super::catalog::Table;
+use super::super::super::footprint::Footprint;
+
+/// `what [details] [footprint]`.
+pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
+    match &analysis.command {
+        Command::Read(read) => describe_read("read", read, analysis),
+        Command::CopyOut(read) => describe_read("copy out", read, analysis),
+        Command::RowLock(lock) => match &lock.capture {
+            None => format!("lock same {}", hint(&lock.table, &lock.footprint)),
+            Some(capture) => format!(
+                "lock {:?} {} => {}{}|{}",
+                capture.strength,
+                hint(&lock.table, &lock.footprint),
+                &sql[..capture.insert_at],
+                capture.lead_insert,
+                &sql[capture.insert_at..]
+            ),
+        },
+        Command::Write(write) => {
+            let form = match &write.form {
+                WriteForm::Keyed { rows } => format!("keyed {rows}"),
+                WriteForm::Captured(capture) => captured(&write.table, capture),
+                WriteForm::Locked(locked) => format!("locked {}", locked.lock_sql.join("; ")),
+            };
+            let returning = if write.client_returning { " returning" } else { "" };
+            let deferred = if write.deferred { " deferred" } else { "" };
+            let sequences = if write.sequences.is_empty() { String::new() } else { format!(" seq {}", write.sequences.join(",")) };
+            format!("{form}{returning}{deferred}{sequences} {}", hint(&write.table, &write.footprint))
+        }
+        Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
+        Command::LockTable(footprint) => format!("lock table {}", touched(footprint)),
+        Command::Session(change) => format!("{change:?}"),
+        Command::Prepare { name, inner, analysis } => {
+            format!("prepare {name}: {}", describe(&sql[*inner..], analysis))
+        }
+        Command::Utility(utility) => format!(
+            "utility{}{} {}",
+            if utility.transactional { "" } else { " alone" },
+            if utility.changes_catalog { " ddl" } else { "" },
+            touched(&utility.footprint)
+        ),
+        Command::Unknown { what } => format!("unknown {what}"),
+        Command::Refused(refusal) => {
+            assert!(!refusal.hint.is_empty() && !refusal.reason.ends_with('.'), "{refusal:?}");
+            format!("refused {}", refusal.reason)
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe_read(what: &str, read: &Read, analysis: &Analysis) -> String {
+    let proof = if read.proof == Proof::Proven { "" } else { " probe" };
+    let lead = if read.lead_only { " lead" } else { "" };
+    let sequences = if read.sequences.is_empty() { String::new() } else { format!(" seq {}", read.sequences.join(",")) };
+    let footprint = match &analysis.read_key {
+        Some((table, key)) => hint(table, key),
+        None => touched(&analysis.read_footprint),
+    };
+    format!("{what}{proof}{lead}{sequences} {footprint}")
+}
+
+fn captured(table: &Table, capture: &Capture) -> String {
+    let names: Vec<&str> = capture.columns.iter().map(|&c| table.columns[c].name.as_str()).collect();
+    let (key, rest) = names.split_at(capture.key_columns);
+    let alternative = if capture.locked_alternative.is_some() { " or locked" } else { "" };
+    format!("captured {:?} ({}) {}{alternative}", capture.operation, key.join(","), rest.join(","))
+}
+
+fn hint(table: &Table, hint: &FootprintHint) -> String {
+    match hint {
+        FootprintHint::Group => format!("group {}", table.group.0),
+        FootprintHint::Append => "append".to_owned(),
+        FootprintHint::Keys(keys) => keys.iter().map(key).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn key(key: &PinnedKey) -> String {
+    let value = |(column, value): &(usize, KeyValue)| match value {
+        KeyValue::Parameter(n) => format!("{column}=${n}"),
+        KeyValue::Literal(text) => format!("{column}={text}"),
+    };
+    format!("key({})", key.values.iter().map(value).collect::<Vec<_>>().join(","))
+}
+
+fn touched(footprint: &Footprint) -> String {
+    match footprint {
+        Footprint::Nothing => "nothing".to_owned(),
+        Footprint::Everything => "everything".to_owned(),
+        Footprint::Touches(touches) => {
+            format!("groups {}", touches.iter().map(|t| t.group.0.to_string()).collect::<Vec<_>>().join(","))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Transaction control, read from tokens: it is in every client's path, and its spellings are few.
+
+use super::super::analysis::{Command, Isolation, TransactionModes};
+use super::super::text::Text;
+use super::{Judged, Stop, refuse, unknown};
+
+/// Judges a statement of transaction control; `None` if it is none.
+pub(crate) fn judge(text: &Text<'_>, first: &str) -> Option<Result<Judged, Stop>> {
+    let command = match first {
+        "begin" => {
+            let at = 1 + usize::from(text.any(1, &["work", "transaction"]));
+            modes(text, at).map(Command::Begin)
+        }
+        "start" if text.is(1, "transaction") => modes(text, 2).map(Command::Begin),
+        "commit" | "end" if !text.is(1, "prepared") => end(text, 1).map(|chain| Command::Commit { chain }),
+        "rollback" | "abort" if !text.is(1, "prepared") => rollback(text),
+        "savepoint" => only_name(text, 1).map(Command::Savepoint),
+        "release" => only_name(text, 1 + usize::from(text.is(1, "savepoint") && text.len() > 2)).map(Command::Release),
+        "commit" | "rollback" => return Some(Err(two_phase())),
+        "prepare" if text.is(1, "transaction") => return Some(Err(two_phase())),
+        _ => return None,
+    };
+    Some(command.map(Judged::plain).ok_or_else(|| unknown("this form of transaction control")))
+}
+
+fn two_phase() -> Stop {
+    refuse("two-phase commit is not supported by this version", "use BEGIN and COMMIT")
+}
+
+/// [WORK | TRANSACTION] [AND [NO] CHAIN] from `at` to the end.
+fn end(text: &Text<'_>, at: usize) -> Option<bool> {
+    let at = at + usize::from(text.any(at, &["work", "transaction"]));
+    if at == text.len() {
+        return Some(false);
+    }
+    match text.len() - at {
+        2 if text.are(at, &["and", "chain"]) => Some(true),
+        3 if text.are(at, &["and", "no", "chain"]) => Some(false),
+        _ => None,
+    }
+}
+
+fn rollback(text: &Text<'_>) -> Option<Command> {
+    let at = 1 + usize::from(text.any(1, &["work", "transaction"]));
+    if text.is(at, "to") {
+        let at = at + 1 + usize::from(text.is(at + 1, "savepoint") && text.len() > at + 2);
+        return only_name(text, at).map(Command::RollbackTo);
+    }
+    end(text, 1).map(|chain| Command::Rollback { chain })
+}
+
+/// The name at `at`, if it is the last token.
+fn only_name(text: &Text<'_>, at: usize) -> Option<String> {
+    text.name(at).filter(|_| at + 1 == text.len())
+}
+
+/// A list of transaction modes from `at` to the end; commas are optional, as in PostgreSQL.
+pub(crate) fn modes(text: &Text<'_>, mut at: usize) -> Option<TransactionModes> {
+    let mut modes = TransactionModes::default();
+    while at < text.len() {
+        if text.are(at, &["isolation", "level"]) {
+            let (isolation, words) = isolation(text, at + 2)?;
+            modes.isolation = Some(isolation);
+            at += 2 + words;
+        } else if text.are(at, &["read", "only"]) || text.are(at, &["read", "write"]) {
+            modes.read_only = Some(text.is(at + 1, "only"));
+            at += 2;
+        } else if text.are(at, &["not", "deferrable"]) {
+            modes.deferrable = Some(false);
+            at += 2;
+        } else if text.is(at, "deferrable") {
+            modes.deferrable = Some(true);
+            at += 1;
+        } else {
+            return None;
+        }
+        at += usize::from(text.symbol(at, ","));
+    }
+    Some(modes)
+}
+
+fn isolation(text: &Text<'_>, at: usize) -> Option<(Isolation, usize)> {
+    if text.are(at, &["read", "committed"]) || text.are(at, &["read", "uncommitted"]) {
+        Some((Isolation::ReadCommitted, 2))
+    } else if text.are(at, &["repeatable", "read"]) {
+        Some((Isolation::RepeatableRead, 2))
+    } else {
+        text.is(at, "serializable").then_some((Isolation::Serializable, 1))
+    }
+}

@@ -1,0 +1,334 @@
+//! What the analysis says of one statement. The vocabulary is DESIGN.md §4's.
+
+use std::sync::Arc;
+
+use super::catalog::Table;
+use super::footprint::Footprint;
+use crate::ids::TableId;
+
+/// Isolation levels; READ UNCOMMITTED is what PostgreSQL makes of it, READ COMMITTED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// READ COMMITTED or READ UNCOMMITTED.
+    ReadCommitted,
+    /// REPEATABLE READ.
+    RepeatableRead,
+    /// SERIALIZABLE.
+    Serializable,
+}
+
+/// Transaction modes, as BEGIN, START TRANSACTION, SET TRANSACTION, SET SESSION CHARACTERISTICS name them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    /// ISOLATION LEVEL.
+    pub isolation: Option<Isolation>,
+    /// READ ONLY / READ WRITE.
+    pub read_only: Option<bool>,
+    /// [NOT] DEFERRABLE.
+    pub deferrable: Option<bool>,
+}
+
+/// One analysed statement. Independent of literal values unless said otherwise, of parameters always.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// What it is and how it is replicated.
+    pub command: Command,
+    /// Relations it reads or writes, as far as named.
+    pub tables: Vec<TableId>,
+    /// What a strict read of it must wait for; `Everything` where unknown.
+    pub read_footprint: Footprint,
+    /// A read that pins its only table's primary key: with the parameters it makes a finer footprint than
+    /// `read_footprint` ([`super::key_hash::footprint_of`]).
+    pub read_key: Option<(Arc<Table>, FootprintHint)>,
+    /// How many parameters (`$n`) it names at most.
+    pub parameters: u16,
+}
+
+/// What a statement is.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Only blanks and comments.
+    Empty,
+    /// BEGIN or START TRANSACTION.
+    Begin(TransactionModes),
+    /// COMMIT or END.
+    Commit {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// ROLLBACK or ABORT.
+    Rollback {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// SAVEPOINT name (case-folded as PostgreSQL does).
+    Savepoint(String),
+    /// RELEASE [SAVEPOINT] name.
+    Release(String),
+    /// ROLLBACK TO [SAVEPOINT] name.
+    RollbackTo(String),
+    /// Reads, and changes nothing.
+    Read(Read),
+    /// SELECT … FOR UPDATE | NO KEY UPDATE | SHARE | KEY SHARE.
+    RowLock(RowLock),
+    /// INSERT, UPDATE, DELETE.
+    Write(Write),
+    /// COPY … FROM STDIN, in the locked form.
+    CopyIn(CopyIn),
+    /// COPY … TO STDOUT: a read whose rows come as CopyData.
+    CopyOut(Read),
+    /// LOCK TABLE: the same on all members, inside a transaction block only.
+    LockTable(Footprint),
+    /// SET, RESET, SET SESSION CHARACTERISTICS: the same on every connection of the session.
+    Session(SessionChange),
+    /// SQL-level PREPARE name AS statement: analysis of the inner statement, whose text is `sql[inner..]`.
+    Prepare {
+        /// Name, case-folded.
+        name: String,
+        /// Byte offset of the inner statement in the text.
+        inner: usize,
+        /// The inner statement.
+        analysis: Arc<Analysis>,
+    },
+    /// EXECUTE name [(args)]; the session knows what the name stands for.
+    Execute {
+        /// Name, case-folded.
+        name: String,
+    },
+    /// DEALLOCATE name, or ALL (`None`).
+    Deallocate(Option<String>),
+    /// DISCARD ALL | PLANS | SEQUENCES | TEMP.
+    Discard {
+        /// ALL: everything of the session is reset.
+        all: bool,
+    },
+    /// The same statement on every member.
+    Utility(Utility),
+    /// Names a relation that the catalog does not know: most likely an error (42P01). It is run on the lead where it can be
+    /// undone; if it succeeds against expectation it is undone and refused.
+    Unknown {
+        /// What is unknown, for the message.
+        what: String,
+    },
+    /// Cannot be made safe.
+    Refused(Refusal),
+}
+
+/// How sure it is that a read is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Every table, function and operator is known to be free of effects.
+    Proven,
+    /// Not proven: it runs where a write is refused by the member (READ ONLY transaction), see DESIGN.md §4.
+    Probe,
+}
+
+/// A read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// See [`Proof`].
+    pub proof: Proof,
+    /// It must run on the lead even outside a transaction (say, it tells a sequence's value).
+    pub lead_only: bool,
+    /// Calls of nextval/setval and the like with a constant name: (quoted, schema-qualified sequence). Such a statement runs on
+    /// the lead; the sequences' state is then carried to the followers. Not empty only if that is all it changes.
+    pub sequences: Vec<String>,
+}
+
+/// Where the value of a key column comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyValue {
+    /// `$n`, 1-based.
+    Parameter(u16),
+    /// A literal's text, without quotes and unescaped.
+    Literal(String),
+}
+
+/// A row pinned by constants: one value for each column of a unique key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedKey {
+    /// (index into `Table::columns`, value).
+    pub values: Vec<(usize, KeyValue)>,
+}
+
+/// How exactly the rows of a write are known before it runs; used to make its footprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FootprintHint {
+    /// The whole group.
+    Group,
+    /// These keys of a table that qualifies for [`super::footprint::Rows::Keys`], one a row.
+    Keys(Vec<PinnedKey>),
+    /// See [`super::footprint::Rows::Append`].
+    Append,
+}
+
+/// A write and the form in which followers get it.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The written table.
+    pub table: Arc<Table>,
+    /// See [`FootprintHint`].
+    pub footprint: FootprintHint,
+    /// See [`WriteForm`].
+    pub form: WriteForm,
+    /// The client's statement has a RETURNING of its own.
+    pub client_returning: bool,
+    /// A deferrable constraint may be checked only at COMMIT.
+    pub deferred: bool,
+    /// Sequences that the statement advances on the lead (quoted, with schema): those of defaults that it uses and of
+    /// `nextval('…')` in its text.
+    pub sequences: Vec<String>,
+}
+
+/// DESIGN.md §4.
+#[derive(Clone, Debug)]
+pub enum WriteForm {
+    /// The same text and parameters, if the lead touched exactly `rows` rows; nothing if it touched none.
+    /// (Other counts cannot happen for the shapes that get this form; they are treated as a refusal.)
+    Keyed {
+        /// Rows the statement names.
+        rows: u64,
+    },
+    /// The lead's statement gets ` RETURNING …` (`lead_suffix`, appended behind its last token), and followers get row
+    /// operations made from the returned values.
+    Captured(Capture),
+    /// `LOCK TABLE` first, everywhere, then the same statement.
+    Locked(Locked),
+}
+
+/// What is captured on the lead.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// Text to append to the statement (behind its last token, before a trailing semicolon or comment), starting with a blank:
+    /// either ` RETURNING a, b` or, behind a client's RETURNING, `, a, b`. Each item is `(column)::text`.
+    pub lead_suffix: String,
+    /// Captured columns (indexes into `Table::columns`), in the order of the suffix.
+    pub columns: Vec<usize>,
+    /// How many of them, at the front, are the key (0: INSERT).
+    pub key_columns: usize,
+    /// What followers do with them.
+    pub operation: CapturedOperation,
+    /// It would also be right in the locked form: used where the capture grows too large.
+    pub locked_alternative: Option<Locked>,
+}
+
+/// The row operation on followers. SQL is built by [`super::rows`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CapturedOperation {
+    /// INSERT of all captured columns, OVERRIDING SYSTEM VALUE.
+    Insert,
+    /// INSERT … ON CONFLICT (key) DO UPDATE of all other captured columns.
+    Upsert,
+    /// UPDATE of the non-key columns by key.
+    Update,
+    /// DELETE by key.
+    Delete,
+    /// SELECT … FOR UPDATE (or another strength) by key.
+    Lock(LockStrength),
+}
+
+/// The locked form.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// `LOCK TABLE …` statements to run before, in order.
+    pub lock_sql: Vec<String>,
+}
+
+/// Strength of row locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockStrength {
+    /// FOR UPDATE
+    Update,
+    /// FOR NO KEY UPDATE
+    NoKeyUpdate,
+    /// FOR SHARE
+    Share,
+    /// FOR KEY SHARE
+    KeyShare,
+}
+
+/// A locking read of one table.
+#[derive(Clone, Debug)]
+pub struct RowLock {
+    /// The locked table.
+    pub table: Arc<Table>,
+    /// `None`: its full key is pinned by constants: the same statement goes to followers, if a row was found.
+    /// `Some`: the rewritten text for the lead, with the key columns appended to its select list.
+    pub capture: Option<LockCapture>,
+    /// See [`FootprintHint`].
+    pub footprint: FootprintHint,
+}
+
+/// How a locking read is captured.
+#[derive(Clone, Debug)]
+pub struct LockCapture {
+    /// Byte offset in the statement where `lead_insert` goes (before FROM).
+    pub insert_at: usize,
+    /// `, (key)::text …`.
+    pub lead_insert: String,
+    /// Key columns, in that order (indexes into `Table::columns`).
+    pub columns: Vec<usize>,
+    /// Strength.
+    pub strength: LockStrength,
+}
+
+/// COPY FROM STDIN.
+#[derive(Clone, Debug)]
+pub struct CopyIn {
+    /// The table.
+    pub table: Arc<Table>,
+    /// Locks first.
+    pub locked: Locked,
+}
+
+/// A change of the session itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionChange {
+    /// SET [SESSION] name = value: name lower case.
+    Set {
+        /// Setting, lower case.
+        name: String,
+        /// The value's text as far as it is a plain list of constants (search_path …), else `None`.
+        values: Option<Vec<String>>,
+    },
+    /// SET LOCAL.
+    SetLocal {
+        /// Setting, lower case.
+        name: String,
+        /// As in `Set`.
+        values: Option<Vec<String>>,
+    },
+    /// RESET name.
+    Reset {
+        /// Setting, lower case.
+        name: String,
+    },
+    /// RESET ALL.
+    ResetAll,
+    /// SET TRANSACTION.
+    TransactionModes(TransactionModes),
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION.
+    SessionModes(TransactionModes),
+    /// SET CONSTRAINTS.
+    Constraints,
+}
+
+/// DDL and the like.
+#[derive(Clone, Debug)]
+pub struct Utility {
+    /// It can run in a transaction block. If not: member by member, lead first, in autocommit.
+    pub transactional: bool,
+    /// The catalog must be read again behind it.
+    pub changes_catalog: bool,
+    /// What it touches.
+    pub footprint: Footprint,
+}
+
+/// Why a statement is not executed anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One clause, lower case, no period: "INSERT into table "t" fires user triggers".
+    pub reason: String,
+    /// What the user can do now.
+    pub hint: String,
+}

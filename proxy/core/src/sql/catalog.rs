@@ -1,0 +1,191 @@
+//! The lead's catalog as facts that the analysis asks for. Read by `members/pg/catalog`, never changed here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::ids::{ConflictGroup, TableId};
+
+/// What kind of relation (`pg_class.relkind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    /// `r`
+    Table,
+    /// `p`
+    Partitioned,
+    /// `v`
+    View,
+    /// `m`
+    MaterializedView,
+    /// `f`
+    Foreign,
+    /// `S`
+    Sequence,
+    /// Anything else (index, composite type, toast).
+    Other,
+}
+
+/// What a column gets when an INSERT leaves it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnDefault {
+    /// No default: NULL.
+    Null,
+    /// Only immutable functions and constants: every member computes the same.
+    Immutable,
+    /// Something that the lead alone can know: `now()`, `random()`, `nextval(…)`, identity.
+    LeadOnly,
+    /// Calls a user's function that may itself write: an INSERT must not leave the column out.
+    Unproven,
+    /// `GENERATED ALWAYS AS (…) STORED`: computed by each member from the row; may not be given a value.
+    Generated,
+}
+
+/// One column, in attribute order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name as stored (not quoted).
+    pub name: String,
+    /// Full SQL name of its type, as `format_type` prints it: usable after `::`.
+    pub type_name: String,
+    /// Oid of its type (built-in oids are the same on every member).
+    pub type_oid: u32,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// See [`ColumnDefault`].
+    pub default: ColumnDefault,
+    /// Its collation, if any, is deterministic (so equal text means equal bytes).
+    pub collation_deterministic: bool,
+}
+
+/// A unique index that is valid, immediate (not deferrable), not partial and over plain columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UniqueKey {
+    /// Indexes into [`Table::columns`], in index order.
+    pub columns: Vec<usize>,
+    /// The primary key.
+    pub primary: bool,
+}
+
+/// One relation.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its oid on the member that the catalog was read from.
+    pub id: TableId,
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: RelationKind,
+    /// Columns without dropped ones.
+    pub columns: Vec<Column>,
+    /// Usable unique keys whose columns are all NOT NULL, primary key first.
+    pub keys: Vec<UniqueKey>,
+    /// Number of unique or exclusion indexes of any kind, usable as a key or not.
+    pub unique_indexes: usize,
+    /// User triggers that are not internal (foreign keys' are internal).
+    pub has_triggers: bool,
+    /// Rewrite rules other than a view's own.
+    pub has_rules: bool,
+    /// Row level security is on.
+    pub has_row_security: bool,
+    /// A deferrable constraint of any kind is on it, or on a table that references it.
+    pub has_deferrable: bool,
+    /// Is a partition or a child, or has partitions or children.
+    pub inherits: bool,
+    /// Tables that reference it or that it references.
+    pub has_foreign_keys: bool,
+    /// See [`ConflictGroup`].
+    pub group: ConflictGroup,
+    /// Check constraints, index expressions or generated columns call a function that is not a built-in immutable one.
+    pub has_user_functions: bool,
+    /// Sequences owned by or used in defaults of its columns: (column index, quoted sequence name with schema).
+    pub sequences: Vec<(usize, String)>,
+    /// Unlogged or temporary.
+    pub temporary: bool,
+}
+
+/// Facts of all functions that share a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionFacts {
+    /// All of them are in `pg_catalog` and were there when the database was made (oid < 16384).
+    pub builtin: bool,
+    /// The most volatile of them.
+    pub volatility: Volatility,
+    /// All of them are compiled functions of extensions that are known to have no effects (pgcrypto, uuid-ossp, citext …).
+    pub trusted: bool,
+    /// One of them takes a single row, so that it can be called as `row.name`, without parentheses.
+    pub attribute: bool,
+}
+
+/// Functions of a fresh database, by name. Read once per process and shared by all catalogs.
+pub type Builtins = HashMap<String, Volatility>;
+
+/// What can be called: the built-in functions, shared, and those that users made.
+#[derive(Clone, Debug, Default)]
+pub struct Functions {
+    /// Built in, by name.
+    pub builtin: Arc<Builtins>,
+    /// Made by users or extensions, by name; where a built-in one has the same name, its facts are included.
+    pub user: HashMap<String, FunctionFacts>,
+}
+
+impl Functions {
+    /// Facts of all functions with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<FunctionFacts> {
+        if let Some(facts) = self.user.get(name) {
+            return Some(*facts);
+        }
+        let volatility = *self.builtin.get(name)?;
+        Some(FunctionFacts { builtin: true, volatility, trusted: true, attribute: false })
+    }
+}
+
+/// `pg_proc.provolatile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    /// `i`
+    Immutable,
+    /// `s`
+    Stable,
+    /// `v`
+    Volatile,
+}
+
+/// All facts of one database.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// Relations by schema and name.
+    pub tables: HashMap<(String, String), Arc<Table>>,
+    /// Relations by id.
+    pub by_id: HashMap<TableId, Arc<Table>>,
+    /// Functions by unqualified name.
+    pub functions: Functions,
+    /// Operators made by users (unqualified) whose functions are not those of trusted extensions.
+    pub user_operators: HashSet<String>,
+    /// A user-defined cast, base type or type with its own functions exists: expressions are not proven by names alone.
+    pub user_types: bool,
+    /// The default search path for new sessions, resolved, without `pg_catalog`.
+    pub default_search_path: Vec<String>,
+    /// Grows with every load; part of the analysis cache key.
+    pub version: u64,
+}
+
+impl Catalog {
+    /// Finds a relation by its name as the parser gives it (already case-folded), or along the search path.
+    /// `pg_catalog` is searched first unless the path names it, as PostgreSQL does; `pg_temp` is not in the catalog.
+    #[must_use]
+    pub fn resolve(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Arc<Table>> {
+        let find = |schema: &str| self.tables.get(&(schema.to_owned(), name.to_owned()));
+        match schema {
+            Some(schema) => find(schema),
+            None => {
+                let explicit = search_path.iter().any(|s| s == "pg_catalog");
+                (!explicit)
+                    .then(|| find("pg_catalog"))
+                    .flatten()
+                    .or_else(|| search_path.iter().find_map(|s| find(s)))
+            }
+        }
+    }
+}
