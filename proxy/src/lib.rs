@@ -2,4 +2,5 @@
 //! files, tasks and time; the decisions are made there.
 
 pub mod admin;
+pub mod recovery_log;
 pub mod server;
