@@ -3,21 +3,16 @@
 //!
 //! Every target starts from a fresh copy of the same data. A run is a record: see `benches/README.md`.
 
-mod account;
-mod equality;
-mod error;
 mod interrupt;
 mod load;
-mod member;
+mod members;
 pub mod options;
 mod pgbench;
 mod plan;
-mod ports;
 mod process;
 mod programs;
 mod report;
 mod sample;
 mod targets;
 
-pub use error::Failure;
 pub use plan::run;

@@ -1,6 +1,6 @@
 //! The loads: what pgbench is told to do.
 
-use crate::error::{Context as _, Result};
+use scenarios::Result;
 use std::path::Path;
 
 const INSERT_SCRIPT: &str = "\
@@ -49,8 +49,7 @@ impl Load {
             Self::SelectPrepared => &["-b", "select-only", "-M", "prepared"],
             Self::Insert => {
                 let script = dir.join("insert.sql");
-                std::fs::write(&script, INSERT_SCRIPT)
-                    .context(|| "cannot write insert.sql".into())?;
+                std::fs::write(&script, INSERT_SCRIPT)?;
                 return Ok(["-M", "simple", "-f", &script.to_string_lossy()]
                     .map(str::to_owned)
                     .to_vec());

@@ -4,8 +4,9 @@ use benches::options::Options;
 use clap::Parser as _;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    match benches::run(&Options::parse()) {
+#[tokio::main]
+async fn main() -> ExitCode {
+    match benches::run(&Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("benches: {failure}");

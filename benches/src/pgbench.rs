@@ -1,8 +1,9 @@
 //! Runs pgbench and reads its answer.
 
-use crate::error::{Context as _, Failure, Result};
 use crate::load::Load;
+use crate::members::DATABASE;
 use crate::sample::{Measured, median};
+use scenarios::{Failure, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -26,19 +27,12 @@ pub(crate) struct Running {
 
 impl Pgbench {
     /// Starts a load on a port; several can run at the same time.
-    pub(crate) fn start(
-        &self,
-        load: Load,
-        clients: u32,
-        port: u16,
-        database: &str,
-    ) -> Result<Running> {
+    pub(crate) fn start(&self, load: Load, clients: u32, port: u16) -> Result<Running> {
         let logs = self.dir.join(format!("latency-{port}"));
         if logs.exists() {
-            std::fs::remove_dir_all(&logs)
-                .context(|| format!("cannot remove {}", logs.display()))?;
+            std::fs::remove_dir_all(&logs)?;
         }
-        std::fs::create_dir(&logs).context(|| format!("cannot create {}", logs.display()))?;
+        std::fs::create_dir(&logs)?;
         let child = Command::new(&self.program)
             .args([
                 "-n",
@@ -53,13 +47,12 @@ impl Pgbench {
             .args(["-j", &clients.min(2).to_string()])
             .args(["-l", "--sampling-rate", SAMPLING_RATE, "--log-prefix", "tx"])
             .args(load.arguments(&self.dir)?)
-            .arg(database)
+            .arg(DATABASE)
             .current_dir(&logs)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .context(|| "cannot run pgbench".into())?;
+            .spawn()?;
         Ok(Running { child, logs })
     }
 }
@@ -67,10 +60,7 @@ impl Pgbench {
 impl Running {
     /// Waits for the end of the load.
     pub(crate) fn finish(self) -> Result<Measured> {
-        let output = self
-            .child
-            .wait_with_output()
-            .context(|| "cannot wait for pgbench".into())?;
+        let output = self.child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
@@ -114,10 +104,9 @@ fn read_report(text: &str) -> Option<(f64, u64)> {
 /// Latencies in milliseconds: the third field of every line of pgbench's transaction logs.
 fn read_latencies(logs: &Path) -> Result<Vec<f64>> {
     let mut all = Vec::new();
-    for entry in std::fs::read_dir(logs).context(|| "no latency logs".into())? {
-        let path = entry.context(|| "no latency logs".into())?.path();
-        let text =
-            std::fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
+    for entry in std::fs::read_dir(logs)? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
         let micros = text
             .lines()
             .filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok());

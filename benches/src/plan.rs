@@ -1,83 +1,81 @@
 //! What runs in which order: every round visits every target, so that a slow hour of the machine hits all.
 
-use crate::account::Account;
-use crate::equality;
-use crate::error::{Context as _, Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::load::Load;
-use crate::member::Member;
+use crate::members::Members;
 use crate::options::Options;
 use crate::pgbench::{Pgbench, Running};
 use crate::sample::{Cell, Measured, Outcome, Sample, mean};
-use crate::targets::{Name, Place, Started};
+use crate::targets::{Name, Place, Started, Target};
 use crate::{programs, report};
+use scenarios::{Failure, Result};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-const DATABASE: &str = "bench";
-const MEMBER_COUNT: usize = 3;
+use tempfile::TempDir;
 
 /// Runs the whole benchmark and writes its record.
 ///
 /// # Errors
 /// A sentence for a person: a program is missing, a server did not start, the record cannot be written. A load
 /// that fails is no error; it is in the record.
-pub fn run(options: &Options) -> std::result::Result<(), Failure> {
+pub async fn run(options: &Options) -> Result<()> {
     let interrupt = Interrupt::listen()?;
+    let busy = programs::first_line("cut", &["-d ", "-f1", "/proc/loadavg"]);
     let raidb = raidb_program(options)?;
     let (targets, loads) = selection(&options.only)?;
     let targets = available(targets, &raidb, !options.only.is_empty())?;
-    let bench = Bench::prepare(options, interrupt)?;
+    let bench = Bench::prepare(options, interrupt).await?;
 
     let mut samples = Vec::new();
     for run in 1..=options.runs {
         for &name in &targets {
             eprintln!("run {run}: {}", name.as_str());
-            for (cell, outcome) in bench.visit(name, &raidb, &loads, &options.clients)? {
+            let target = name.target(&raidb);
+            for (cell, outcome) in bench
+                .visit(name, target.as_ref(), &loads, &options.clients)
+                .await?
+            {
                 samples.push(Sample { cell, run, outcome });
             }
         }
     }
-    let versions = targets
-        .iter()
-        .filter_map(|name| Some((name.as_str(), name.target(&raidb).version()?)));
-    report::write(options, &bench.bin, versions.collect(), &samples)
+    let mut notes = vec![("load before", busy)];
+    notes.extend(
+        targets
+            .iter()
+            .filter_map(|name| Some((name.as_str(), name.target(&raidb).version()?))),
+    );
+    report::write(options, &bench.bin, notes, &samples)
 }
 
 /// The started members and what is needed to load them. Dropped, everything is stopped and removed.
 struct Bench {
     bin: PathBuf,
-    account: Account,
-    members: Vec<Member>,
+    members: Members,
     pgbench: Pgbench,
     interrupt: Interrupt,
-    dir: tempfile::TempDir,
+    dir: TempDir,
 }
 
 impl Bench {
-    fn prepare(options: &Options, interrupt: Interrupt) -> Result<Self> {
+    async fn prepare(options: &Options, interrupt: Interrupt) -> Result<Self> {
         let bin = programs::postgres_bin()?;
-        let account = Account::find()?;
+        let program = bin.join("pgbench");
+        // Members run as another user where the caller is root.
         let dir = tempfile::Builder::new()
             .prefix("raidb-bench-")
-            .tempdir_in(&options.work_dir)
-            .context(|| format!("cannot write to {}", options.work_dir.display()))?;
-        account.give(dir.path())?;
-        let mut members = Vec::new();
-        for number in 1..=MEMBER_COUNT {
-            interrupt.check()?;
-            eprintln!("starting member pg{number}");
-            let member = Member::start(&bin, account, dir.path(), &format!("pg{number}"))?;
-            member.create_template(options.scale)?;
-            members.push(member);
-        }
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir_in(&options.work_dir)?;
+        let members = Members::start(dir.path(), &program, options.scale).await?;
+        interrupt.check()?;
         let pgbench = Pgbench {
-            program: bin.join("pgbench"),
+            program,
             seconds: options.seconds,
             dir: dir.path().into(),
         };
         Ok(Self {
             bin,
-            account,
             members,
             pgbench,
             interrupt,
@@ -86,17 +84,14 @@ impl Bench {
     }
 
     /// Every load on one target, from fresh data.
-    fn visit(
+    async fn visit(
         &self,
         name: Name,
-        raidb: &Path,
+        target: &dyn Target,
         loads: &[Load],
         clients: &[u32],
     ) -> Result<Vec<(Cell, Outcome)>> {
-        for member in &self.members {
-            member.recreate(DATABASE)?;
-        }
-        let target = name.target(raidb);
+        self.members.recreate().await?;
         let started = target.start(&self.place(name)?)?;
         let mut outcomes = Vec::new();
         for &load in loads {
@@ -108,6 +103,7 @@ impl Bench {
                 };
                 let outcome = self
                     .measure(&started, load, clients)
+                    .await
                     .map_err(|error| error.to_string());
                 self.interrupt.check()?;
                 announce(&cell, &outcome);
@@ -116,33 +112,32 @@ impl Bench {
         }
         drop(started);
         if target.replicates() {
-            equality::check(&self.members, DATABASE).context(|| name.as_str().to_owned())?;
+            self.members
+                .check_equality()
+                .await
+                .map_err(|error| error.during(name.as_str()))?;
         }
         Ok(outcomes)
     }
 
-    fn place(&self, name: Name) -> Result<Place<'_>> {
+    fn place(&self, name: Name) -> Result<Place> {
         let dir = self.dir.path().join(name.as_str());
         if dir.exists() {
-            std::fs::remove_dir_all(&dir).context(|| format!("cannot remove {}", dir.display()))?;
+            std::fs::remove_dir_all(&dir)?;
         }
-        std::fs::create_dir(&dir).context(|| format!("cannot create {}", dir.display()))?;
-        self.account.give(&dir)?;
+        std::fs::create_dir(&dir)?;
+        std::fs::set_permissions(&dir, Permissions::from_mode(0o1777))?;
         Ok(Place {
             dir,
-            account: self.account,
-            members: &self.members,
-            database: DATABASE,
+            members: self.members.places(),
         })
     }
 
-    fn measure(&self, started: &Started, load: Load, clients: u32) -> Result<Measured> {
-        for member in &self.members {
-            member.settle(DATABASE)?;
-        }
+    async fn measure(&self, started: &Started, load: Load, clients: u32) -> Result<Measured> {
+        self.members.settle().await?;
         let mut running = Vec::new();
         for &port in &started.ports {
-            running.push(self.pgbench.start(load, clients, port, DATABASE)?);
+            running.push(self.pgbench.start(load, clients, port)?);
         }
         let measured: Result<Vec<_>> = running.into_iter().map(Running::finish).collect();
         match (measured, &started.server) {
@@ -166,9 +161,9 @@ fn announce(cell: &Cell, outcome: &Outcome) {
 /// The binary that was named, or the one beside this program.
 fn raidb_program(options: &Options) -> Result<PathBuf> {
     if let Some(named) = &options.raidb {
-        return std::path::absolute(named).context(|| format!("cannot use {}", named.display()));
+        return Ok(std::path::absolute(named)?);
     }
-    let own = std::env::current_exe().context(|| "cannot find this program".into())?;
+    let own = std::env::current_exe()?;
     Ok(own.with_file_name("raidb"))
 }
 

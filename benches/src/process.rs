@@ -1,9 +1,10 @@
 //! A server process that this program started, and only such: it is stopped by its id, in order or at the
 //! latest when the value is dropped.
 
-use crate::error::{Context as _, Failure, Result};
-use crate::ports;
+use scenarios::cluster::signal;
+use scenarios::{Failure, Result};
 use std::fs::File;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -27,16 +28,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server and waits until it listens on the port.
     pub(crate) fn start(name: &str, mut command: Command, port: u16, log: &Path) -> Result<Self> {
-        let out = File::create(log).context(|| format!("cannot create {}", log.display()))?;
-        let err = out
-            .try_clone()
-            .context(|| format!("cannot write {}", log.display()))?;
+        let out = File::create(log)?;
+        let err = out.try_clone()?;
         let child = command
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
-            .spawn()
-            .context(|| format!("cannot start {name}"))?;
+            .spawn()?;
         let mut server = Self {
             name: name.into(),
             child,
@@ -55,7 +53,7 @@ impl Server {
 
     fn wait_until_listening(&mut self, port: u16) -> Result<()> {
         let started = Instant::now();
-        while !ports::open(port) {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(Failure::new(format!(
                     "{} ended with {status}:\n{}",
@@ -86,8 +84,7 @@ impl Server {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        let signal = format!("kill -{} {}", self.stop_signal, self.child.id());
-        let asked = Command::new("sh").args(["-c", &signal]).status();
+        let asked = signal(self.stop_signal, &[self.child.id()]);
         let started = Instant::now();
         while asked.is_ok() && started.elapsed() < STOP_LIMIT {
             if matches!(self.child.try_wait(), Ok(Some(_))) {

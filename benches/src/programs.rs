@@ -1,6 +1,7 @@
 //! Where the programs are.
 
-use crate::error::{Failure, Result};
+use scenarios::{Failure, Result};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,6 +35,24 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     folders
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// A command that does not run as root: there it becomes the user `postgres`, without a process in between.
+pub(crate) fn unprivileged(program: &Path) -> Command {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--clear-groups",
+            "--",
+        ])
+        .arg(program);
+    command
 }
 
 /// The first line that a program prints, or "unknown".

@@ -4,22 +4,22 @@ mod raw;
 mod settings;
 mod summary;
 
-use crate::error::{Context as _, Result};
 use crate::options::Options;
 use crate::programs;
 use crate::sample::Sample;
+use scenarios::{Failure, Result};
 use std::path::{Path, PathBuf};
 
 /// Writes all three files and prints the table.
 pub(crate) fn write(
     options: &Options,
     bin: &Path,
-    versions: Vec<(&str, String)>,
+    notes: Vec<(&str, String)>,
     samples: &[Sample],
 ) -> Result<()> {
     let dir = options.out.clone().map_or_else(default_dir, Ok)?;
-    std::fs::create_dir_all(&dir).context(|| format!("cannot create {}", dir.display()))?;
-    let settings = settings::text(options, bin, versions);
+    std::fs::create_dir_all(&dir)?;
+    let settings = settings::text(options, bin, notes);
     let table = summary::table(samples);
     save(&dir.join("raw.csv"), &raw::csv(samples))?;
     save(&dir.join("settings.txt"), &settings)?;
@@ -32,7 +32,7 @@ pub(crate) fn write(
 }
 
 fn save(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).context(|| format!("cannot write {}", path.display()))
+    Ok(std::fs::write(path, text)?)
 }
 
 /// `benches/runs/<date>-<host>`, with a number behind it when that day already has one.
@@ -47,5 +47,5 @@ fn default_dir() -> Result<PathBuf> {
     candidates
         .map(|name| runs.join(name))
         .find(|dir| !dir.exists())
-        .ok_or_else(|| crate::error::Failure::new("too many runs today; name a folder with --out"))
+        .ok_or_else(|| Failure::new("too many runs today; name a folder with --out"))
 }

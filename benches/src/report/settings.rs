@@ -1,11 +1,11 @@
 //! On what was measured: machine, versions, commit.
 
-use crate::member::SETTINGS;
+use crate::members::SETTINGS;
 use crate::options::Options;
 use crate::programs::first_line;
 use std::path::Path;
 
-pub(super) fn text(options: &Options, bin: &Path, versions: Vec<(&str, String)>) -> String {
+pub(super) fn text(options: &Options, bin: &Path, notes: Vec<(&str, String)>) -> String {
     let mut lines = vec![
         ("date".to_owned(), first_line("date", &["-u", "+%FT%TZ"])),
         ("commit".to_owned(), commit()),
@@ -25,7 +25,7 @@ pub(super) fn text(options: &Options, bin: &Path, versions: Vec<(&str, String)>)
         ),
     ];
     lines.extend(
-        versions
+        notes
             .into_iter()
             .map(|(name, version)| (name.to_owned(), version)),
     );

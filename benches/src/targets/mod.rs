@@ -6,10 +6,8 @@ mod postgres;
 mod raidb;
 mod three_at_once;
 
-use crate::account::Account;
-use crate::error::Result;
-use crate::member::Member;
 use crate::process::Server;
+use scenarios::Result;
 use std::path::{Path, PathBuf};
 
 /// A target; the order is the order of the table.
@@ -58,12 +56,11 @@ impl Name {
 
 /// Where a target may put its files and what it stands in front of.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
-    /// A folder of its own, owned by the account.
+pub(crate) struct Place {
+    /// A folder of its own, which servers may write whoever they run as.
     pub(crate) dir: PathBuf,
-    pub(crate) account: Account,
-    pub(crate) members: &'a [Member],
-    pub(crate) database: &'static str,
+    /// Names and ports.
+    pub(crate) members: Vec<(String, u16)>,
 }
 
 /// A started target: pgbench is pointed at every port at the same time.
@@ -86,5 +83,5 @@ pub(crate) trait Target {
     fn replicates(&self) -> bool;
 
     /// Starts it in front of the members.
-    fn start(&self, place: &Place<'_>) -> Result<Started>;
+    fn start(&self, place: &Place) -> Result<Started>;
 }

@@ -1,9 +1,11 @@
 //! PgBouncer in session mode in front of one server: the price of one more process in the path.
 
 use super::{Place, Started, Target};
-use crate::error::{Context as _, Failure, Result};
+use crate::members::DATABASE;
 use crate::process::Server;
-use crate::{ports, programs};
+use crate::programs;
+use scenarios::cluster::free_port;
+use scenarios::{Failure, Result};
 
 pub(super) struct PgBouncer;
 
@@ -22,10 +24,10 @@ impl Target for PgBouncer {
         false
     }
 
-    fn start(&self, place: &Place<'_>) -> Result<Started> {
+    fn start(&self, place: &Place) -> Result<Started> {
         let program = programs::find("pgbouncer")
             .ok_or_else(|| Failure::new("pgbouncer is not installed"))?;
-        let port = ports::free()?;
+        let port = free_port()?;
         let config = format!(
             "[databases]\n\
              {database} = host=127.0.0.1 port={member} user=postgres\n\
@@ -38,12 +40,12 @@ impl Target for PgBouncer {
              max_client_conn = 200\n\
              default_pool_size = 100\n\
              ignore_startup_parameters = extra_float_digits\n",
-            database = place.database,
-            member = place.members[0].port,
+            database = DATABASE,
+            member = place.members[0].1,
         );
         let file = place.dir.join("pgbouncer.ini");
-        std::fs::write(&file, config).context(|| "cannot write pgbouncer.ini".into())?;
-        let mut command = place.account.command(&program);
+        std::fs::write(&file, config)?;
+        let mut command = programs::unprivileged(&program);
         command.arg(&file);
         let server = Server::start("pgbouncer", command, port, &place.dir.join("pgbouncer.log"))?;
         Ok(Started {

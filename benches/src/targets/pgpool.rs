@@ -1,9 +1,10 @@
 //! pgpool-II in native replication mode in front of all servers: the rival.
 
 use super::{Place, Started, Target};
-use crate::error::{Context as _, Failure, Result};
 use crate::process::Server;
-use crate::{ports, programs};
+use crate::programs;
+use scenarios::cluster::free_port;
+use scenarios::{Failure, Result};
 use std::fmt::Write as _;
 
 pub(super) struct Pgpool;
@@ -23,16 +24,15 @@ impl Target for Pgpool {
         true
     }
 
-    fn start(&self, place: &Place<'_>) -> Result<Started> {
+    fn start(&self, place: &Place) -> Result<Started> {
         let program =
             programs::find("pgpool").ok_or_else(|| Failure::new("pgpool is not installed"))?;
-        let port = ports::free()?;
+        let port = free_port()?;
         let file = place.dir.join("pgpool.conf");
-        std::fs::write(&file, config(place, port)?)
-            .context(|| "cannot write pgpool.conf".into())?;
+        std::fs::write(&file, config(place, port)?)?;
         let empty = place.dir.join("empty.conf");
-        std::fs::write(&empty, "").context(|| "cannot write empty.conf".into())?;
-        let mut command = place.account.command(&program);
+        std::fs::write(&empty, "")?;
+        let mut command = programs::unprivileged(&program);
         command
             .arg("-n")
             .arg("-D")
@@ -51,7 +51,7 @@ impl Target for Pgpool {
     }
 }
 
-fn config(place: &Place<'_>, port: u16) -> Result<String> {
+fn config(place: &Place, port: u16) -> Result<String> {
     let dir = place.dir.display();
     let mut text = format!(
         "backend_clustering_mode = 'native_replication'\n\
@@ -70,18 +70,16 @@ fn config(place: &Place<'_>, port: u16) -> Result<String> {
          replicate_select = off\n\
          health_check_period = 0\n\
          log_min_messages = warning\n",
-        pcp = ports::free()?,
+        pcp = free_port()?,
     );
-    for (number, member) in place.members.iter().enumerate() {
+    for (number, (_, port)) in place.members.iter().enumerate() {
         write!(
             text,
             "backend_hostname{number} = '127.0.0.1'\n\
              backend_port{number} = {port}\n\
              backend_weight{number} = 1\n\
              backend_flag{number} = 'DISALLOW_TO_FAILOVER'\n",
-            port = member.port,
-        )
-        .context(|| "cannot write pgpool.conf".into())?;
+        )?;
     }
     Ok(text)
 }

@@ -1,7 +1,7 @@
 //! One bare server: what clients have without any proxy.
 
 use super::{Place, Started, Target};
-use crate::error::Result;
+use scenarios::Result;
 
 pub(super) struct Postgres;
 
@@ -18,9 +18,9 @@ impl Target for Postgres {
         false
     }
 
-    fn start(&self, place: &Place<'_>) -> Result<Started> {
+    fn start(&self, place: &Place) -> Result<Started> {
         Ok(Started {
-            ports: vec![place.members[0].port],
+            ports: vec![place.members[0].1],
             server: None,
         })
     }

@@ -1,9 +1,11 @@
 //! raidb at level raidb-1, default settings, in front of all servers.
 
 use super::{Place, Started, Target};
-use crate::error::{Context as _, Result};
+use crate::members::DATABASE;
 use crate::process::Server;
-use crate::{ports, programs};
+use crate::programs;
+use scenarios::Result;
+use scenarios::cluster::free_port;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,10 +29,10 @@ impl Target for Raidb {
         true
     }
 
-    fn start(&self, place: &Place<'_>) -> Result<Started> {
-        let port = ports::free()?;
+    fn start(&self, place: &Place) -> Result<Started> {
+        let port = free_port()?;
         let file = place.dir.join("raidb.toml");
-        std::fs::write(&file, config(place, port)?).context(|| "cannot write raidb.toml".into())?;
+        std::fs::write(&file, config(place, port)?)?;
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--config").arg(&file);
         let server = Server::start("raidb", command, port, &place.dir.join("raidb.log"))?;
@@ -41,7 +43,7 @@ impl Target for Raidb {
     }
 }
 
-fn config(place: &Place<'_>, port: u16) -> Result<String> {
+fn config(place: &Place, port: u16) -> Result<String> {
     let mut text = format!(
         "[listen]\n\
          postgres = \"127.0.0.1:{port}\"\n\
@@ -51,21 +53,18 @@ fn config(place: &Place<'_>, port: u16) -> Result<String> {
          [[virtual_database]]\n\
          name = \"{database}\"\n\
          level = \"raidb-1\"\n",
-        admin = ports::free()?,
+        admin = free_port()?,
         dir = place.dir.display(),
-        database = place.database,
+        database = DATABASE,
     );
-    for member in place.members {
+    for (name, port) in &place.members {
         write!(
             text,
             "[[virtual_database.member]]\n\
              name = \"{name}\"\n\
              url = \"postgresql://postgres@127.0.0.1:{port}/{database}\"\n",
-            name = member.name,
-            port = member.port,
-            database = place.database,
-        )
-        .context(|| "cannot write raidb.toml".into())?;
+            database = DATABASE,
+        )?;
     }
     Ok(text)
 }

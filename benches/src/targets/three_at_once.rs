@@ -2,7 +2,7 @@
 //! machine nothing that writes to all of them can be faster, so this is the limit.
 
 use super::{Place, Started, Target};
-use crate::error::Result;
+use scenarios::Result;
 
 pub(super) struct ThreeAtOnce;
 
@@ -19,9 +19,9 @@ impl Target for ThreeAtOnce {
         false
     }
 
-    fn start(&self, place: &Place<'_>) -> Result<Started> {
+    fn start(&self, place: &Place) -> Result<Started> {
         Ok(Started {
-            ports: place.members.iter().map(|member| member.port).collect(),
+            ports: place.members.iter().map(|(_, port)| *port).collect(),
             server: None,
         })
     }
