@@ -78,17 +78,17 @@ install_activemq() {
         libcommons-dbcp-java libcommons-pool-java
 }
 
-# psycopg 3 in a virtual environment of its own.
+# psycopg 3 in the virtual environment of scenarios/src/clients/python.rs; made here, so that no two
+# tests make it at the same time.
 install_psycopg() {
-    local venv=${RAIDB_VENV:-/var/tmp/raidb-venv-$(id -un)}
-    RAIDB_TEST_PYTHON=$venv/bin/python
-    export RAIDB_TEST_PYTHON
-    "$RAIDB_TEST_PYTHON" -c 'import psycopg' 2>/dev/null && return
+    local venv=/var/tmp/raidb-venv
+    [[ ! -e $venv/ready ]] || return 0
     command -v python3 >/dev/null || install_missing python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_missing python3-venv
     say "installing psycopg into $venv"
     python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check 'psycopg[binary]>=3.2,<4'
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'psycopg[binary]==3.3.*'
+    touch "$venv/ready"
 }
 
 install_rivals() {
