@@ -129,10 +129,18 @@ impl fmt::Display for Error {
             Cause::NoSchema => out.write_str(": it has no counter row; call create_schema first"),
             Cause::Database(error) => match error.as_db_error() {
                 Some(said) => write!(out, ": {} ({})", said.message(), said.code().code()),
-                None => write!(out, ": {error}"),
+                None => write_causes(out, error),
             },
         }
     }
+}
+
+/// A driver's error says little itself; what is below it says why.
+fn write_causes(out: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
+    write!(out, ": {error}")?;
+    error
+        .source()
+        .map_or(Ok(()), |cause| write_causes(out, cause))
 }
 
 impl std::error::Error for Error {

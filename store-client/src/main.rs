@@ -1,9 +1,9 @@
 //! The command `message-store`: fill a queue, empty it, look at it.
 
 use clap::{Parser, Subcommand};
-use std::error::Error;
+use std::process::ExitCode;
 use std::time::Instant;
-use store_client::{MessageId, Store};
+use store_client::{Error, MessageId, Store};
 
 /// A message store on one PostgreSQL endpoint.
 #[derive(Debug, Parser)]
@@ -46,8 +46,17 @@ enum Action {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("message-store: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
     let mut store = Store::connect(&options.url).await?;
     let started = Instant::now();
     let (done, count) = match options.action {
@@ -80,7 +89,7 @@ async fn produce(
     count: usize,
     body: &[u8],
     batch: u32,
-) -> Result<(), store_client::Error> {
+) -> Result<(), Error> {
     let mut left = count;
     while left > 0 {
         let now = left.min(batch as usize);
@@ -94,7 +103,7 @@ async fn produce(
     Ok(())
 }
 
-async fn consume(store: &mut Store, queue: &str, batch: u32) -> Result<usize, store_client::Error> {
+async fn consume(store: &mut Store, queue: &str, batch: u32) -> Result<usize, Error> {
     let mut count = 0;
     loop {
         let ids: Vec<MessageId> = store
