@@ -64,10 +64,6 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 /// Date and time types, whose input takes `now` and the like.
 pub(crate) const DATE_TIME_TYPES: &[&str] = &["timestamp", "timestamptz", "date", "time", "timetz"];
 
-/// Aggregates whose result does not depend on the order of the rows, for any type.
-pub(crate) const ORDER_FREE_AGGREGATES: &[&str] =
-    &["count", "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor"];
-
 /// Aggregates and window functions whose result may depend on the order of the rows.
 const ORDER_DEPENDENT: &[&str] = &[
     "array_agg", "string_agg", "xmlagg", "sum", "avg", "stddev", "stddev_pop", "stddev_samp", "variance", "var_pop",

@@ -7,6 +7,7 @@
 mod analyse;
 pub mod analysis;
 pub mod catalog;
+pub mod catalog_query;
 pub mod footprint;
 mod functions;
 pub mod key_hash;

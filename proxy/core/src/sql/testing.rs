@@ -26,8 +26,7 @@ fn type_of(short: &str) -> (u32, &'static str) {
 }
 
 /// A table in `public`: columns as `name type[=default]`, the default one of `imm`, `lead`, `user`, `gen`.
-#[must_use]
-pub fn table(id: u32, name: &str, columns: &[&str]) -> Table {
+pub(crate) fn table(id: u32, name: &str, columns: &[&str]) -> Table {
     let column = |text: &&str| {
         let (head, default) = text.split_once('=').unwrap_or((text, ""));
         let (name, kind) = head.split_once(' ').unwrap_or((head, "text"));
@@ -70,16 +69,14 @@ pub fn table(id: u32, name: &str, columns: &[&str]) -> Table {
 }
 
 /// The same with a primary key over these columns.
-#[must_use]
-pub fn with_key(mut table: Table, columns: &[usize]) -> Table {
+pub(crate) fn with_key(mut table: Table, columns: &[usize]) -> Table {
     table.keys.insert(0, UniqueKey { columns: columns.to_vec(), primary: true });
     table.unique_indexes += 1;
     table
 }
 
 /// Puts a catalog together.
-#[must_use]
-pub fn catalog(tables: Vec<Table>) -> Catalog {
+pub(crate) fn catalog(tables: Vec<Table>) -> Catalog {
     let mut catalog = Catalog { functions: functions(), default_search_path: vec!["public".to_owned()], ..Catalog::default() };
     for table in tables {
         let table = Arc::new(table);
@@ -90,8 +87,7 @@ pub fn catalog(tables: Vec<Table>) -> Catalog {
 }
 
 /// Some built-in functions and some of a user.
-#[must_use]
-pub fn functions() -> Functions {
+pub(crate) fn functions() -> Functions {
     let names = [
         (Volatility::Immutable, "lower upper abs coalesce md5 max min count sum substring position trim left"),
         (Volatility::Stable, "now to_char date_trunc extract current_setting txid_current generate_series string_agg array_agg"),
@@ -115,8 +111,7 @@ pub fn functions() -> Functions {
 }
 
 /// The tables of pgbench and of ActiveMQ, and one table for each rule.
-#[must_use]
-pub fn sample() -> Catalog {
+pub(crate) fn sample() -> Catalog {
     let group = |mut table: Table, group: u32| {
         table.group = ConflictGroup(group);
         table.has_foreign_keys = true;
@@ -191,7 +186,6 @@ pub fn sample() -> Catalog {
 }
 
 /// The usual settings.
-#[must_use]
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings { search_path: vec!["public".to_owned()], standard_conforming_strings: true }
 }

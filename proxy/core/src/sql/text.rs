@@ -4,7 +4,7 @@
 use super::lexer::{Token, TokenKind, lex};
 
 /// PostgreSQL cuts identifiers to this many bytes.
-pub const IDENTIFIER_BYTES_MAX: usize = 63;
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = 63;
 
 /// A statement's text with its tokens, without trailing semicolons.
 #[derive(Clone, Debug)]

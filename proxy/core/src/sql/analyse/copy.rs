@@ -9,7 +9,7 @@ use super::effects::Effects;
 use super::locks::locked;
 use super::read::judge_read;
 use super::relations::{Relations, check_writable, display};
-use super::{Judged, Scope, Stop, judge as judge_statement, refuse, scan, unknown};
+use super::{Judged, Scope, Stop, judge_query, refuse, scan, unknown};
 
 /// COPY name [(columns)] FROM | TO …, COPY (query) TO ….
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
@@ -90,7 +90,11 @@ fn query(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     }
     check_stream(text, close + 2, "stdout")?;
     let inner = text.bytes.get(text.tokens[1].end..text.tokens[close].start).unwrap_or_default();
-    let judged = judge_statement(&Text::new(inner, text.standard_conforming), scope)?;
+    let inner = Text::new(inner, text.standard_conforming);
+    if inner.any(0, &["insert", "update", "delete", "merge"]) {
+        return Err(refuse("COPY of a statement that writes", "use the statement itself with RETURNING"));
+    }
+    let judged = judge_query(&inner, scope)?;
     match judged.command {
         Command::Read(read) => Ok(Judged { command: Command::CopyOut(read), read_key: None, ..judged }),
         _ => Err(refuse("COPY of a statement that writes", "use the statement itself with RETURNING")),

@@ -3,7 +3,7 @@
 use super::super::analysis::{Command, Proof};
 use super::super::text::Text;
 use super::read::harmless;
-use super::{Judged, Scope, Stop, judge as judge_statement, refuse, scan, unknown};
+use super::{Judged, Scope, Stop, judge_query, refuse, scan, unknown};
 
 /// EXPLAIN [ANALYZE] [VERBOSE] statement, EXPLAIN (options) statement.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
@@ -32,8 +32,9 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         return Ok(judged);
     }
     let inner = Text::new(&text.bytes[start..], text.standard_conforming);
-    match judge_statement(&inner, scope)? {
-        judged @ Judged { command: Command::Read(_), .. } => Ok(judged),
+    match judge_query(&inner, scope) {
+        Ok(judged @ Judged { command: Command::Read(_), .. }) => Ok(judged),
+        Err(stop @ Stop::Unknown(_)) => Err(stop),
         _ => Err(refuse(
             "EXPLAIN ANALYZE runs the statement, which is not known to be a read",
             "use EXPLAIN without ANALYZE, or run it against a copy of the database",

@@ -127,6 +127,14 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
     }
 }
 
+/// Judges a statement inside another (EXPLAIN, COPY, DECLARE), which can only be a query: none of these nest.
+fn judge_query(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    if text.any(0, &["select", "values", "table", "with"]) || text.symbol(0, "(") {
+        return read::judge(text, scope);
+    }
+    Err(refuse("a statement inside another is not a query", "send it by itself"))
+}
+
 /// A semicolon that ends a statement, with another behind it.
 fn has_several(text: &Text<'_>) -> bool {
     (0..text.len()).any(|i| text.symbol(i, ";")) && split(text.bytes, text.standard_conforming).len() > 1

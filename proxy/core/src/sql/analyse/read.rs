@@ -10,7 +10,7 @@ use super::effects::Effects;
 use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
-use super::{Judged, Scope, Stop, delete, fallback, insert, refuse, row_lock, scan, session, unknown, update};
+use super::{Judged, Scope, Stop, delete, fallback, insert, judge_query, refuse, row_lock, scan, session, unknown, update};
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
@@ -185,7 +185,7 @@ pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<
             "lock the rows with SELECT … FOR UPDATE without a cursor",
         ));
     }
-    let judged = judge(&inner, scope)?;
+    let judged = judge_query(&inner, scope)?;
     match judged.command {
         Command::Read(read) if read.proof == Proof::Proven && read.sequences.is_empty() => {
             Ok(Judged { command: Command::Read(Read { lead_only: true, ..read }), read_key: None, ..judged })

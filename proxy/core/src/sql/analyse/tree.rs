@@ -21,13 +21,19 @@ pub(crate) const NESTING_DEPTH_MAX: usize = 100;
 const TOKENS_MAX: usize = 400_000;
 /// More operators and keywords that make deep trees are not given to the parser.
 const CHAIN_MAX: usize = 4_000;
+/// More joins are not given to the parser, which nests them without a limit.
+const JOINS_MAX: usize = 100;
 /// Recursion limit of the parser; nesting costs it several steps a level.
 const RECURSION_MAX: usize = 400;
 
-/// Parses the tokens from `from` to `to`. `Err`: why the parser cannot read them.
+/// Parses the tokens, except those that `skip` names. `Err`: why the parser cannot read them.
 pub(crate) fn parse(text: &Text<'_>, skip: &dyn Fn(usize) -> bool) -> Result<Statement, String> {
     if text.depth() > NESTING_DEPTH_MAX {
         return Err(format!("more than {NESTING_DEPTH_MAX} levels of nesting"));
+    }
+    let joins = (0..text.len()).filter(|&i| text.is(i, "join")).count();
+    if joins > JOINS_MAX {
+        return Err(format!("more than {JOINS_MAX} joins"));
     }
     if text.len() > TOKENS_MAX || longest_chain(text) > CHAIN_MAX {
         return Err("too long an expression".to_owned());

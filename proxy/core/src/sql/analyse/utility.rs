@@ -7,7 +7,7 @@ use super::super::analysis::{Command, Utility};
 use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{Relations, check_writable};
-use super::utility_checks::{check_alter_table, check_create_table};
+use super::utility_checks::{check_alter_table, check_create_table, check_no_frozen_time};
 use super::{Judged, Scope, Stop, read, refuse, unknown};
 
 /// Kinds of objects that CREATE, ALTER and DROP may name; longer ones first.
@@ -114,6 +114,9 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
     };
     if kind.ends_with("index") {
         check_not_concurrent(text)?;
+    }
+    if matches!(*kind, "table" | "domain" | "type" | "view") {
+        check_no_frozen_time(text)?;
     }
     match (first, *kind) {
         ("create", "table") => check_create_table(text)?,

@@ -20,6 +20,23 @@ pub(crate) fn check_create_table(text: &Text<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Refuses a definition that holds the time at which it is executed: `DEFAULT 'now'` is not `DEFAULT now()`.
+pub(crate) fn check_no_frozen_time(text: &Text<'_>) -> Result<(), Stop> {
+    let frozen = (0..text.len()).any(|i| {
+        text.string(i).is_some_and(|value| {
+            let word = value.trim_ascii().to_ascii_lowercase();
+            matches!(&word[..], b"now" | b"today" | b"tomorrow" | b"yesterday")
+        })
+    });
+    if frozen {
+        return Err(refuse(
+            "the text 'now' (today, tomorrow, yesterday) would stand for the moment at which each member executes this",
+            "use now() or current_date, which are computed anew for each row",
+        ));
+    }
+    Ok(())
+}
+
 /// Refuses actions of ALTER TABLE that give existing rows values which members would not agree on.
 pub(crate) fn check_alter_table(text: &Text<'_>, at: usize, scope: &Scope<'_>) -> Result<(), Stop> {
     if (0..text.len()).any(|i| text.is(i, "concurrently")) {

@@ -42,6 +42,7 @@ fn deep_and_long_texts() {
             many("a.", 100_000),
         ];
         for text in texts {
+            eprintln!("T {}", &text[..text.len().min(40)]);
             let _ = analyse(text.as_bytes(), &catalog, &settings);
             let _ = split(text.as_bytes(), true);
         }
