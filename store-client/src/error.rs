@@ -1,7 +1,7 @@
 //! The one error of this crate: opaque, with the questions that a caller has.
 
 use std::fmt;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Whether the failed request could have changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl Error {
         }
     }
 
-    /// The write may or may not have happened: the connection was lost after it was sent, or the endpoint itself
-    /// cannot know (08007, 40003). Never repeat it blindly; [`Store::put`](crate::Store::put) is safe to repeat.
+    /// The write may or may not have happened: the connection was lost or ended by the server (57P01) before the
+    /// answer, or the endpoint itself cannot know (08007, 40003). Never repeat it blindly; [`Store::put`](crate::Store::put) is safe to repeat.
     #[must_use]
     pub fn is_unknown_outcome(&self) -> bool {
         let unknown = match self.state() {
@@ -70,20 +70,21 @@ impl Error {
     /// The SQLSTATE that the endpoint answered with, if it answered.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
-        match self.state() {
-            State::Said(code) => Some(code.code()),
-            State::Lost | State::Other => None,
+        match &self.cause {
+            Cause::Database(error) => error.code().map(SqlState::code),
+            Cause::NoSchema => None,
         }
     }
 
     fn state(&self) -> State<'_> {
-        match &self.cause {
-            Cause::NoSchema => State::Other,
-            Cause::Database(error) => match error.code() {
-                Some(code) => State::Said(code),
-                None if is_lost(error) => State::Lost,
-                None => State::Other,
-            },
+        let Cause::Database(error) = &self.cause else {
+            return State::Other;
+        };
+        match error.as_db_error() {
+            Some(said) if self.doing != Doing::Connecting && ends_session(said) => State::Lost,
+            Some(said) => State::Said(said.code()),
+            None if is_lost(error) => State::Lost,
+            None => State::Other,
         }
     }
 }
@@ -92,10 +93,18 @@ impl Error {
 enum State<'a> {
     /// The endpoint answered with an error: nothing was changed, unless the code says otherwise.
     Said(&'a SqlState),
-    /// There is no connection, or no longer.
+    /// There is no connection, or no longer. Last words of the server (57P01) say nothing of the request: they may
+    /// have come before it was read, or between its commit and the answer.
     Lost,
     /// The client refused, before or after talking to the endpoint.
     Other,
+}
+
+fn ends_session(said: &DbError) -> bool {
+    matches!(
+        said.parsed_severity(),
+        Some(Severity::Fatal | Severity::Panic)
+    )
 }
 
 /// Closed, or an I/O error below it, a failed connect included.
@@ -108,7 +117,6 @@ fn is_retryable(code: &SqlState) -> bool {
     [
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::ADMIN_SHUTDOWN,
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::TOO_MANY_CONNECTIONS,
         SqlState::LOCK_NOT_AVAILABLE,

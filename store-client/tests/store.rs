@@ -152,6 +152,30 @@ async fn a_store_without_schema_says_so() {
     assert!(!error.is_retryable() && !error.is_unknown_outcome());
 }
 
+/// 57P01 may come between a commit and its answer, so it does not say that nothing was written.
+#[tokio::test]
+async fn a_terminated_session_makes_writes_unknown_and_reads_retryable() {
+    let fixture = Fixture::start().await;
+    let (mut writer, reader) = (fixture.store().await, fixture.store().await);
+    writer.append("q", b"before").await.expect("append");
+    let terminate = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+                     WHERE datname = 'store' AND pid <> pg_backend_pid()";
+    fixture
+        .member
+        .endpoint()
+        .execute(terminate)
+        .await
+        .expect("terminate");
+
+    let write = writer.append("q", b"after").await.expect_err("no session");
+    assert!(
+        write.is_unknown_outcome() && !write.is_retryable(),
+        "{write}"
+    );
+    let read = reader.count("q").await.expect_err("no session");
+    assert!(read.is_retryable() && !read.is_unknown_outcome(), "{read}");
+}
+
 #[tokio::test]
 async fn a_killed_server_makes_writes_unknown_and_reads_retryable() {
     let mut fixture = Fixture::start().await;
