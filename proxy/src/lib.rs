@@ -2,5 +2,9 @@
 //! files, tasks and time; the decisions are made there.
 
 pub mod admin;
+pub mod cli;
+pub mod members;
 pub mod recovery_log;
 pub mod server;
+pub mod tls;
+pub mod wire;

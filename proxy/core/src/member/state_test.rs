@@ -92,46 +92,47 @@ fn varied_edges() -> Vec<(State, Input, State)> {
         reason: Reason::RebuildUnfinished,
         position: Position::START,
     };
-    let mut edges = Vec::new();
-    edges.push((
-        State::Enabled,
-        Input::Disable(LOST, P9),
-        State::Disabled {
-            reason: LOST,
-            position: P9,
-        },
-    ));
-    edges.push((
-        State::Draining,
-        Input::Disable(LOST, P9),
-        State::Disabled {
-            reason: LOST,
-            position: P9,
-        },
-    ));
-    edges.push((
-        State::Draining,
-        Input::Drained(P9),
-        State::Disabled {
-            reason: Reason::ByOperator,
-            position: P9,
-        },
-    ));
-    edges.push((
-        State::Rejoining { position: P5 },
-        Input::Disable(LOST, P5),
-        disabled(LOST),
-    ));
-    edges.push((
-        State::Rejoining { position: P9 },
-        Input::Applied(P9),
-        State::Rejoining { position: P9 },
-    ));
-    edges.push((
-        State::Rejoining { position: P9 },
-        Input::CaughtUp,
-        State::Enabled,
-    ));
+    let mut edges = vec![
+        (
+            State::Enabled,
+            Input::Disable(LOST, P9),
+            State::Disabled {
+                reason: LOST,
+                position: P9,
+            },
+        ),
+        (
+            State::Draining,
+            Input::Disable(LOST, P9),
+            State::Disabled {
+                reason: LOST,
+                position: P9,
+            },
+        ),
+        (
+            State::Draining,
+            Input::Drained(P9),
+            State::Disabled {
+                reason: Reason::ByOperator,
+                position: P9,
+            },
+        ),
+        (
+            State::Rejoining { position: P5 },
+            Input::Disable(LOST, P5),
+            disabled(LOST),
+        ),
+        (
+            State::Rejoining { position: P9 },
+            Input::Applied(P9),
+            State::Rejoining { position: P9 },
+        ),
+        (
+            State::Rejoining { position: P9 },
+            Input::CaughtUp,
+            State::Enabled,
+        ),
+    ];
     for position in [P5, P9] {
         let kept = State::Disabled {
             reason: LOST,
