@@ -64,14 +64,20 @@ pub fn footprint_of<'p>(
         FootprintHint::Group => Rows::All,
         FootprintHint::Append => Rows::Append,
         FootprintHint::Keys(keys) if keys.len() > FOOTPRINT_KEYS_MAX => Rows::All,
-        FootprintHint::Keys(keys) => {
-            keys.iter().map(|key| hash_key(key, table, params)).collect::<Option<Vec<_>>>().map_or(Rows::All, Rows::Keys)
-        }
+        FootprintHint::Keys(keys) => keys
+            .iter()
+            .map(|key| hash_key(key, table, params))
+            .collect::<Option<Vec<_>>>()
+            .map_or(Rows::All, Rows::Keys),
     };
     Footprint::one(table.group, rows)
 }
 
-fn hash_key<'p>(key: &PinnedKey, table: &Table, params: &dyn Fn(u16) -> Option<ParamValue<'p>>) -> Option<u64> {
+fn hash_key<'p>(
+    key: &PinnedKey,
+    table: &Table,
+    params: &dyn Fn(u16) -> Option<ParamValue<'p>>,
+) -> Option<u64> {
     let mut hash = Fnv::new();
     for (column, value) in &key.values {
         let column = table.columns.get(*column)?;
@@ -116,18 +122,27 @@ fn canonical_text(kind: KeyType, text: &[u8]) -> Option<Vec<u8>> {
 
 /// A decimal integer as PostgreSQL reads it: blanks around, a sign.
 fn integer(text: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(text).ok()?.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
+    let text = std::str::from_utf8(text)
+        .ok()?
+        .trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
     text.parse().ok()
 }
 
 /// 32 hex digits, with hyphens and braces anywhere.
 fn uuid(text: &[u8]) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.iter().copied().filter(|b| !b"-{} ".contains(b)).collect();
+    let digits: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|b| !b"-{} ".contains(b))
+        .collect();
     if digits.len() != 32 {
         return None;
     }
     let digit = |b: u8| char::from(b).to_digit(16);
-    digits.chunks(2).map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok())
+        .collect()
 }
 
 /// FNV-1a with the length of each part, finished by a mixing step.
@@ -147,5 +162,100 @@ impl Fnv {
     fn finish(self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         mixed ^ (mixed >> 33)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{table, with_key};
+    use super::*;
+
+    fn table_of(kind: &str) -> Table {
+        with_key(table(1, "t", &[&format!("k {kind}"), "v int"]), &[0])
+    }
+
+    fn literal(kind: &str, text: &str) -> Footprint {
+        let key = PinnedKey {
+            values: vec![(0, KeyValue::Literal(text.to_owned()))],
+        };
+        footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &|_| None)
+    }
+
+    fn param(kind: &str, type_oid: u32, binary: bool, bytes: &[u8]) -> Footprint {
+        let key = PinnedKey {
+            values: vec![(0, KeyValue::Parameter(1))],
+        };
+        let value = |n| {
+            (n == 1).then_some(ParamValue {
+                type_oid,
+                binary,
+                bytes,
+            })
+        };
+        footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &value)
+    }
+
+    fn all() -> Footprint {
+        Footprint::one(table_of("int").group, Rows::All)
+    }
+
+    #[test]
+    fn spellings_of_one_key_are_one() {
+        let five = literal("bigint", "5");
+        assert_ne!(five, all());
+        for same in [
+            literal("int", " +05 "),
+            param("bigint", 0, false, b"5"),
+            param("bigint", INT8, true, &5_i64.to_be_bytes()),
+            param("bigint", INT4, true, &5_i32.to_be_bytes()),
+            param("bigint", INT2, true, &5_i16.to_be_bytes()),
+        ] {
+            assert_eq!(five, same);
+        }
+        assert_eq!(
+            literal("int", "-7"),
+            param("int", 0, true, &(-7_i32).to_be_bytes())
+        );
+        assert_ne!(five, literal("bigint", "6"));
+        assert_eq!(
+            literal("varchar", "ab "),
+            param("text", VARCHAR, true, b"ab")
+        );
+        assert_eq!(
+            literal("uuid", "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}"),
+            param(
+                "uuid",
+                UUID,
+                true,
+                b"\xa0\xee\xbc\x99\x9c\x0b\x4e\xf8\xbb\x6d\x6b\xb9\xbd\x38\x0a\x11"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_everything() {
+        for wide in [
+            literal("int", "5.0"),
+            literal("int", "1e3"),
+            literal("int", "0x10"),
+            literal("text", "\u{e9}"),
+            literal("numeric", "5"),
+            literal("bpchar", "5"),
+            param("int", NUMERIC, true, &5_i64.to_be_bytes()),
+            param("int", 701, false, b"5"),
+            param("int", INT4, true, b"abc"),
+            param("text", INT4, false, b"5"),
+            footprint_of(&FootprintHint::Group, &table_of("int"), &|_| None),
+        ] {
+            assert_eq!(wide, all());
+        }
+        // NULL pins no row, and is no key.
+        let key = PinnedKey {
+            values: vec![(0, KeyValue::Parameter(2))],
+        };
+        assert_eq!(
+            footprint_of(&FootprintHint::Keys(vec![key]), &table_of("int"), &|_| None),
+            all()
+        );
     }
 }

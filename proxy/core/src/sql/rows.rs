@@ -44,7 +44,11 @@ pub fn follower_statements(
     rows: &[Row<'_>],
     standard_conforming: bool,
 ) -> Vec<RowStatement> {
-    let writer = Writer { table, captured, standard_conforming };
+    let writer = Writer {
+        table,
+        captured,
+        standard_conforming,
+    };
     let mut statements = Vec::new();
     let mut first = 0;
     while first < rows.len() {
@@ -54,13 +58,20 @@ pub fn follower_statements(
             .take(ROWS_PER_STATEMENT_MAX)
             .take_while(|row| {
                 let fits = bytes < STATEMENT_BYTES_MAX;
-                bytes += row.iter().flatten().map(|value| value.len() + 8).sum::<usize>();
+                bytes += row
+                    .iter()
+                    .flatten()
+                    .map(|value| value.len() + 8)
+                    .sum::<usize>();
                 fits
             })
             .count()
             .max(1);
         let batch = &rows[first..first + count];
-        statements.push(RowStatement { sql: writer.statement(batch), rows: count as u64 });
+        statements.push(RowStatement {
+            sql: writer.statement(batch),
+            rows: count as u64,
+        });
         first += count;
     }
     statements
@@ -79,7 +90,9 @@ impl Writer<'_> {
             CapturedOperation::Upsert => self.upsert(rows),
             CapturedOperation::Update => self.update(rows),
             CapturedOperation::Delete => self.by_key("DELETE", rows, ""),
-            CapturedOperation::Lock(strength) => self.by_key("SELECT 1", rows, lock_clause(strength)),
+            CapturedOperation::Lock(strength) => {
+                self.by_key("SELECT 1", rows, lock_clause(strength))
+            }
         }
     }
 
@@ -92,12 +105,19 @@ impl Writer<'_> {
     }
 
     fn list(&self, places: std::ops::Range<usize>, item: impl Fn(String) -> String) -> String {
-        places.map(|place| item(self.column(place))).collect::<Vec<_>>().join(", ")
+        places
+            .map(|place| item(self.column(place)))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn insert(&self, rows: &[Row<'_>]) -> Vec<u8> {
         let columns = self.list(0..self.captured.columns.len(), |c| c);
-        let mut sql = format!("INSERT INTO {} ({columns}) OVERRIDING SYSTEM VALUE VALUES ", self.name()).into_bytes();
+        let mut sql = format!(
+            "INSERT INTO {} ({columns}) OVERRIDING SYSTEM VALUE VALUES ",
+            self.name()
+        )
+        .into_bytes();
         self.values(&mut sql, rows, 0..self.captured.columns.len(), false);
         sql
     }
@@ -105,9 +125,16 @@ impl Writer<'_> {
     fn upsert(&self, rows: &[Row<'_>]) -> Vec<u8> {
         let mut sql = self.insert(rows);
         let key = self.list(0..self.captured.key_columns, |c| c);
-        let rest = self.list(self.captured.key_columns..self.captured.columns.len(), |c| format!("{c} = EXCLUDED.{c}"));
+        let rest = self.list(
+            self.captured.key_columns..self.captured.columns.len(),
+            |c| format!("{c} = EXCLUDED.{c}"),
+        );
         // Every row must be touched: a row that only has a key is assigned its own key.
-        let rest = if rest.is_empty() { self.list(0..1, |c| format!("{c} = EXCLUDED.{c}")) } else { rest };
+        let rest = if rest.is_empty() {
+            self.list(0..1, |c| format!("{c} = EXCLUDED.{c}"))
+        } else {
+            rest
+        };
         sql.extend_from_slice(format!(" ON CONFLICT ({key}) DO UPDATE SET {rest}").as_bytes());
         sql
     }
@@ -116,10 +143,10 @@ impl Writer<'_> {
         let (key, all) = (self.captured.key_columns, self.captured.columns.len());
         let mut sql = format!("UPDATE {} AS t SET ", self.name()).into_bytes();
         if let [row] = rows {
-            for place in key..all {
+            for (place, value) in row.iter().enumerate().skip(key) {
                 let separator = if place == key { "" } else { ", " };
                 sql.extend_from_slice(format!("{separator}{} = ", self.column(place)).as_bytes());
-                self.value(&mut sql, place, row[place], true);
+                self.value(&mut sql, place, *value, true);
             }
             sql.extend_from_slice(b" WHERE ");
             self.key_equals(&mut sql, row);
@@ -129,7 +156,10 @@ impl Writer<'_> {
         sql.extend_from_slice(format!("{set} FROM (VALUES ").as_bytes());
         self.values(&mut sql, rows, 0..all, true);
         let names = self.list(0..all, |c| c);
-        let on = (0..key).map(|k| format!("t.{c} = v.{c}", c = self.column(k))).collect::<Vec<_>>().join(" AND ");
+        let on = (0..key)
+            .map(|k| format!("t.{c} = v.{c}", c = self.column(k)))
+            .collect::<Vec<_>>()
+            .join(" AND ");
         sql.extend_from_slice(format!(") AS v({names}) WHERE {on}").as_bytes());
         sql
     }
@@ -149,15 +179,21 @@ impl Writer<'_> {
     }
 
     fn key_equals(&self, sql: &mut Vec<u8>, row: &Row<'_>) {
-        for place in 0..self.captured.key_columns {
+        for (place, value) in row.iter().enumerate().take(self.captured.key_columns) {
             let separator = if place == 0 { "" } else { " AND " };
             sql.extend_from_slice(format!("{separator}t.{} = ", self.column(place)).as_bytes());
-            self.value(sql, place, row[place], true);
+            self.value(sql, place, *value, true);
         }
     }
 
     /// `(…), (…)`; with casts, the first row's are enough for PostgreSQL, but a NULL there would not do.
-    fn values(&self, sql: &mut Vec<u8>, rows: &[Row<'_>], places: std::ops::Range<usize>, cast: bool) {
+    fn values(
+        &self,
+        sql: &mut Vec<u8>,
+        rows: &[Row<'_>],
+        places: std::ops::Range<usize>,
+        cast: bool,
+    ) {
         for (r, row) in rows.iter().enumerate() {
             sql.extend_from_slice(if r == 0 { b"(" } else { b", (" });
             for place in places.clone() {
@@ -204,4 +240,102 @@ pub fn quote_literal(sql: &mut Vec<u8>, value: &[u8], standard_conforming: bool)
         sql.push(b);
     }
     sql.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{table, with_key};
+    use super::*;
+
+    fn check(operation: CapturedOperation, rows: &[Row<'_>], expected: &str) {
+        let table = with_key(table(1, "T", &["k int", "a text", "b timestamptz"]), &[0]);
+        let captured = CapturedRows {
+            columns: &[0, 1, 2],
+            key_columns: 1,
+            operation,
+        };
+        let statements = follower_statements(&table, captured, rows, true);
+        let sql: Vec<_> = statements
+            .iter()
+            .map(|s| String::from_utf8_lossy(&s.sql))
+            .collect();
+        assert_eq!(sql.join("; "), expected);
+        assert_eq!(
+            statements.iter().map(|s| s.rows).sum::<u64>(),
+            rows.len() as u64
+        );
+    }
+
+    #[test]
+    fn statements_by_key() {
+        let one: &[Row<'_>] = &[vec![Some(b"1"), Some(b"it's"), None]];
+        let two: &[Row<'_>] = &[
+            vec![Some(b"1"), None, None],
+            vec![Some(b"2"), Some(b"\\"), Some(b"x")],
+        ];
+        check(
+            CapturedOperation::Insert,
+            two,
+            r#"INSERT INTO "public"."T" ("k", "a", "b") OVERRIDING SYSTEM VALUE VALUES ('1', NULL, NULL), ('2', '\', 'x')"#,
+        );
+        check(
+            CapturedOperation::Upsert,
+            one,
+            r#"INSERT INTO "public"."T" ("k", "a", "b") OVERRIDING SYSTEM VALUE VALUES ('1', 'it''s', NULL) ON CONFLICT ("k") DO UPDATE SET "a" = EXCLUDED."a", "b" = EXCLUDED."b""#,
+        );
+        check(
+            CapturedOperation::Update,
+            one,
+            r#"UPDATE "public"."T" AS t SET "a" = 'it''s'::text, "b" = NULL::timestamp with time zone WHERE t."k" = '1'::integer"#,
+        );
+        check(
+            CapturedOperation::Update,
+            two,
+            r#"UPDATE "public"."T" AS t SET "a" = v."a", "b" = v."b" FROM (VALUES ('1'::integer, NULL::text, NULL::timestamp with time zone), ('2', '\', 'x')) AS v("k", "a", "b") WHERE t."k" = v."k""#,
+        );
+        check(
+            CapturedOperation::Delete,
+            one,
+            r#"DELETE FROM "public"."T" AS t WHERE t."k" = '1'::integer"#,
+        );
+        check(
+            CapturedOperation::Lock(LockStrength::NoKeyUpdate),
+            two,
+            r#"SELECT 1 FROM "public"."T" AS t WHERE (t."k") IN (VALUES ('1'::integer), ('2')) FOR NO KEY UPDATE"#,
+        );
+        check(CapturedOperation::Delete, &[], "");
+    }
+
+    #[test]
+    fn batches_have_limits() {
+        let table = with_key(table(1, "t", &["k int", "a text"]), &[0]);
+        let captured = CapturedRows {
+            columns: &[0, 1],
+            key_columns: 0,
+            operation: CapturedOperation::Insert,
+        };
+        let counts = |rows: &[Row<'_>]| -> Vec<u64> {
+            follower_statements(&table, captured, rows, true)
+                .iter()
+                .map(|s| s.rows)
+                .collect()
+        };
+        assert_eq!(
+            counts(&vec![vec![Some(&b"1"[..]), None]; 1201]),
+            [500, 500, 201]
+        );
+        let large = vec![b'x'; STATEMENT_BYTES_MAX];
+        assert_eq!(counts(&vec![vec![None, Some(&large[..])]; 3]), [1, 1, 1]);
+    }
+
+    #[test]
+    fn quotes_are_safe_under_both_settings() {
+        let quoted = |value: &[u8], standard| {
+            let mut sql = Vec::new();
+            quote_literal(&mut sql, value, standard);
+            String::from_utf8_lossy(&sql).into_owned()
+        };
+        assert_eq!(quoted(b"a'b\\c", true), "'a''b\\c'");
+        assert_eq!(quoted(b"a'b\\c", false), " E'a''b\\\\c'");
+    }
 }

@@ -24,7 +24,11 @@ impl<'t> Text<'t> {
         while tokens.last().is_some_and(|t| t.is_symbol(bytes, ";")) {
             tokens.pop();
         }
-        Text { bytes, tokens, standard_conforming }
+        Text {
+            bytes,
+            tokens,
+            standard_conforming,
+        }
     }
 
     /// How many tokens there are.
@@ -34,12 +38,17 @@ impl<'t> Text<'t> {
 
     /// Token `i` is this keyword.
     pub(crate) fn is(&self, i: usize, word: &str) -> bool {
-        self.tokens.get(i).is_some_and(|t| t.is_word(self.bytes, word))
+        self.tokens
+            .get(i)
+            .is_some_and(|t| t.is_word(self.bytes, word))
     }
 
     /// Tokens from `i` on are these keywords.
     pub(crate) fn are(&self, i: usize, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(k, word)| self.is(i + k, word))
+        words
+            .iter()
+            .enumerate()
+            .all(|(k, word)| self.is(i + k, word))
     }
 
     /// Token `i` is one of these keywords.
@@ -49,14 +58,16 @@ impl<'t> Text<'t> {
 
     /// Token `i` is this punctuation.
     pub(crate) fn symbol(&self, i: usize, symbol: &str) -> bool {
-        self.tokens.get(i).is_some_and(|t| t.is_symbol(self.bytes, symbol))
+        self.tokens
+            .get(i)
+            .is_some_and(|t| t.is_symbol(self.bytes, symbol))
     }
 
     /// Token `i` is this operator.
     pub(crate) fn operator(&self, i: usize, operator: &str) -> bool {
-        self.tokens
-            .get(i)
-            .is_some_and(|t| t.kind == TokenKind::Operator && t.bytes(self.bytes) == operator.as_bytes())
+        self.tokens.get(i).is_some_and(|t| {
+            t.kind == TokenKind::Operator && t.bytes(self.bytes) == operator.as_bytes()
+        })
     }
 
     /// The kind of token `i`.
@@ -78,7 +89,9 @@ impl<'t> Text<'t> {
             TokenKind::QuotedIdent => {
                 let bytes = token.bytes(self.bytes);
                 let open = bytes.iter().position(|&b| b == b'"')? + 1;
-                Some(cut(latin(&bytes[open..bytes.len() - 1]).replace("\"\"", "\"")))
+                Some(cut(
+                    latin(&bytes[open..bytes.len() - 1]).replace("\"\"", "\"")
+                ))
             }
             _ => None,
         }
@@ -102,11 +115,8 @@ impl<'t> Text<'t> {
         let token = self.tokens.get(i)?;
         let bytes = token.bytes(self.bytes);
         match token.kind {
-            TokenKind::String => {
-                let value = unquote(bytes)?;
-                (self.standard_conforming || !value.contains(&b'\\')).then_some(value)
-            }
-            TokenKind::EscapeString => unquote(bytes).filter(|value| !value.contains(&b'\\')),
+            TokenKind::String if self.standard_conforming => unquote(bytes),
+            TokenKind::String | TokenKind::EscapeString => unescape(bytes),
             TokenKind::UnicodeString => unquote(bytes).filter(|value| !value.contains(&b'\\')),
             TokenKind::DollarString => {
                 let tag = bytes[1..].iter().position(|&b| b == b'$')? + 2;
@@ -147,8 +157,14 @@ impl<'t> Text<'t> {
 
     /// The highest `$n`.
     pub(crate) fn parameters(&self) -> u16 {
-        let numbers = self.tokens.iter().filter(|t| t.kind == TokenKind::Parameter);
-        numbers.filter_map(|t| parameter(t.bytes(self.bytes))).max().unwrap_or(0)
+        let numbers = self
+            .tokens
+            .iter()
+            .filter(|t| t.kind == TokenKind::Parameter);
+        numbers
+            .filter_map(|t| parameter(t.bytes(self.bytes)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// How deep parentheses, brackets and CASE nest.
@@ -181,7 +197,10 @@ pub(crate) fn latin(bytes: &[u8]) -> String {
 
 fn cut(mut name: String) -> String {
     if name.len() > IDENTIFIER_BYTES_MAX {
-        let end = (0..=IDENTIFIER_BYTES_MAX).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
+        let end = (0..=IDENTIFIER_BYTES_MAX)
+            .rev()
+            .find(|&i| name.is_char_boundary(i))
+            .unwrap_or(0);
         name.truncate(end);
     }
     name
@@ -200,7 +219,9 @@ fn unquote(bytes: &[u8]) -> Option<Vec<u8>> {
             (b'\'', None) => return Some(value),
             (b'\'', Some(_)) => {
                 // A continuation. Comments between the parts could hold quotes: not simple to tell.
-                let gap = bytes[at + 1..].iter().position(|b| !b.is_ascii_whitespace())?;
+                let gap = bytes[at + 1..]
+                    .iter()
+                    .position(|b| !b.is_ascii_whitespace())?;
                 if bytes[at + 1 + gap] != b'\'' {
                     return None;
                 }
@@ -212,6 +233,60 @@ fn unquote(bytes: &[u8]) -> Option<Vec<u8>> {
             }
         }
     }
+}
+
+/// The content of `E'…'`, or of `'…'` where a backslash escapes. Continued strings are not simple to tell.
+fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
+    let open = bytes.iter().position(|&b| b == b'\'')?;
+    let mut rest = &bytes[open + 1..bytes.len() - 1];
+    let mut value = Vec::with_capacity(rest.len());
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\'', [b'\'', tail @ ..]) => {
+                value.push(b'\'');
+                rest = tail;
+            }
+            (b'\'', _) => return None,
+            (b'\\', [escape, ..]) => rest = unescape_one(*escape, tail, &mut value)?,
+            (b, _) => value.push(*b),
+        }
+    }
+    Some(value)
+}
+
+/// One escape: `tail` starts with the character behind the backslash. Returns what follows.
+fn unescape_one<'b>(escape: u8, tail: &'b [u8], value: &mut Vec<u8>) -> Option<&'b [u8]> {
+    let (radix, skip, most) = match escape {
+        b'0'..=b'7' => (8, 0, 3),
+        b'x' if tail.get(1).is_some_and(u8::is_ascii_hexdigit) => (16, 1, 2),
+        b'u' => (16, 1, 4),
+        b'U' => (16, 1, 8),
+        _ => {
+            value.push(match escape {
+                b'b' => 8,
+                b'f' => 12,
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                other => other,
+            });
+            return Some(&tail[1..]);
+        }
+    };
+    let digits = tail[skip..]
+        .iter()
+        .take(most)
+        .take_while(|b| char::from(**b).is_digit(radix))
+        .count();
+    let number =
+        u32::from_str_radix(std::str::from_utf8(&tail[skip..skip + digits]).ok()?, radix).ok()?;
+    if matches!(escape, b'u' | b'U') {
+        value.extend_from_slice(char::from_u32(number)?.encode_utf8(&mut [0; 4]).as_bytes());
+    } else {
+        value.push((number & 0xff) as u8);
+    }
+    Some(&tail[skip + digits..])
 }
 
 /// `"name"`, safe as an identifier anywhere.

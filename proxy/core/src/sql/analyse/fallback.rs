@@ -30,6 +30,17 @@ pub(crate) fn query(text: &Text<'_>, scope: &Scope<'_>, error: &str) -> Result<J
     if !effects.sequences.is_empty() {
         return Err(unreadable(error));
     }
-    let read = Read { proof: Proof::Probe, lead_only: effects.member_bound, sequences: Vec::new() };
-    Ok(Judged { read_footprint: Footprint::Everything, ..Judged::plain(Command::Read(read)) })
+    // Object ids of one member's catalogs mean nothing to another.
+    let catalogs = (0..text.len())
+        .filter_map(|i| text.name(i))
+        .any(|name| name.starts_with("pg_") || name == "information_schema");
+    let read = Read {
+        proof: Proof::Probe,
+        lead_only: effects.member_bound || catalogs,
+        sequences: Vec::new(),
+    };
+    Ok(Judged {
+        read_footprint: Footprint::Everything,
+        ..Judged::plain(Command::Read(read))
+    })
 }

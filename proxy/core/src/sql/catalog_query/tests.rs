@@ -8,7 +8,10 @@ type Rows = Vec<Vec<Option<String>>>;
 /// Rows from lines of fields separated by `|`; `~` is NULL.
 fn rows(lines: &[&str]) -> Rows {
     let field = |f: &str| (f != "~").then(|| f.to_owned());
-    lines.iter().map(|line| line.split('|').map(field).collect()).collect()
+    lines
+        .iter()
+        .map(|line| line.split('|').map(field).collect())
+        .collect()
 }
 
 fn results() -> Vec<Rows> {
@@ -18,7 +21,13 @@ fn results() -> Vec<Rows> {
         rows(&["f|f|2|f|f", "uuid_generate_v4|f|2|t|f"]),
         rows(&["~=="]),
         rows(&["f"]),
-        rows(&["16400|public|parent|r|f|f|f|f", "16401|public|child|r|f|f|f|t", "16402|public|v|v|f|f|f|f", "16403|public|w|v|f|f|f|f", "1259|pg_catalog|pg_class|r|f|f|f|f"]),
+        rows(&[
+            "16400|public|parent|r|f|f|f|f",
+            "16401|public|child|r|f|f|f|t",
+            "16402|public|v|v|f|f|f|f",
+            "16403|public|w|v|f|f|f|f",
+            "1259|pg_catalog|pg_class|r|f|f|f|f",
+        ]),
         rows(&[
             "16400|1|id|integer|23|t|||~|t",
             "16400|3|at|timestamp with time zone|1184|f|||now()|t",
@@ -40,7 +49,12 @@ fn results() -> Vec<Rows> {
 fn a_catalog_from_rows() {
     let builtins = parse_builtins(&[rows(&["now|1", "lower|0", "nextval|2"])]).expect("builtins");
     let catalog = parse(&results(), &builtins).expect("a catalog");
-    let find = |name: &str| catalog.resolve(None, name, &catalog.default_search_path).expect("a table").clone();
+    let find = |name: &str| {
+        catalog
+            .resolve(None, name, &catalog.default_search_path)
+            .expect("a table")
+            .clone()
+    };
     let (parent, child) = (find("parent"), find("child"));
     assert_eq!(parent.group, child.group);
     assert!(parent.has_deferrable && parent.has_foreign_keys && !parent.inherits);
@@ -48,12 +62,24 @@ fn a_catalog_from_rows() {
     assert_eq!(parent.columns[1].default, ColumnDefault::LeadOnly);
     let defaults: Vec<_> = child.columns.iter().map(|c| c.default.clone()).collect();
     use ColumnDefault::{Generated, Immutable, LeadOnly, Unproven};
-    assert_eq!(defaults, [LeadOnly, LeadOnly, Unproven, Generated, Immutable]);
-    assert!(child.has_user_functions, "a check with now() is not the same everywhere");
-    assert_eq!(child.sequences, [(0, "\"public\".\"child_id_seq\"".to_owned())]);
+    assert_eq!(
+        defaults,
+        [LeadOnly, LeadOnly, Unproven, Generated, Immutable]
+    );
+    assert!(
+        child.has_user_functions,
+        "a check with now() is not the same everywhere"
+    );
+    assert_eq!(
+        child.sequences,
+        [(0, "\"public\".\"child_id_seq\"".to_owned())]
+    );
     assert!(find("v").has_user_functions && find("w").has_user_functions);
     assert!(catalog.user_operators.contains("~==") && !catalog.user_types);
-    assert_eq!(catalog.functions.get("now").expect("now").volatility, Volatility::Stable);
+    assert_eq!(
+        catalog.functions.get("now").expect("now").volatility,
+        Volatility::Stable
+    );
     assert!(catalog.resolve(None, "pg_class", &[]).is_some());
 }
 
@@ -63,5 +89,12 @@ fn wrong_results_are_errors() {
     assert_eq!(parse(&[], &builtins).err(), Some(CatalogError::Results(0)));
     let mut wrong = results();
     wrong[5][0][0] = None;
-    assert!(matches!(parse(&wrong, &builtins), Err(CatalogError::Value { result: 5, column: 0, value: None })));
+    assert!(matches!(
+        parse(&wrong, &builtins),
+        Err(CatalogError::Value {
+            result: 5,
+            column: 0,
+            value: None
+        })
+    ));
 }
