@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use scenarios::Options;
 use scenarios::scenario::{ALL, run};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(about = "Real processes, real faults: runs scenarios against raidb")]
@@ -85,9 +86,23 @@ async fn main() -> ExitCode {
             // Dropping the run is what ends its processes, so an interrupt must not end this one at once.
             tokio::select! {
                 passed = run_all(&arguments) => if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE },
-                _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+                () = interrupted() => ExitCode::from(130),
             }
         }
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => drop(stream.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }
 
@@ -100,14 +115,7 @@ async fn run_all(arguments: &RunArguments) -> bool {
     for name in names {
         for cycle in 0..arguments.cycles {
             let seed = arguments.seed + u64::from(cycle);
-            passed &= run_one(
-                name,
-                Options {
-                    seed,
-                    ..arguments.options()
-                },
-            )
-            .await;
+            passed &= run_one(name, Options { seed, ..arguments.options() }).await;
         }
     }
     passed

@@ -41,50 +41,29 @@ impl Endpoint {
     /// The same place, another database.
     #[must_use]
     pub fn database(&self, name: &str) -> Self {
-        Self {
-            database: name.to_owned(),
-            ..self.clone()
-        }
+        Self { database: name.to_owned(), ..self.clone() }
     }
 
     /// As a URL, as the proxy's configuration, psql and pgbench take it.
     #[must_use]
     pub fn url(&self) -> String {
-        let password = self
-            .password
-            .as_ref()
-            .map_or(String::new(), |secret| format!(":{secret}"));
-        format!(
-            "postgresql://{}{password}@{}:{}/{}",
-            self.user, self.host, self.port, self.database
-        )
+        let password = self.password.as_ref().map_or(String::new(), |secret| format!(":{secret}"));
+        format!("postgresql://{}{password}@{}:{}/{}", self.user, self.host, self.port, self.database)
     }
 
     /// As the stock Java driver takes it.
     #[must_use]
     pub fn jdbc_url(&self) -> String {
-        let password = self
-            .password
-            .as_ref()
-            .map_or(String::new(), |secret| format!("&password={secret}"));
-        format!(
-            "jdbc:postgresql://{}:{}/{}?user={}{password}",
-            self.host, self.port, self.database, self.user
-        )
+        let password = self.password.as_ref().map_or(String::new(), |secret| format!("&password={secret}"));
+        format!("jdbc:postgresql://{}:{}/{}?user={}{password}", self.host, self.port, self.database, self.user)
     }
 
     /// As tokio-postgres takes it.
     #[must_use]
     pub fn config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config
-            .host(&self.host)
-            .port(self.port)
-            .dbname(&self.database)
-            .user(&self.user);
-        config
-            .connect_timeout(CONNECT_LIMIT)
-            .application_name("scenarios");
+        config.host(&self.host).port(self.port).dbname(&self.database).user(&self.user);
+        config.connect_timeout(CONNECT_LIMIT).application_name("scenarios");
         if let Some(secret) = &self.password {
             config.password(secret);
         }
@@ -98,12 +77,8 @@ impl Endpoint {
     pub async fn connect(&self) -> Result<Client> {
         let config = self.config();
         let connecting = timeout(CONNECT_LIMIT, config.connect(NoTls)).await;
-        let (client, connection) = connecting.map_err(|_| {
-            Failure::new(format!(
-                "no answer from {} within {CONNECT_LIMIT:?}",
-                self.url()
-            ))
-        })??;
+        let (client, connection) = connecting
+            .map_err(|_| Failure::new(format!("no answer from {} within {CONNECT_LIMIT:?}", self.url())))??;
         tokio::spawn(async move {
             // The client's own call reports the error; here it would only be said twice.
             let _ = connection.await;
@@ -116,9 +91,7 @@ impl Endpoint {
     /// # Errors
     /// No connection, or the server's error.
     pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        rows(&self.connect().await?, sql)
-            .await
-            .map_err(|e| e.during(self.url()))
+        rows(&self.connect().await?, sql).await.map_err(|e| e.during(self.url()))
     }
 
     /// Connects, runs `sql`, returns the first column of the first row.
@@ -127,11 +100,7 @@ impl Endpoint {
     /// As [`Endpoint::rows`], or no row.
     pub async fn value(&self, sql: &str) -> Result<String> {
         let rows = self.rows(sql).await?;
-        let first = rows
-            .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().next())
-            .flatten();
+        let first = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
         first.ok_or_else(|| Failure::new(format!("{}: no value from: {sql}", self.url())))
     }
 
@@ -140,11 +109,7 @@ impl Endpoint {
     /// # Errors
     /// No connection, or the server's error.
     pub async fn execute(&self, sql: &str) -> Result<()> {
-        self.connect()
-            .await?
-            .batch_execute(sql)
-            .await
-            .map_err(|e| Failure::from(e).during(self.url()))
+        self.connect().await?.batch_execute(sql).await.map_err(|e| Failure::from(e).during(self.url()))
     }
 }
 
@@ -155,11 +120,7 @@ impl Endpoint {
 pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
     let messages = client.simple_query(sql).await?;
     let rows = messages.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(
-            (0..row.len())
-                .map(|column| row.get(column).map(str::to_owned))
-                .collect(),
-        ),
+        SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()),
         _ => None,
     });
     Ok(rows.collect())

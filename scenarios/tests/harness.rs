@@ -5,18 +5,13 @@
 use std::time::{Duration, Instant};
 
 use scenarios::checkers::{EqualityOptions, members_equal};
-use scenarios::cluster::{
-    Delay, DelayRelay, LinkState, Member, MemberOptions, descendants, is_alive,
-};
+use scenarios::cluster::{Delay, DelayRelay, LinkState, Member, MemberOptions, descendants, is_alive};
 use scenarios::sql::Endpoint;
 use tempfile::TempDir;
 
 fn home() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
-    let home = tempfile::Builder::new()
-        .prefix("raidb-scenario-")
-        .tempdir()
-        .unwrap();
+    let home = tempfile::Builder::new().prefix("raidb-scenario-").tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     home
 }
@@ -31,21 +26,14 @@ async fn members(home: &TempDir, count: usize) -> Vec<Member> {
 }
 
 fn strict() -> EqualityOptions {
-    EqualityOptions {
-        settle: Duration::ZERO,
-        ..EqualityOptions::default()
-    }
+    EqualityOptions { settle: Duration::ZERO, ..EqualityOptions::default() }
 }
 
 #[tokio::test]
 async fn a_killed_member_leaves_no_process_and_comes_back_with_its_data() {
     let home = home();
     let mut member = members(&home, 1).await.remove(0);
-    member
-        .endpoint()
-        .execute("create table t(i int); insert into t values (7)")
-        .await
-        .unwrap();
+    member.endpoint().execute("create table t(i int); insert into t values (7)").await.unwrap();
     for postmaster_only in [false, true] {
         let all = descendants(member.pid().unwrap());
         assert!(all.len() > 3, "postmaster and its workers: {all:?}");
@@ -57,10 +45,7 @@ async fn a_killed_member_leaves_no_process_and_comes_back_with_its_data() {
         assert!(!all.iter().any(|pid| is_alive(*pid)));
         assert!(member.endpoint().connect().await.is_err());
         member.restart().await.unwrap();
-        assert_eq!(
-            member.endpoint().value("select i from t").await.unwrap(),
-            "7"
-        );
+        assert_eq!(member.endpoint().value("select i from t").await.unwrap(), "7");
     }
     member.stop().await.unwrap();
     assert!(member.endpoint().connect().await.is_err());
@@ -74,11 +59,7 @@ async fn a_stopped_member_answers_nothing_until_it_goes_on() {
     member.sigstop_all().unwrap();
     let query = client.simple_query("select 1");
     tokio::pin!(query);
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), &mut query)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut query).await.is_err());
     member.sigcont_all().unwrap();
     assert!(query.await.is_ok());
 }
@@ -90,19 +71,8 @@ async fn a_member_with_a_password_asks_for_it() {
     options.password = Some("s3cret".to_owned());
     let member = Member::start(home.path(), options).await.unwrap();
     assert_eq!(member.endpoint().value("select 1").await.unwrap(), "1");
-    let wrong = Endpoint {
-        password: Some("wrong".to_owned()),
-        ..member.endpoint()
-    };
-    assert!(
-        wrong
-            .connect()
-            .await
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("password authentication failed")
-    );
+    let wrong = Endpoint { password: Some("wrong".to_owned()), ..member.endpoint() };
+    assert!(wrong.connect().await.err().unwrap().to_string().contains("password authentication failed"));
 }
 
 #[tokio::test]
@@ -118,38 +88,17 @@ async fn equality_names_every_kind_of_difference() {
     assert_eq!(members_equal(&both, strict()).await.unwrap(), 100);
 
     let differences = [
-        (
-            "update t set v = 'other' where i = 7",
-            "only on pg2: (7,other)",
-        ),
+        ("update t set v = 'other' where i = 7", "only on pg2: (7,other)"),
         ("delete from t where i = 9", "100 and 99 rows"),
-        (
-            "select nextval('s'), nextval('s')",
-            "sequence public.s: next is 1 and 3",
-        ),
-        (
-            "create index extra on t(v)",
-            "schema, only on pg2: index CREATE INDEX extra",
-        ),
-        (
-            "create function f() returns int language sql as 'select 1'",
-            "only on pg2: function",
-        ),
-        (
-            "alter table t alter v set default 'x'",
-            "column public.t.v text default 'x'",
-        ),
-        (
-            "alter table t add check (i < 1000)",
-            "only on pg2: constraint t t_i_check",
-        ),
+        ("select nextval('s'), nextval('s')", "sequence public.s: next is 1 and 3"),
+        ("create index extra on t(v)", "schema, only on pg2: index CREATE INDEX extra"),
+        ("create function f() returns int language sql as 'select 1'", "only on pg2: function"),
+        ("alter table t alter v set default 'x'", "column public.t.v text default 'x'"),
+        ("alter table t add check (i < 1000)", "only on pg2: constraint t t_i_check"),
     ];
     for (change, told) in differences {
         members[1].endpoint().execute(change).await.unwrap();
-        let text = members_equal(&both, strict())
-            .await
-            .unwrap_err()
-            .to_string();
+        let text = members_equal(&both, strict()).await.unwrap_err().to_string();
         assert!(text.contains(told), "after {change}: {text}");
         members[0].endpoint().execute(change).await.unwrap();
         members_equal(&both, strict()).await.unwrap();
@@ -160,10 +109,7 @@ async fn equality_names_every_kind_of_difference() {
 async fn a_relay_delays_freezes_and_cuts() {
     let home = home();
     let member = members(&home, 1).await.remove(0);
-    let delay = Delay {
-        probability: 1.0,
-        longest: Duration::from_millis(20),
-    };
+    let delay = Delay { probability: 1.0, longest: Duration::from_millis(20) };
     let relay = DelayRelay::start(member.port(), delay, 1).await.unwrap();
     let endpoint = Endpoint::local(relay.port(), "bench");
     let client = endpoint.connect().await.unwrap();
@@ -171,21 +117,14 @@ async fn a_relay_delays_freezes_and_cuts() {
     for _ in 0..10 {
         client.simple_query("select 1").await.unwrap();
     }
-    assert!(
-        start.elapsed() > Duration::from_millis(50),
-        "20 delays of 10 ms on average"
-    );
+    assert!(start.elapsed() > Duration::from_millis(50), "20 delays of 10 ms on average");
     assert!(relay.delayed() >= 20);
 
     for state in [LinkState::Frozen, LinkState::HalfOpen] {
         relay.set(state);
         let query = client.simple_query("select 1");
         tokio::pin!(query);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(200), &mut query)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut query).await.is_err());
         relay.set(LinkState::Open);
         query.await.unwrap();
     }

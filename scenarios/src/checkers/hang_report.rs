@@ -13,18 +13,11 @@ const ACTIVITY: &str = "select pid, state, coalesce(wait_event, '-'), pg_blockin
 pub async fn hang_report(cluster: &Cluster) -> String {
     let mut text = String::new();
     for member in &cluster.members {
-        let _ = writeln!(
-            text,
-            "-- {}: pid, state, wait, blocked by, seconds, query",
-            member.name()
-        );
+        let _ = writeln!(text, "-- {}: pid, state, wait, blocked by, seconds, query", member.name());
         match member.endpoint().rows(ACTIVITY).await {
             Ok(rows) => {
                 for row in rows {
-                    let row: Vec<_> = row
-                        .iter()
-                        .map(|value| value.as_deref().unwrap_or(""))
-                        .collect();
+                    let row: Vec<_> = row.iter().map(|value| value.as_deref().unwrap_or("")).collect();
                     let _ = writeln!(text, "   {}", row.join(" | "));
                 }
             }

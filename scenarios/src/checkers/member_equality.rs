@@ -27,10 +27,7 @@ pub struct EqualityOptions {
 
 impl Default for EqualityOptions {
     fn default() -> Self {
-        Self {
-            sequences: true,
-            settle: Duration::from_secs(2),
-        }
+        Self { sequences: true, settle: Duration::from_secs(2) }
     }
 }
 
@@ -38,10 +35,7 @@ impl EqualityOptions {
     /// Sequences may differ: for statements whose sequence values were given out but never used.
     #[must_use]
     pub fn without_sequences(self) -> Self {
-        Self {
-            sequences: false,
-            ..self
-        }
+        Self { sequences: false, ..self }
     }
 }
 
@@ -74,11 +68,7 @@ pub async fn members_equal(members: &[&Member], options: EqualityOptions) -> Res
             }
         }
         if differences.is_empty() {
-            return Ok(reference
-                .tables
-                .values()
-                .filter_map(|(count, ..)| count.parse::<u64>().ok())
-                .sum());
+            return Ok(reference.tables.values().filter_map(|(count, ..)| count.parse::<u64>().ok()).sum());
         }
         if Instant::now() > deadline {
             return fail(format!("members differ:\n{}", differences.join("\n")));
@@ -88,14 +78,8 @@ pub async fn members_equal(members: &[&Member], options: EqualityOptions) -> Res
 }
 
 async fn connect(member: &Member) -> Result<Client> {
-    let client = member
-        .endpoint()
-        .connect()
-        .await
-        .map_err(|e| e.during(member.name()))?;
-    client
-        .batch_execute("set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'")
-        .await?;
+    let client = member.endpoint().connect().await.map_err(|e| e.during(member.name()))?;
+    client.batch_execute("set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'").await?;
     Ok(client)
 }
 
@@ -103,14 +87,8 @@ async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents>
     let client = connect(member).await?;
     let mut tables = BTreeMap::new();
     for table in names(&client, "'r'").await? {
-        let hash = |seed: u8| {
-            format!("coalesce(sum(hashtextextended(t::text, {seed})::numeric), 0)::text")
-        };
-        let query = format!(
-            "select count(*)::text, {}, {} from {table} t",
-            hash(1),
-            hash(2)
-        );
+        let hash = |seed: u8| format!("coalesce(sum(hashtextextended(t::text, {seed})::numeric), 0)::text");
+        let query = format!("select count(*)::text, {}, {} from {table} t", hash(1), hash(2));
         let mut row = rows(&client, &query).await?.into_iter().flatten().flatten();
         let mut next = || row.next().unwrap_or_default();
         tables.insert(table, (next(), next(), next()));
@@ -122,20 +100,11 @@ async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents>
                 "select last_value + case when is_called then seqincrement else 0 end \
                  from {sequence}, pg_sequence where seqrelid = '{sequence}'::regclass"
             );
-            let next = rows(&client, &query)
-                .await?
-                .into_iter()
-                .flatten()
-                .flatten()
-                .next();
+            let next = rows(&client, &query).await?.into_iter().flatten().flatten().next();
             sequences.insert(sequence, next.unwrap_or_default());
         }
     }
-    Ok(Contents {
-        tables,
-        sequences,
-        schema: schema_lines(&client).await?,
-    })
+    Ok(Contents { tables, sequences, schema: schema_lines(&client).await? })
 }
 
 /// Quoted names of all relations of a kind.
@@ -144,40 +113,22 @@ async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
         "select quote_ident(n.nspname) || '.' || quote_ident(c.relname) from pg_class c \
          join pg_namespace n on n.oid = c.relnamespace where c.relkind in ({kind}) and {NOT_OURS} order by 1"
     );
-    Ok(rows(client, &query)
-        .await?
-        .into_iter()
-        .flatten()
-        .flatten()
-        .collect())
+    Ok(rows(client, &query).await?.into_iter().flatten().flatten().collect())
 }
 
 async fn explain(left: (&Member, &Contents), right: (&Member, &Contents)) -> Result<String> {
     let ((left, a), (right, b)) = (left, right);
     let mut text = vec![format!("{} and {}:", left.name(), right.name())];
-    for line in a
-        .schema
-        .iter()
-        .filter(|line| !b.schema.contains(line))
-        .take(DIFFERENCES_SHOWN)
-    {
+    for line in a.schema.iter().filter(|line| !b.schema.contains(line)).take(DIFFERENCES_SHOWN) {
         text.push(format!("  schema, only on {}: {line}", left.name()));
     }
-    for line in b
-        .schema
-        .iter()
-        .filter(|line| !a.schema.contains(line))
-        .take(DIFFERENCES_SHOWN)
-    {
+    for line in b.schema.iter().filter(|line| !a.schema.contains(line)).take(DIFFERENCES_SHOWN) {
         text.push(format!("  schema, only on {}: {line}", right.name()));
     }
     for (name, value) in &a.sequences {
         let other = b.sequences.get(name);
         if other.is_some_and(|other| other != value) {
-            text.push(format!(
-                "  sequence {name}: next is {value} and {}",
-                other.map_or("-", String::as_str)
-            ));
+            text.push(format!("  sequence {name}: next is {value} and {}", other.map_or("-", String::as_str)));
         }
     }
     for (table, here) in &a.tables {
@@ -185,11 +136,7 @@ async fn explain(left: (&Member, &Contents), right: (&Member, &Contents)) -> Res
             continue;
         };
         text.push(format!("  table {table}: {} and {} rows", here.0, there.0));
-        let small = |count: &str| {
-            count
-                .parse::<u64>()
-                .is_ok_and(|count| count <= ROWS_SHOWN_LIMIT)
-        };
+        let small = |count: &str| count.parse::<u64>().is_ok_and(|count| count <= ROWS_SHOWN_LIMIT);
         if small(&here.0) && small(&there.0) {
             text.extend(differing_rows(left, right, table).await?);
         }
@@ -207,19 +154,13 @@ async fn differing_rows(left: &Member, right: &Member, table: &str) -> Result<Ve
             *counts.entry(row).or_default() += sign;
         }
     }
-    let mut rows: Vec<_> = counts
-        .into_iter()
-        .filter(|(_, count)| *count != 0)
-        .collect();
+    let mut rows: Vec<_> = counts.into_iter().filter(|(_, count)| *count != 0).collect();
     rows.sort();
     let total = rows.len();
-    let shown = rows
-        .into_iter()
-        .take(DIFFERENCES_SHOWN)
-        .map(|(row, count)| {
-            let member = if count > 0 { left } else { right };
-            format!("    only on {}: {row}", member.name())
-        });
+    let shown = rows.into_iter().take(DIFFERENCES_SHOWN).map(|(row, count)| {
+        let member = if count > 0 { left } else { right };
+        format!("    only on {}: {row}", member.name())
+    });
     let mut lines: Vec<_> = shown.collect();
     if total > DIFFERENCES_SHOWN {
         lines.push(format!("    and {} more", total - DIFFERENCES_SHOWN));

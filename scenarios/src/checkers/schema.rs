@@ -6,13 +6,11 @@ use crate::Result;
 use crate::sql::rows;
 
 /// Schemas that are the server's or the proxy's own.
-pub(super) const NOT_OURS: &str =
-    "n.nspname <> 'information_schema' and n.nspname <> 'raidb' and n.nspname !~ '^pg_'";
+pub(super) const NOT_OURS: &str = "n.nspname <> 'information_schema' and n.nspname <> 'raidb' and n.nspname !~ '^pg_'";
 
 /// One line for each column, index, constraint, trigger, view, function, type and sequence definition.
 pub(super) async fn schema_lines(client: &Client) -> Result<Vec<String>> {
-    let of_tables =
-        format!("from pg_class c join pg_namespace n on n.oid = c.relnamespace where {NOT_OURS}");
+    let of_tables = format!("from pg_class c join pg_namespace n on n.oid = c.relnamespace where {NOT_OURS}");
     let name = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)";
     let queries = [
         format!(
@@ -23,12 +21,8 @@ pub(super) async fn schema_lines(client: &Client) -> Result<Vec<String>> {
              left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum \
              where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'f') and {NOT_OURS}"
         ),
-        format!(
-            "select 'index ' || pg_get_indexdef(c.oid) {of_tables} and c.relkind in ('i', 'I')"
-        ),
-        format!(
-            "select 'view ' || {name} || ' ' || pg_get_viewdef(c.oid) {of_tables} and c.relkind in ('v', 'm')"
-        ),
+        format!("select 'index ' || pg_get_indexdef(c.oid) {of_tables} and c.relkind in ('i', 'I')"),
+        format!("select 'view ' || {name} || ' ' || pg_get_viewdef(c.oid) {of_tables} and c.relkind in ('v', 'm')"),
         format!(
             "select 'sequence ' || {name} || ' ' || s.seqtypid::regtype::text || ' ' || s.seqstart || ' ' || s.seqincrement \
              || ' ' || s.seqmin || ' ' || s.seqmax || ' ' || s.seqcache || ' ' || s.seqcycle \

@@ -41,26 +41,17 @@ impl Java {
             }
             class_path.push(path.to_string_lossy().into_owned());
         }
-        let classes = tempfile::Builder::new()
-            .prefix("raidb-scenario-java-")
-            .tempdir()?;
+        let classes = tempfile::Builder::new().prefix("raidb-scenario-java-").tempdir()?;
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new("javac");
-        command
-            .args(["-nowarn", "-proc:none", "-d"])
-            .arg(classes.path())
-            .arg("-cp")
-            .arg(class_path.join(":"));
+        command.args(["-nowarn", "-proc:none", "-d"]).arg(classes.path()).arg("-cp").arg(class_path.join(":"));
         command.args(sources.iter().map(|source| home.join(source)));
         let printed = to_end(command, COMPILE_LIMIT).await?;
         if printed.code != 0 {
             return fail(format!("javac: {}", printed.err));
         }
         class_path.insert(0, classes.path().to_string_lossy().into_owned());
-        Ok(Self {
-            classes,
-            class_path: class_path.join(":"),
-        })
+        Ok(Self { classes, class_path: class_path.join(":") })
     }
 
     /// Runs the class to its end.
@@ -78,27 +69,19 @@ impl Java {
     pub fn start(&self, class: &str, arguments: &[&str], log: PathBuf) -> Result<JavaProcess> {
         let file = std::fs::File::create(&log)?;
         let mut command = self.command(class, arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).kill_on_drop(true);
         let mut child = command.spawn()?;
         let Some(out) = child.stdout.take() else {
             return fail("no standard output");
         };
-        Ok(JavaProcess {
-            name: class.to_owned(),
-            child,
-            lines: BufReader::new(out).lines(),
-            log,
-        })
+        Ok(JavaProcess { name: class.to_owned(), child, lines: BufReader::new(out).lines(), log })
     }
 
     fn command(&self, class: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("java");
         // Two cores are shared with members and proxy: a small heap, one collector thread, quick start.
         command.args([
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Xmx256m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -136,17 +119,9 @@ impl JavaProcess {
         };
         match timeout(limit, reading).await {
             Ok(Ok(Some(rest))) => Ok(rest),
-            Ok(Ok(None)) => fail(format!(
-                "{} ended before \"{prefix}\":\n{}",
-                self.name,
-                self.log_tail()
-            )),
+            Ok(Ok(None)) => fail(format!("{} ended before \"{prefix}\":\n{}", self.name, self.log_tail())),
             Ok(Err(error)) => Err(error),
-            Err(_) => fail(format!(
-                "{}: no \"{prefix}\" within {limit:?}:\n{}",
-                self.name,
-                self.log_tail()
-            )),
+            Err(_) => fail(format!("{}: no \"{prefix}\" within {limit:?}:\n{}", self.name, self.log_tail())),
         }
     }
 
@@ -165,17 +140,9 @@ impl JavaProcess {
     pub async fn expect_success(&mut self, limit: Duration) -> Result<()> {
         match timeout(limit, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => fail(format!(
-                "{} ended with {status}:\n{}",
-                self.name,
-                self.log_tail()
-            )),
+            Ok(Ok(status)) => fail(format!("{} ended with {status}:\n{}", self.name, self.log_tail())),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => fail(format!(
-                "{} did not end within {limit:?}:\n{}",
-                self.name,
-                self.log_tail()
-            )),
+            Err(_) => fail(format!("{} did not end within {limit:?}:\n{}", self.name, self.log_tail())),
         }
     }
 

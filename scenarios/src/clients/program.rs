@@ -45,9 +45,7 @@ impl Printed {
         if self.code == code && printed.contains(text) {
             return Ok(());
         }
-        fail(format!(
-            "expected \"{text}\" and exit code {code}, got {self:?}"
-        ))
+        fail(format!("expected \"{text}\" and exit code {code}, got {self:?}"))
     }
 }
 
@@ -56,14 +54,9 @@ pub(super) async fn to_end(mut command: Command, limit: Duration) -> Result<Prin
     command.stdin(Stdio::null()).kill_on_drop(true);
     let name = format!("{:?}", command.as_std().get_program());
     let output = timeout(limit, command.output()).await;
-    let output =
-        output.map_err(|_| Failure::new(format!("{name} did not end within {limit:?}")))??;
+    let output = output.map_err(|_| Failure::new(format!("{name} did not end within {limit:?}")))??;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Printed {
-        out: text(&output.stdout),
-        err: text(&output.stderr),
-        code: output.status.code().unwrap_or(-1),
-    })
+    Ok(Printed { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code().unwrap_or(-1) })
 }
 
 /// Runs psql without any start-up file, with `arguments` behind the connection string.
@@ -72,9 +65,6 @@ pub(super) async fn to_end(mut command: Command, limit: Duration) -> Result<Prin
 /// It hangs or cannot be run; a failing statement is not an error here.
 pub async fn psql(endpoint: &Endpoint, arguments: &[&str]) -> Result<Printed> {
     let mut command = Command::new(PSQL);
-    command
-        .args(["-X", "-v", "ON_ERROR_STOP=1", "-d"])
-        .arg(endpoint.url())
-        .args(arguments);
+    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d"]).arg(endpoint.url()).args(arguments);
     to_end(command, PSQL_LIMIT).await
 }

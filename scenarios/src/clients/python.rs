@@ -21,9 +21,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The environment cannot be made, or the program hangs.
 pub async fn run_python(name: &str, arguments: &[&str]) -> Result<Printed> {
     let python = environment().await?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("clients")
-        .join(name);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
     let mut command = Command::new(python);
     command.arg(script).args(arguments);
     to_end(command, LIMIT).await
@@ -39,15 +37,7 @@ async fn environment() -> Result<PathBuf> {
     let mut make = Command::new("python3");
     make.args(["-m", "venv"]).arg(home);
     let mut install = Command::new(&python);
-    install
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(PACKAGES);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
     for command in [make, install] {
         let printed = to_end(command, LIMIT).await?;
         if printed.code != 0 {

@@ -57,12 +57,7 @@ impl Raw {
     pub async fn connect(endpoint: &Endpoint, parameters: &[(&str, &str)]) -> Result<Self> {
         let mut raw = Self::open(endpoint).await?;
         raw.start_up(endpoint, parameters).await?;
-        match raw
-            .until(b'Z')
-            .await?
-            .iter()
-            .find(|message| message.kind == b'E')
-        {
+        match raw.until(b'Z').await?.iter().find(|message| message.kind == b'E') {
             None => Ok(raw),
             Some(error) => fail(format!("start-up: {error:?}")),
         }
@@ -72,16 +67,9 @@ impl Raw {
     ///
     /// # Errors
     /// The connection is lost.
-    pub async fn start_up(
-        &mut self,
-        endpoint: &Endpoint,
-        parameters: &[(&str, &str)],
-    ) -> Result<()> {
+    pub async fn start_up(&mut self, endpoint: &Endpoint, parameters: &[(&str, &str)]) -> Result<()> {
         let mut body = VERSION.to_be_bytes().to_vec();
-        let named = [
-            ("user", endpoint.user.as_str()),
-            ("database", endpoint.database.as_str()),
-        ];
+        let named = [("user", endpoint.user.as_str()), ("database", endpoint.database.as_str())];
         for (name, value) in named.iter().chain(parameters) {
             body.extend_from_slice(name.as_bytes());
             body.push(0);
@@ -101,9 +89,7 @@ impl Raw {
     pub async fn request_encryption(&mut self, code: i32) -> Result<u8> {
         self.bytes(&8_i32.to_be_bytes()).await?;
         self.bytes(&code.to_be_bytes()).await?;
-        Ok(timeout(LIMIT, self.stream.read_u8())
-            .await
-            .map_err(|_| silent())??)
+        Ok(timeout(LIMIT, self.stream.read_u8()).await.map_err(|_| silent())??)
     }
 
     /// Sends bytes as they are.
@@ -152,10 +138,7 @@ impl Raw {
         if self.stream.read_exact(&mut body).await.is_err() {
             return Ok(None);
         }
-        Ok(Some(Message {
-            kind: head[0],
-            body,
-        }))
+        Ok(Some(Message { kind: head[0], body }))
     }
 
     /// All messages up to and with the next one of this kind.
@@ -171,10 +154,7 @@ impl Raw {
                 return Ok(messages);
             }
         }
-        fail(format!(
-            "the connection was closed before {}: {messages:?}",
-            char::from(kind)
-        ))
+        fail(format!("the connection was closed before {}: {messages:?}", char::from(kind)))
     }
 
     /// All messages up to the close of the connection.
@@ -213,7 +193,5 @@ impl Raw {
 }
 
 fn silent() -> Failure {
-    Failure::new(format!(
-        "the server said nothing for {LIMIT:?} and left the connection open"
-    ))
+    Failure::new(format!("the server said nothing for {LIMIT:?} and left the connection open"))
 }

@@ -29,10 +29,7 @@ pub struct Delay {
 
 impl Delay {
     /// Everything passes at once.
-    pub const NONE: Self = Self {
-        probability: 0.0,
-        longest: Duration::ZERO,
-    };
+    pub const NONE: Self = Self { probability: 0.0, longest: Duration::ZERO };
 }
 
 /// What a link does with bytes.
@@ -79,21 +76,9 @@ impl DelayRelay {
         let (state, receiver) = watch::channel(LinkState::Open);
         let connections = Arc::new(AtomicU64::new(0));
         let delayed = Arc::new(AtomicU64::new(0));
-        let link = Link {
-            target,
-            seed,
-            delay,
-            state: receiver,
-            delayed: Arc::clone(&delayed),
-        };
+        let link = Link { target, seed, delay, state: receiver, delayed: Arc::clone(&delayed) };
         let accepting = tokio::spawn(accept(listener, link, Arc::clone(&connections)));
-        Ok(Self {
-            port,
-            state,
-            connections,
-            delayed,
-            accepting,
-        })
+        Ok(Self { port, state, connections, delayed, accepting })
     }
 
     /// Port to connect to in place of the server's.
@@ -163,10 +148,7 @@ async fn relay(client: TcpStream, link: Link, number: u64) {
         () = pump(&mut from_server, &mut to_client, &link, answers, held_answers) => false,
     };
     if was_cut {
-        let _ = (
-            to_client.as_ref().set_zero_linger(),
-            to_server.as_ref().set_zero_linger(),
-        );
+        let _ = (to_client.as_ref().set_zero_linger(), to_server.as_ref().set_zero_linger());
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::certificates::Certificates;
 use super::ports::free_port;
 use super::process::{descendants, kill_now, signal, state, wait_gone};
 use super::template::{BIN, RunAs, copy_to};
@@ -27,6 +28,8 @@ pub struct MemberOptions {
     pub database: String,
     /// If given, `postgres` needs this password (SCRAM-SHA-256) on TCP.
     pub password: Option<String>,
+    /// If given, the server offers TLS with these.
+    pub tls: Option<Certificates>,
     /// More lines for `postgresql.conf`.
     pub settings: Vec<String>,
 }
@@ -35,12 +38,7 @@ impl MemberOptions {
     /// A member that trusts everybody on the loopback address.
     #[must_use]
     pub fn new(name: &str, database: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            database: database.to_owned(),
-            password: None,
-            settings: Vec::new(),
-        }
+        Self { name: name.to_owned(), database: database.to_owned(), password: None, tls: None, settings: Vec::new() }
     }
 }
 
@@ -66,13 +64,7 @@ impl Member {
         fs::set_permissions(&home, fs::Permissions::from_mode(0o755))?;
         user.own(&home)?;
         copy_to(&home.join("data"), user)?;
-        let mut member = Self {
-            options,
-            home,
-            port: free_port()?,
-            user,
-            server: None,
-        };
+        let mut member = Self { options, home, port: free_port()?, user, server: None };
         member.configure()?;
         member.restart().await?;
         member.prepare().await?;
@@ -100,10 +92,7 @@ impl Member {
     /// Where to connect to reach this member directly.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            password: self.options.password.clone(),
-            ..Endpoint::local(self.port, &self.options.database)
-        }
+        Endpoint { password: self.options.password.clone(), ..Endpoint::local(self.port, &self.options.database) }
     }
 
     /// Starts the server on its old data: the first start, or the one after [`Member::kill_9`] or [`Member::stop`].
@@ -114,15 +103,9 @@ impl Member {
         self.kill_9()?;
         // A killed server leaves its lock file; a process with the old id may run by now.
         let _ = fs::remove_file(self.home.join("data/postmaster.pid"));
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log())?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = self.user.command(format!("{BIN}/postgres"));
-        command
-            .arg("-D")
-            .arg(self.home.join("data"))
-            .stdin(Stdio::null());
+        command.arg("-D").arg(self.home.join("data")).stdin(Stdio::null());
         self.server = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         self.wait_ready().await
     }
@@ -172,10 +155,7 @@ impl Member {
         signal("STOP", &descendants(server.id()))?;
         match state(server.id()) {
             Some('T') => Ok(()),
-            other => fail(format!(
-                "{} is in state {other:?} after SIGSTOP",
-                self.name()
-            )),
+            other => fail(format!("{} is in state {other:?} after SIGSTOP", self.name())),
         }
     }
 
@@ -203,10 +183,7 @@ impl Member {
         while server.try_wait()?.is_none() {
             if Instant::now() > deadline {
                 kill_now(server.id())?;
-                return fail(format!(
-                    "{} did not stop within {START_LIMIT:?}",
-                    self.options.name
-                ));
+                return fail(format!("{} did not stop within {START_LIMIT:?}", self.options.name));
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -236,6 +213,11 @@ impl Member {
              log_statement='none'\nmax_wal_size='512MB'\n",
             self.port
         )?;
+        if let Some(tls) = &self.options.tls {
+            self.install(&tls.certificate, "server.crt")?;
+            self.install(&tls.key, "server.key")?;
+            writeln!(text, "ssl=on")?;
+        }
         for setting in &self.options.settings {
             writeln!(text, "{setting}")?;
         }
@@ -243,25 +225,22 @@ impl Member {
         Ok(())
     }
 
+    /// Copies a file into the data folder, as its owner's own and nobody else's.
+    fn install(&self, file: &Path, name: &str) -> Result<()> {
+        let target = self.home.join("data").join(name);
+        fs::copy(file, &target)?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600))?;
+        self.user.own(&target)
+    }
+
     async fn wait_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         let socket = self.home.to_string_lossy().into_owned();
-        let local = Endpoint {
-            host: socket,
-            ..Endpoint::local(self.port, "postgres")
-        };
+        let local = Endpoint { host: socket, ..Endpoint::local(self.port, "postgres") };
         loop {
-            let ended = self
-                .server
-                .as_mut()
-                .and_then(|server| server.try_wait().transpose())
-                .is_some();
+            let ended = self.server.as_mut().and_then(|server| server.try_wait().transpose()).is_some();
             if ended || Instant::now() > deadline {
-                return fail(format!(
-                    "{} did not start, see {}",
-                    self.name(),
-                    self.log().display()
-                ));
+                return fail(format!("{} did not start, see {}", self.name(), self.log().display()));
             }
             // The Unix socket is always trusted, whatever TCP clients need.
             if local.connect().await.is_ok() {
@@ -273,21 +252,14 @@ impl Member {
 
     async fn prepare(&mut self) -> Result<()> {
         let socket = self.home.to_string_lossy().into_owned();
-        let local = Endpoint {
-            host: socket,
-            ..Endpoint::local(self.port, "postgres")
-        };
+        let local = Endpoint { host: socket, ..Endpoint::local(self.port, "postgres") };
         if self.options.database != "postgres" {
-            local
-                .execute(&format!("create database \"{}\"", self.options.database))
-                .await?;
+            local.execute(&format!("create database \"{}\"", self.options.database)).await?;
         }
         let Some(secret) = self.options.password.clone() else {
             return Ok(());
         };
-        local
-            .execute(&format!("alter user postgres password '{secret}'"))
-            .await?;
+        local.execute(&format!("alter user postgres password '{secret}'")).await?;
         let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(self.home.join("data/pg_hba.conf"), rules)?;
         local.execute("select pg_reload_conf()").await

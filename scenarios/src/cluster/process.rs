@@ -17,10 +17,7 @@ pub fn signal(name: &str, pids: &[u32]) -> Result<()> {
         return Ok(());
     }
     let pids = pids.iter().map(u32::to_string);
-    Command::new("/bin/kill")
-        .arg(format!("-{name}"))
-        .args(pids)
-        .output()?;
+    Command::new("/bin/kill").arg(format!("-{name}")).args(pids).output()?;
     Ok(())
 }
 
@@ -41,11 +38,7 @@ pub(crate) fn state(pid: u32) -> Option<char> {
 pub fn descendants(pid: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         if let Some(stat) = read_stat(id) {
@@ -94,15 +87,8 @@ pub(crate) fn wait_gone(pids: &[u32]) -> Result<()> {
 pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| {
-        rest.trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<u64>()
-            .ok()
-    });
-    kib.map(|kib| kib * 1024)
-        .ok_or_else(|| Failure::new(format!("no VmHWM for process {pid}")))
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| Failure::new(format!("no VmHWM for process {pid}")))
 }
 
 struct Stat {
@@ -114,8 +100,5 @@ fn read_stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command name is in parentheses and may hold anything, spaces and parentheses included.
     let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
-    Some(Stat {
-        state: fields.next()?.chars().next()?,
-        parent: fields.next()?.parse().ok()?,
-    })
+    Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
 }

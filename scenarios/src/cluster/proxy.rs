@@ -68,14 +68,7 @@ impl Proxy {
         let binary = find_binary(binary)?;
         let home = home.to_owned();
         let admin = format!("127.0.0.1:{}", free_port()?);
-        let mut proxy = Self {
-            binary,
-            home,
-            options,
-            postgres_port: free_port()?,
-            admin,
-            process: None,
-        };
+        let mut proxy = Self { binary, home, options, postgres_port: free_port()?, admin, process: None };
         fs::write(proxy.config(), proxy.toml()?)?;
         proxy.restart().await?;
         Ok(proxy)
@@ -96,17 +89,9 @@ impl Proxy {
     /// The binary cannot be run.
     pub fn spawn(&mut self) -> Result<()> {
         self.kill_9()?;
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log())?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(self.config())
-            .current_dir(&self.home)
-            .stdin(Stdio::null());
+        command.arg("run").arg("--config").arg(self.config()).current_dir(&self.home).stdin(Stdio::null());
         self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
     }
@@ -116,11 +101,7 @@ impl Proxy {
     pub fn endpoint(&self) -> Endpoint {
         let place = Endpoint::local(self.postgres_port, &self.options.database);
         match self.options.users.first() {
-            Some(user) => Endpoint {
-                user: user.name.clone(),
-                password: Some(user.password.clone()),
-                ..place
-            },
+            Some(user) => Endpoint { user: user.name.clone(), password: Some(user.password.clone()), ..place },
             None => place,
         }
     }
@@ -154,9 +135,7 @@ impl Proxy {
     /// # Errors
     /// No answer, or not JSON.
     pub async fn status(&self) -> Result<Value> {
-        Ok(serde_json::from_str(
-            &http::get(&self.admin, "/status").await?,
-        )?)
+        Ok(serde_json::from_str(&http::get(&self.admin, "/status").await?)?)
     }
 
     /// Sum of all samples of the metric `name` in `GET /metrics`; 0 if there is none yet.
@@ -167,8 +146,7 @@ impl Proxy {
         let page = http::get(&self.admin, "/metrics").await?;
         let samples = page.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            (rest.starts_with('{') || rest.starts_with(' '))
-                .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+            (rest.starts_with('{') || rest.starts_with(' ')).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
         });
         Ok(samples.sum())
     }
@@ -236,11 +214,7 @@ impl Proxy {
     /// The log cannot be read.
     pub fn panics(&self) -> Result<Vec<String>> {
         let log = String::from_utf8_lossy(&fs::read(self.log())?).into_owned();
-        Ok(log
-            .lines()
-            .filter(|line| line.contains("panicked at"))
-            .map(str::to_owned)
-            .collect())
+        Ok(log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect())
     }
 
     async fn wait_ready(&mut self) -> Result<()> {
@@ -256,10 +230,7 @@ impl Proxy {
             };
             if !self.is_running()? || Instant::now() > deadline {
                 let tail = self.log_tail();
-                return fail(format!(
-                    "the proxy did not come up: {last}; {} ends with:\n{tail}",
-                    self.log().display()
-                ));
+                return fail(format!("the proxy did not come up: {last}; {} ends with:\n{tail}", self.log().display()));
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -273,57 +244,20 @@ impl Proxy {
     }
 
     fn toml(&self) -> Result<String> {
-        let ProxyOptions {
-            database,
-            members,
-            member_timeout,
-            listen,
-            virtual_database,
-            users,
-        } = &self.options;
+        let ProxyOptions { database, members, member_timeout, listen, virtual_database, users } = &self.options;
         let mut text = String::new();
-        writeln!(
-            text,
-            "[listen]\npostgres = \"127.0.0.1:{}\"\nadmin = \"{}\"",
-            self.postgres_port, self.admin
-        )?;
-        listen
-            .iter()
-            .try_for_each(|line| writeln!(text, "{line}"))?;
-        writeln!(
-            text,
-            "[log]\ndir = \"{}\"",
-            self.home.join("raidb-log").display()
-        )?;
-        writeln!(
-            text,
-            "[[virtual_database]]\nname = \"{database}\"\nlevel = \"raidb-1\""
-        )?;
-        writeln!(
-            text,
-            "member_timeout = \"{}ms\"",
-            member_timeout.as_millis()
-        )?;
-        virtual_database
-            .iter()
-            .try_for_each(|line| writeln!(text, "{line}"))?;
+        writeln!(text, "[listen]\npostgres = \"127.0.0.1:{}\"\nadmin = \"{}\"", self.postgres_port, self.admin)?;
+        listen.iter().try_for_each(|line| writeln!(text, "{line}"))?;
+        writeln!(text, "[log]\ndir = \"{}\"", self.home.join("raidb-log").display())?;
+        writeln!(text, "[[virtual_database]]\nname = \"{database}\"\nlevel = \"raidb-1\"")?;
+        writeln!(text, "member_timeout = \"{}ms\"", member_timeout.as_millis())?;
+        virtual_database.iter().try_for_each(|line| writeln!(text, "{line}"))?;
         for user in users {
-            writeln!(
-                text,
-                "[[virtual_database.user]]\nname = \"{}\"\npassword = \"{}\"",
-                user.name, user.password
-            )?;
-            writeln!(
-                text,
-                "member_user = \"{}\"\nmember_password = \"{}\"",
-                user.member_user, user.member_password
-            )?;
+            writeln!(text, "[[virtual_database.user]]\nname = \"{}\"\npassword = \"{}\"", user.name, user.password)?;
+            writeln!(text, "member_user = \"{}\"\nmember_password = \"{}\"", user.member_user, user.member_password)?;
         }
         for (name, url) in members {
-            writeln!(
-                text,
-                "[[virtual_database.member]]\nname = \"{name}\"\nurl = \"{url}\""
-            )?;
+            writeln!(text, "[[virtual_database.member]]\nname = \"{name}\"\nurl = \"{url}\"")?;
         }
         Ok(text)
     }
@@ -338,25 +272,16 @@ impl Drop for Proxy {
 
 /// The binary given, or `$RAIDB_BIN`, or the newest `raidb` of the target folders.
 fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
-    let named = given
-        .map(Path::to_owned)
-        .or_else(|| std::env::var_os("RAIDB_BIN").map(PathBuf::from));
+    let named = given.map(Path::to_owned).or_else(|| std::env::var_os("RAIDB_BIN").map(PathBuf::from));
     if let Some(path) = named {
-        return if path.is_file() {
-            Ok(path.canonicalize()?)
-        } else {
-            fail(format!("no binary {}", path.display()))
-        };
+        return if path.is_file() { Ok(path.canonicalize()?) } else { fail(format!("no binary {}", path.display())) };
     }
     let mut folders: Vec<PathBuf> = Vec::new();
     let own = std::env::current_exe()?;
     folders.extend(own.ancestors().skip(1).take(2).map(Path::to_owned));
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     folders.extend(["release", "debug"].map(|profile| target.join(profile)));
-    let found = folders
-        .iter()
-        .map(|folder| folder.join("raidb"))
-        .filter(|path| path.is_file());
+    let found = folders.iter().map(|folder| folder.join("raidb")).filter(|path| path.is_file());
     let newest = found.max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok());
     newest.ok_or_else(|| Failure::new("no raidb binary: cargo build -p raidb, or --raidb PATH"))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use super::certificates::Certificates;
 use super::delay_relay::{Delay, DelayRelay};
 use super::postgres::{Member, MemberOptions};
 use super::proxy::{Proxy, ProxyOptions, ProxyUser};
@@ -26,6 +27,8 @@ pub struct ClusterOptions {
     pub follower_delay: Option<Delay>,
     /// Password that the members ask for.
     pub member_password: Option<String>,
+    /// Members offer TLS, and the proxy verifies them; its own certificate is the same.
+    pub tls: bool,
     /// Users of the virtual database.
     pub users: Vec<ProxyUser>,
     /// More lines in the proxy's `[listen]`.
@@ -44,6 +47,7 @@ impl Default for ClusterOptions {
             member_timeout: Duration::from_secs(3),
             follower_delay: None,
             member_password: None,
+            tls: false,
             users: Vec::new(),
             listen: Vec::new(),
             virtual_database: Vec::new(),
@@ -61,6 +65,8 @@ pub struct Cluster {
     pub relays: Vec<DelayRelay>,
     /// The members, in the order of the configuration.
     pub members: Vec<Member>,
+    /// Certificates, if there is TLS.
+    pub certificates: Option<Certificates>,
     /// The run's folder.
     home: TempDir,
 }
@@ -71,29 +77,24 @@ impl Cluster {
     /// # Errors
     /// A process does not come up.
     pub async fn start(options: &Options, setup: ClusterOptions) -> Result<Self> {
-        let mut home = tempfile::Builder::new()
-            .prefix("raidb-scenario-")
-            .tempdir()?;
+        let mut home = tempfile::Builder::new().prefix("raidb-scenario-").tempdir()?;
         home.disable_cleanup(options.keep);
         // Members run as another user and must reach their folders below.
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755))?;
         if options.keep {
             eprintln!("kept: {}", home.path().display());
         }
+        let certificates = setup.tls.then(|| Certificates::make(home.path())).transpose()?;
         let count = if options.bare { 1 } else { setup.members };
         let starting = (1..=count).map(|number| {
             let mut member = MemberOptions::new(&format!("pg{number}"), &setup.database);
             member.password.clone_from(&setup.member_password);
             member.settings.clone_from(&setup.member_settings);
+            member.tls.clone_from(&certificates);
             Member::start(home.path(), member)
         });
         let members = futures::future::try_join_all(starting).await?;
-        let mut cluster = Self {
-            proxy: None,
-            relays: Vec::new(),
-            members,
-            home,
-        };
+        let mut cluster = Self { proxy: None, relays: Vec::new(), members, certificates, home };
         if !options.bare {
             cluster.start_proxy(options, setup).await?;
         }
@@ -110,13 +111,22 @@ impl Cluster {
                 endpoint.port = relay.port();
                 self.relays.push(relay);
             }
-            urls.push((member.name().to_owned(), endpoint.url()));
+            let mut url = endpoint.url();
+            if let Some(files) = &self.certificates {
+                url.push_str(&format!("?sslmode=verify-full&sslrootcert={}", files.authority.display()));
+            }
+            urls.push((member.name().to_owned(), url));
+        }
+        let mut listen = setup.listen;
+        if let Some(files) = &self.certificates {
+            listen.push(format!("tls_cert = \"{}\"", files.certificate.display()));
+            listen.push(format!("tls_key = \"{}\"", files.key.display()));
         }
         let proxy = ProxyOptions {
             database: setup.database,
             members: urls,
             member_timeout: setup.member_timeout,
-            listen: setup.listen,
+            listen,
             virtual_database: setup.virtual_database,
             users: setup.users,
         };
@@ -136,9 +146,7 @@ impl Cluster {
     /// Never: a cluster has at least one member.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
-        self.proxy
-            .as_ref()
-            .map_or_else(|| self.members[0].endpoint(), Proxy::endpoint)
+        self.proxy.as_ref().map_or_else(|| self.members[0].endpoint(), Proxy::endpoint)
     }
 
     /// The proxy; a bare run, which has none, fails here.
@@ -146,9 +154,7 @@ impl Cluster {
     /// # Errors
     /// A bare run.
     pub fn proxy(&self) -> Result<&Proxy> {
-        self.proxy
-            .as_ref()
-            .ok_or_else(|| Failure::new("this scenario needs the proxy: it cannot run with --bare"))
+        self.proxy.as_ref().ok_or_else(|| Failure::new("this scenario needs the proxy: it cannot run with --bare"))
     }
 
     /// The proxy, to start or stop it.
@@ -156,9 +162,7 @@ impl Cluster {
     /// # Errors
     /// A bare run.
     pub fn proxy_mut(&mut self) -> Result<&mut Proxy> {
-        self.proxy
-            .as_mut()
-            .ok_or_else(|| Failure::new("this scenario needs the proxy: it cannot run with --bare"))
+        self.proxy.as_mut().ok_or_else(|| Failure::new("this scenario needs the proxy: it cannot run with --bare"))
     }
 
     /// Name and state of each member, as `/status` tells them; a bare run has one enabled member.
@@ -167,10 +171,7 @@ impl Cluster {
     /// `/status` does not answer or has another shape.
     pub async fn member_states(&self) -> Result<Vec<(String, String)>> {
         let Some(proxy) = &self.proxy else {
-            return Ok(vec![(
-                self.members[0].name().to_owned(),
-                "enabled".to_owned(),
-            )]);
+            return Ok(vec![(self.members[0].name().to_owned(), "enabled".to_owned())]);
         };
         let status = proxy.status().await?;
         let members = status["virtual_databases"][0]["members"].as_array();
@@ -178,10 +179,7 @@ impl Cluster {
             return fail(format!("unexpected /status: {status}"));
         };
         let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
-        Ok(members
-            .iter()
-            .map(|member| (text(&member["name"]), text(&member["state"])))
-            .collect())
+        Ok(members.iter().map(|member| (text(&member["name"]), text(&member["state"]))).collect())
     }
 
     /// Index of the lead, as `/status` tells it (`role` = `lead`).
@@ -191,13 +189,9 @@ impl Cluster {
     pub async fn lead(&self) -> Result<usize> {
         let status = self.proxy()?.status().await?;
         let members = status["virtual_databases"][0]["members"].as_array();
-        let lead =
-            members.and_then(|members| members.iter().find(|member| member["role"] == "lead"));
+        let lead = members.and_then(|members| members.iter().find(|member| member["role"] == "lead"));
         let name = lead.and_then(|member| member["name"].as_str());
-        let index = self
-            .members
-            .iter()
-            .position(|member| Some(member.name()) == name);
+        let index = self.members.iter().position(|member| Some(member.name()) == name);
         index.ok_or_else(|| Failure::new(format!("no lead in /status: {status}")))
     }
 
@@ -207,16 +201,8 @@ impl Cluster {
     /// `/status` does not answer.
     pub async fn enabled(&self) -> Result<Vec<&Member>> {
         let states = self.member_states().await?;
-        let is_enabled = |name: &str| {
-            states
-                .iter()
-                .any(|(member, state)| member == name && state == "enabled")
-        };
-        Ok(self
-            .members
-            .iter()
-            .filter(|member| is_enabled(member.name()))
-            .collect())
+        let is_enabled = |name: &str| states.iter().any(|(member, state)| member == name && state == "enabled");
+        Ok(self.members.iter().filter(|member| is_enabled(member.name())).collect())
     }
 
     /// Fails unless every member is enabled.
@@ -228,35 +214,22 @@ impl Cluster {
         if states.iter().all(|(_, state)| state == "enabled") {
             return Ok(());
         }
-        fail(format!(
-            "a member was disabled without a fault: {}",
-            self.proxy()?.status().await?
-        ))
+        fail(format!("a member was disabled without a fault: {}", self.proxy()?.status().await?))
     }
 
     /// Waits until `/status` shows the member in that state.
     ///
     /// # Errors
     /// Not within `limit`.
-    pub async fn wait_for_state(
-        &self,
-        member: &str,
-        state: &str,
-        limit: Duration,
-    ) -> Result<Duration> {
+    pub async fn wait_for_state(&self, member: &str, state: &str, limit: Duration) -> Result<Duration> {
         let start = Instant::now();
         loop {
             let states = self.member_states().await?;
-            if states
-                .iter()
-                .any(|(name, now)| name == member && now == state)
-            {
+            if states.iter().any(|(name, now)| name == member && now == state) {
                 return Ok(start.elapsed());
             }
             if start.elapsed() > limit {
-                return fail(format!(
-                    "{member} is not {state} after {limit:?}: {states:?}"
-                ));
+                return fail(format!("{member} is not {state} after {limit:?}: {states:?}"));
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -30,12 +30,8 @@ impl RunAs {
         let line = passwd.lines().find(|line| line.starts_with("postgres:"));
         let mut ids = line.unwrap_or_default().split(':').skip(2).map(str::parse);
         match (ids.next(), ids.next()) {
-            (Some(Ok(user)), Some(Ok(group))) => Ok(Self {
-                ids: Some((user, group)),
-            }),
-            _ => fail(
-                "the caller is root and there is no user postgres: apt-get install postgresql-15",
-            ),
+            (Some(Ok(user)), Some(Ok(group))) => Ok(Self { ids: Some((user, group)) }),
+            _ => fail("the caller is root and there is no user postgres: apt-get install postgresql-15"),
         }
     }
 
@@ -60,18 +56,9 @@ impl RunAs {
 /// Copies the template into `data`, which must not exist yet, and makes the template if this is its first use.
 pub(crate) fn copy_to(data: &Path, user: RunAs) -> Result<()> {
     let template = template(user)?;
-    let copied = user
-        .command("cp")
-        .args(["-a", "--reflink=auto"])
-        .arg(&template)
-        .arg(data)
-        .output()?;
+    let copied = user.command("cp").args(["-a", "--reflink=auto"]).arg(&template).arg(data).output()?;
     if !copied.status.success() {
-        return fail(format!(
-            "cannot copy {}: {}",
-            template.display(),
-            String::from_utf8_lossy(&copied.stderr)
-        ));
+        return fail(format!("cannot copy {}: {}", template.display(), String::from_utf8_lossy(&copied.stderr)));
     }
     Ok(())
 }
@@ -90,16 +77,7 @@ fn template(user: RunAs) -> Result<PathBuf> {
     let fresh = home.join(format!("making-{}", std::process::id()));
     let made = user
         .command(format!("{BIN}/initdb"))
-        .args([
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "-D",
-        ])
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
         .arg(&fresh)
         .output()?;
     if !made.status.success() {
@@ -108,10 +86,7 @@ fn template(user: RunAs) -> Result<PathBuf> {
     if fs::rename(&fresh, &ready).is_err() {
         fs::remove_dir_all(&fresh)?;
     }
-    ready
-        .exists()
-        .then_some(ready)
-        .ok_or_else(|| Failure::new("the initdb template did not appear"))
+    ready.exists().then_some(ready).ok_or_else(|| Failure::new("the initdb template did not appear"))
 }
 
 /// Owner of a file: `/proc/self` belongs to the effective user of this process.

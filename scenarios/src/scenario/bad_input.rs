@@ -19,50 +19,27 @@ const STARTUP_LIMIT: Duration = Duration::from_secs(1);
 const SSL_REQUEST: i32 = 80_877_103;
 const GSSENC_REQUEST: i32 = 80_877_104;
 /// What clients ask for before they start up.
-const REQUESTS: &[&[i32]] = &[
-    &[SSL_REQUEST],
-    &[GSSENC_REQUEST],
-    &[GSSENC_REQUEST, SSL_REQUEST],
-];
+const REQUESTS: &[&[i32]] = &[&[SSL_REQUEST], &[GSSENC_REQUEST], &[GSSENC_REQUEST, SSL_REQUEST]];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let mut setup = ClusterOptions {
-        listen: vec![
-            format!("max_clients = {CLIENTS_MAX}"),
-            "startup_timeout = \"1s\"".to_owned(),
-        ],
+        listen: vec![format!("max_clients = {CLIENTS_MAX}"), "startup_timeout = \"1s\"".to_owned()],
         ..ClusterOptions::default()
     };
     if options.bare {
-        setup.member_settings = vec![
-            format!("max_connections = {CLIENTS_MAX}"),
-            "authentication_timeout = '1s'".to_owned(),
-        ];
+        setup.member_settings =
+            vec![format!("max_connections = {CLIENTS_MAX}"), "authentication_timeout = '1s'".to_owned()];
     }
     let cluster = Cluster::start(&options, setup).await?;
     let endpoint = cluster.endpoint();
     let bystander = Bystander::start(&endpoint).await?;
-    let garbage = garbage(&endpoint, options.seed)
-        .await
-        .map_err(|e| e.during("garbage"))?;
+    let garbage = garbage(&endpoint, options.seed).await.map_err(|e| e.during("garbage"))?;
     // A bare server says yes to GSSENC.
-    let requests = if options.bare {
-        &REQUESTS[..1]
-    } else {
-        REQUESTS
-    };
-    encryption_requests(&endpoint, requests)
-        .await
-        .map_err(|e| e.during("encryption requests"))?;
-    start_up(&endpoint)
-        .await
-        .map_err(|e| e.during("start-up"))?;
-    broken_messages(&endpoint, &options)
-        .await
-        .map_err(|e| e.during("broken messages"))?;
-    vanishing(&endpoint)
-        .await
-        .map_err(|e| e.during("vanishing clients"))?;
+    let requests = if options.bare { &REQUESTS[..1] } else { REQUESTS };
+    encryption_requests(&endpoint, requests).await.map_err(|e| e.during("encryption requests"))?;
+    start_up(&endpoint).await.map_err(|e| e.during("start-up"))?;
+    broken_messages(&endpoint, &options).await.map_err(|e| e.during("broken messages"))?;
+    vanishing(&endpoint).await.map_err(|e| e.during("vanishing clients"))?;
     let refused = flood(&endpoint).await.map_err(|e| e.during("flood"))?;
     let (rounds, longest) = bystander.stop().await?;
     if let Some(proxy) = &cluster.proxy {
@@ -113,28 +90,13 @@ async fn encryption_requests(endpoint: &Endpoint, requests: &[&[i32]]) -> Result
 async fn start_up(endpoint: &Endpoint) -> Result<()> {
     let wrong = [
         (endpoint.database("nowhere"), &["3D000"] as &[&str]),
-        (
-            Endpoint {
-                user: "nobody_at_all".to_owned(),
-                ..endpoint.clone()
-            },
-            &["28000", "28P01"],
-        ),
+        (Endpoint { user: "nobody_at_all".to_owned(), ..endpoint.clone() }, &["28000", "28P01"]),
     ];
     for (endpoint, codes) in wrong {
         let told = endpoint.config().connect(NoTls).await.err();
-        let code = told
-            .as_ref()
-            .and_then(|error| error.code())
-            .map(|code| code.code().to_owned());
-        if !code
-            .as_ref()
-            .is_some_and(|code| codes.contains(&code.as_str()))
-        {
-            return fail(format!(
-                "{} was answered by {code:?} and not by one of {codes:?}",
-                endpoint.url()
-            ));
+        let code = told.as_ref().and_then(|error| error.code()).map(|code| code.code().to_owned());
+        if !code.as_ref().is_some_and(|code| codes.contains(&code.as_str())) {
+            return fail(format!("{} was answered by {code:?} and not by one of {codes:?}", endpoint.url()));
         }
     }
     // Half a start-up packet, and none at all: the time limit ends both.
@@ -144,10 +106,7 @@ async fn start_up(endpoint: &Endpoint) -> Result<()> {
         raw.bytes(bytes).await?;
         raw.until_closed().await?;
         if start.elapsed() > STARTUP_LIMIT * 5 {
-            return fail(format!(
-                "a start-up that never ends was ended after {:?}",
-                start.elapsed()
-            ));
+            return fail(format!("a start-up that never ends was ended after {:?}", start.elapsed()));
         }
     }
     // A protocol that does not exist yet is answered in words.
@@ -177,20 +136,12 @@ async fn broken_messages(endpoint: &Endpoint, options: &Options) -> Result<()> {
             // PostgreSQL itself says some of this to its log only.
             continue;
         }
-        expect_error(
-            name,
-            answers.iter().find(|message| message.kind == b'E'),
-            &["08P01", "54000", "53200"],
-        )?;
+        expect_error(name, answers.iter().find(|message| message.kind == b'E'), &["08P01", "54000", "53200"])?;
     }
     let recoverable: &[(&str, u8, &[u8])] = &[
         ("Bind cut short", b'B', b"\0\0\0\x05"),
         ("Bind with too many parameters", b'B', b"\0\0\0\0\x7f\xff"),
-        (
-            "Bind of an unknown statement",
-            b'B',
-            b"\0nowhere\0\0\0\0\0\0\0",
-        ),
+        ("Bind of an unknown statement", b'B', b"\0nowhere\0\0\0\0\0\0\0"),
         ("Parse without terminator", b'P', b"\0select 1"),
         ("Describe of an unknown kind", b'D', b"Xname\0"),
         ("Execute of an unknown portal", b'E', b"nowhere\0\0\0\0\0"),
@@ -202,15 +153,9 @@ async fn broken_messages(endpoint: &Endpoint, options: &Options) -> Result<()> {
         raw.send(b'S', b"").await?;
         let answers = raw.until(b'Z').await.map_err(|e| e.during(name))?;
         let codes = ["08P01", "26000", "34000", "22021"];
-        expect_error(
-            name,
-            answers.iter().find(|message| message.kind == b'E'),
-            &codes,
-        )?;
+        expect_error(name, answers.iter().find(|message| message.kind == b'E'), &codes)?;
         raw.query(b"select 1").await?;
-        raw.until(b'Z')
-            .await
-            .map_err(|e| e.during(format!("query behind {name}")))?;
+        raw.until(b'Z').await.map_err(|e| e.during(format!("query behind {name}")))?;
     }
     // Random bodies of every message type: any answer, but an answer or a close.
     let mut chance = StdRng::seed_from_u64(options.seed);
@@ -221,48 +166,29 @@ async fn broken_messages(endpoint: &Endpoint, options: &Options) -> Result<()> {
         raw.send(*kind, &body).await?;
         if raw.send(b'S', b"").await.is_ok() && raw.query(b"select 1").await.is_ok() {
             let name = format!("random {}", char::from(*kind));
-            while raw
-                .message()
-                .await
-                .map_err(|e| e.during(&name))?
-                .is_some_and(|message| message.kind != b'Z')
-            {}
+            while raw.message().await.map_err(|e| e.during(&name))?.is_some_and(|message| message.kind != b'Z') {}
         }
     }
     Ok(())
 }
 
-fn expect_error(
-    name: &str,
-    message: Option<&crate::clients::Message>,
-    codes: &[&str],
-) -> Result<()> {
+fn expect_error(name: &str, message: Option<&crate::clients::Message>, codes: &[&str]) -> Result<()> {
     let code = message.and_then(|message| message.field(b'C'));
-    if code
-        .as_ref()
-        .is_some_and(|code| codes.contains(&code.as_str()))
-    {
+    if code.as_ref().is_some_and(|code| codes.contains(&code.as_str())) {
         return Ok(());
     }
-    fail(format!(
-        "{name}: expected one of {codes:?}, got {message:?} ({code:?})"
-    ))
+    fail(format!("{name}: expected one of {codes:?}, got {message:?} ({code:?})"))
 }
 
 /// Clients that go away in the middle of everything.
 async fn vanishing(endpoint: &Endpoint) -> Result<()> {
-    endpoint
-        .execute("create table vanish(i int primary key)")
-        .await?;
+    endpoint.execute("create table vanish(i int primary key)").await?;
     for part in 0..4 {
         let mut raw = Raw::connect(endpoint, &[]).await?;
         match part {
             0 => raw.query(b"begin; insert into vanish values (1)").await?,
             1 => raw.query(b"copy vanish from stdin").await?,
-            2 => {
-                raw.query(b"select repeat('x', 100000) from generate_series(1, 1000)")
-                    .await?
-            }
+            2 => raw.query(b"select repeat('x', 100000) from generate_series(1, 1000)").await?,
             _ => raw.bytes(b"Q\0\0\x10\0insert into vanish").await?,
         }
         // Part of the answer, so that it is under way.
@@ -270,13 +196,8 @@ async fn vanishing(endpoint: &Endpoint) -> Result<()> {
             raw.message().await?;
         }
     }
-    let insert = tokio::time::timeout(
-        Duration::from_secs(5),
-        endpoint.execute("insert into vanish values (1)"),
-    )
-    .await;
-    insert
-        .map_err(|_| Failure::new("a transaction of a client that has gone still holds its lock"))?
+    let insert = tokio::time::timeout(Duration::from_secs(5), endpoint.execute("insert into vanish values (1)")).await;
+    insert.map_err(|_| Failure::new("a transaction of a client that has gone still holds its lock"))?
 }
 
 /// More clients than allowed: 53300 for those above, and room again when they have gone.
@@ -294,10 +215,7 @@ async fn flood(endpoint: &Endpoint) -> Result<usize> {
         }
     }
     if refused == 0 || open.len() > CLIENTS_MAX {
-        return fail(format!(
-            "{} clients let in, {refused} refused, {CLIENTS_MAX} allowed",
-            open.len()
-        ));
+        return fail(format!("{} clients let in, {refused} refused, {CLIENTS_MAX} allowed", open.len()));
     }
     drop(open);
     let deadline = Instant::now() + Duration::from_secs(5);

@@ -12,12 +12,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let cluster = Cluster::start(&options, ClusterOptions::default()).await?;
     let java = Java::compile(&["clients/JdbcApp.java"], &["postgresql"]).await?;
-    let printed = java
-        .run("JdbcApp", &[&cluster.endpoint().jdbc_url()], LIMIT)
-        .await?;
+    let printed = java.run("JdbcApp", &[&cluster.endpoint().jdbc_url()], LIMIT).await?;
     printed.expect("OK")?;
     let rows = ending(&cluster).await?;
-    Ok(Summary::default()
-        .with("checks", printed.out.trim().trim_start_matches("OK "))
-        .with("rows", rows))
+    Ok(Summary::default().with("checks", printed.out.trim().trim_start_matches("OK ")).with("rows", rows))
 }

@@ -16,52 +16,33 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let mut cluster = Cluster::start(&options, ClusterOptions::default()).await?;
     cluster.proxy()?;
     let endpoint = cluster.endpoint();
-    endpoint
-        .execute("create table t(i int primary key)")
-        .await?;
+    endpoint.execute("create table t(i int primary key)").await?;
     let session = endpoint.connect().await?;
     let mut written = 0;
     for _ in 1..cluster.members.len() {
         let lead = cluster.lead().await?;
         cluster.members[lead].kill_9()?;
         written += 1;
-        session
-            .execute("insert into t values ($1)", &[&written])
-            .await?;
+        session.execute("insert into t values ($1)", &[&written]).await?;
     }
     let last = cluster.lead().await?;
     cluster.members[last].kill_9()?;
     let noticed = wait_for_code(&endpoint, "57P03").await?;
     // The open session learns it too; which error depends on what it was doing.
-    if session
-        .simple_query("insert into t values (99)")
-        .await
-        .is_ok()
-    {
+    if session.simple_query("insert into t values (99)").await.is_ok() {
         return fail("an insert was acknowledged without any member");
     }
     let states = cluster.member_states().await?;
     let name = cluster.members[last].name().to_owned();
-    if states
-        .iter()
-        .any(|(member, state)| *member == name && state == "disabled")
-    {
+    if states.iter().any(|(member, state)| *member == name && state == "disabled") {
         return fail(format!("the last member was disabled: {states:?}"));
     }
     cluster.members[last].restart().await?;
     let returned = wait_until_works(&endpoint).await?;
-    endpoint
-        .execute(&format!("insert into t values ({})", written + 1))
-        .await?;
-    let rows = cluster.members[last]
-        .endpoint()
-        .value("select count(*) from t")
-        .await?;
+    endpoint.execute(&format!("insert into t values ({})", written + 1)).await?;
+    let rows = cluster.members[last].endpoint().value("select count(*) from t").await?;
     if rows != (written + 1).to_string() {
-        return fail(format!(
-            "{} rows acknowledged, {rows} found on {name}",
-            written + 1
-        ));
+        return fail(format!("{} rows acknowledged, {rows} found on {name}", written + 1));
     }
     Ok(Summary::default()
         .with("last", name)
@@ -80,18 +61,13 @@ async fn wait_for_code(endpoint: &Endpoint, wanted: &str) -> Result<Duration> {
             }
             Err(error) => Some(error),
         };
-        let code = told
-            .as_ref()
-            .and_then(|error| error.code())
-            .map(|code| code.code().to_owned());
+        let code = told.as_ref().and_then(|error| error.code()).map(|code| code.code().to_owned());
         if code.as_deref() == Some(wanted) {
             return Ok(start.elapsed());
         }
         if start.elapsed() > LIMIT {
             let told = told.map_or_else(|| Failure::new("success"), Failure::from);
-            return fail(format!(
-                "no {wanted} within {LIMIT:?}, the last answer was {told}"
-            ));
+            return fail(format!("no {wanted} within {LIMIT:?}, the last answer was {told}"));
         }
         sleep(Duration::from_millis(50)).await;
     }

@@ -19,9 +19,7 @@ const BYSTANDER_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let mut cluster = Cluster::start(&options, ClusterOptions::default()).await?;
     let endpoint = cluster.endpoint();
-    endpoint
-        .execute(&format!("{SCHEMA}; create table other(i int primary key)"))
-        .await?;
+    endpoint.execute(&format!("{SCHEMA}; create table other(i int primary key)")).await?;
     let mut holder = LockHolder::take(&endpoint).await?;
     let waiting = tokio::spawn({
         let endpoint = endpoint.clone();
@@ -29,11 +27,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     });
     let cancelled = endpoint.connect().await?;
     let token = cancelled.cancel_token();
-    let blocked = tokio::spawn(async move {
-        cancelled
-            .simple_query("select * from broker_lock for update")
-            .await
-    });
+    let blocked = tokio::spawn(async move { cancelled.simple_query("select * from broker_lock for update").await });
 
     holder.hold(Duration::from_millis(500), EVERY).await?;
     let mut killed = "-".to_owned();
@@ -46,46 +40,30 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     if waiting.is_finished() {
         return fail("the second broker got the lock while the first holds it");
     }
-    let insert = timeout(
-        BYSTANDER_LIMIT,
-        endpoint.execute("insert into other values (1)"),
-    )
-    .await;
+    let insert = timeout(BYSTANDER_LIMIT, endpoint.execute("insert into other values (1)")).await;
     insert.map_err(|_| Failure::new("a session that wants no lock was held up"))??;
 
     token.cancel_query(NoTls).await?;
-    let told = timeout(BYSTANDER_LIMIT, blocked)
-        .await
-        .map_err(|_| Failure::new("the cancel request did nothing"))??;
+    let told =
+        timeout(BYSTANDER_LIMIT, blocked).await.map_err(|_| Failure::new("the cancel request did nothing"))??;
     match told {
         Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
         other => return fail(format!("a cancelled wait ended with {other:?}")),
     }
     let updates = holder.hold(Duration::from_millis(200), EVERY).await?;
     holder.release().await?;
-    let second = timeout(BYSTANDER_LIMIT, waiting)
-        .await
-        .map_err(|_| Failure::new("the lock was not passed on"))???;
+    let second =
+        timeout(BYSTANDER_LIMIT, waiting).await.map_err(|_| Failure::new("the lock was not passed on"))???;
     second.release().await?;
     sleep(Duration::from_millis(50)).await;
     let survivors: Vec<&Member> = cluster.enabled().await?;
     if cluster.proxy.is_some() && survivors.len() != 2 {
-        return fail(format!(
-            "{killed} was killed: {:?}",
-            cluster.member_states().await?
-        ));
+        return fail(format!("{killed} was killed: {:?}", cluster.member_states().await?));
     }
     members_equal(&survivors, EqualityOptions::default()).await?;
-    let time = survivors[0]
-        .endpoint()
-        .value("select coalesce(time, -1) from broker_lock")
-        .await?;
+    let time = survivors[0].endpoint().value("select coalesce(time, -1) from broker_lock").await?;
     if time != "-1" {
-        return fail(format!(
-            "a keep-alive of a transaction that was rolled back is in the table: {time}"
-        ));
+        return fail(format!("a keep-alive of a transaction that was rolled back is in the table: {time}"));
     }
-    Ok(Summary::default()
-        .with("keep_alives", updates)
-        .with("killed", killed))
+    Ok(Summary::default().with("keep_alives", updates).with("killed", killed))
 }

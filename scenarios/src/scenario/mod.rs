@@ -1,5 +1,7 @@
 //! The scenarios, one file each, and the table that names them.
 
+mod activemq_kill;
+mod activemq_takeover;
 mod bad_input;
 mod big_result;
 mod hot_rows;
@@ -15,6 +17,7 @@ mod psql;
 mod psycopg;
 mod restart_keeps_disabled;
 mod slow_client;
+mod tls_scram;
 mod tokio_client;
 
 use futures::future::BoxFuture;
@@ -58,9 +61,12 @@ table! {
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",
     tokio_client: "a Rust client: pipelines, COPY, cancel, portals, notices, LATIN1 text",
+    tls_scram: "TLS and SCRAM-SHA-256 from the client and towards the members; wrong passwords",
     bad_input: "bytes that no client should send; another session notices nothing",
     big_result: "a result of 1 GB through bounded memory",
     slow_client: "clients that do not read hold up nobody and disable nobody",
+    activemq_kill: "ActiveMQ, both lockers, a member dies in the middle: nothing lost, nothing twice, no send error",
+    activemq_takeover: "two brokers on the default locker: the second takes over, also after the loss of the lead",
 }
 
 /// Runs the scenario `name` once.

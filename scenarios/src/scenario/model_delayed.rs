@@ -12,10 +12,9 @@ use crate::{Options, Result, Summary, fail};
 /// The counter of the last resort of the write path; in tests its firing is a bug.
 const CYCLE_BREAKER: &str = "raidb_cycle_breaker_fired_total";
 /// Delays on the followers' links: half of the pieces, up to 4 ms, as in the model.
-const DELAY: Delay = Delay {
-    probability: 0.5,
-    longest: Duration::from_millis(4),
-};
+const DELAY: Delay = Delay { probability: 0.5, longest: Duration::from_millis(4) };
+/// Deadlocks are part of the load: found at once, they are many instead of one a second.
+pub(super) const QUICK_DEADLOCKS: &str = "deadlock_timeout = '100ms'";
 /// What a transaction may take on average before the run counts as hung.
 const TRANSACTION_LIMIT: Duration = Duration::from_millis(250);
 
@@ -26,29 +25,17 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
 pub(super) async fn run_mix(options: Options, mix: Mix) -> Result<Summary> {
     let setup = ClusterOptions {
         follower_delay: Some(DELAY),
+        member_settings: vec![QUICK_DEADLOCKS.to_owned()],
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start(&options, setup).await?;
     let endpoint = cluster.endpoint();
     endpoint.execute(model::SCHEMA).await?;
-    let Options {
-        seed,
-        clients,
-        transactions,
-        ..
-    } = options;
-    let load = Load {
-        seed,
-        clients,
-        transactions,
-        mix,
-    };
+    let Options { seed, clients, transactions, .. } = options;
+    let load = Load { seed, clients, transactions, mix };
     let limit = Duration::from_secs(60) + TRANSACTION_LIMIT * u32::try_from(transactions)?;
     let Ok(outcomes) = timeout(limit, model::run(&endpoint, load)).await else {
-        return fail(format!(
-            "no end within {limit:?}:\n{}",
-            hang_report(&cluster).await
-        ));
+        return fail(format!("no end within {limit:?}:\n{}", hang_report(&cluster).await));
     };
     let outcomes = outcomes?;
     cluster.expect_all_enabled().await?;

@@ -20,42 +20,23 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     cluster.proxy()?;
     let endpoint = cluster.endpoint();
     pgbench::initialize(&endpoint, options.scale).await?;
-    let Options {
-        clients,
-        seconds,
-        seed,
-        ..
-    } = options;
-    let load = Load {
-        protocol: Protocol::Simple,
-        clients,
-        seconds,
-        seed,
-        more: Vec::new(),
-    };
+    let Options { clients, seconds, seed, .. } = options;
+    let load = Load { protocol: Protocol::Simple, clients, seconds, seed, more: Vec::new() };
     let (report, frozen) = tokio::try_join!(
         pgbench::run(&endpoint, &load, cluster.home()),
         freeze_lead(&cluster, Duration::from_secs(seconds) / 3),
     )?;
-    cluster
-        .wait_for_state(cluster.members[frozen].name(), "disabled", Duration::ZERO)
-        .await?;
+    cluster.wait_for_state(cluster.members[frozen].name(), "disabled", Duration::ZERO).await?;
     // What the frozen member still had in its queues must not reach anybody when it wakes up.
     cluster.members[frozen].sigcont_all()?;
     let survivors = cluster.enabled().await?;
     if survivors.len() != cluster.members.len() - 1 {
-        return fail(format!(
-            "one member was frozen, but the states are {:?}",
-            cluster.member_states().await?
-        ));
+        return fail(format!("one member was frozen, but the states are {:?}", cluster.member_states().await?));
     }
     expect_history(&survivors, report.acknowledged).await?;
     let rows = members_equal(&survivors, EqualityOptions::default()).await?;
     if report.failed > 0 || report.longest_pause >= limit {
-        return fail(format!(
-            "frozen {}: {report:?}",
-            cluster.members[frozen].name()
-        ));
+        return fail(format!("frozen {}: {report:?}", cluster.members[frozen].name()));
     }
     Ok(Summary::default()
         .with("tps", format!("{:.0}", report.tps))

@@ -18,28 +18,13 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     cluster.proxy()?;
     let (endpoint, folder) = (cluster.endpoint(), cluster.home().to_owned());
     pgbench::initialize(&endpoint, options.scale).await?;
-    let Options {
-        clients,
-        seconds,
-        seed,
-        ..
-    } = options;
-    let load = Load {
-        protocol: Protocol::Simple,
-        clients,
-        seconds,
-        seed,
-        more: Vec::new(),
-    };
+    let Options { clients, seconds, seed, .. } = options;
+    let load = Load { protocol: Protocol::Simple, clients, seconds, seed, more: Vec::new() };
     let third = Duration::from_secs(seconds) / 3;
-    let (report, killed) = tokio::try_join!(
-        pgbench::run(&endpoint, &load, &folder),
-        kill_two_leads(&mut cluster, third),
-    )?;
+    let (report, killed) =
+        tokio::try_join!(pgbench::run(&endpoint, &load, &folder), kill_two_leads(&mut cluster, third),)?;
     let states = cluster.member_states().await?;
-    let disabled = states
-        .iter()
-        .filter(|(name, state)| killed.contains(name) && state == "disabled");
+    let disabled = states.iter().filter(|(name, state)| killed.contains(name) && state == "disabled");
     if disabled.count() != 2 {
         return fail(format!("killed {killed:?}, but the states are {states:?}"));
     }
@@ -65,10 +50,7 @@ async fn kill_two_leads(cluster: &mut Cluster, pause: Duration) -> Result<Vec<St
         let lead = cluster.lead().await?;
         let member = &mut cluster.members[lead];
         if killed.iter().any(|name| name == member.name()) {
-            return fail(format!(
-                "{} was killed and still leads {pause:?} later",
-                member.name()
-            ));
+            return fail(format!("{} was killed and still leads {pause:?} later", member.name()));
         }
         member.kill_9()?;
         killed.push(member.name().to_owned());

@@ -10,7 +10,5 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let printed = run_python("psycopg_app.py", &[&cluster.endpoint().url()]).await?;
     printed.expect("OK")?;
     let rows = ending(&cluster).await?;
-    Ok(Summary::default()
-        .with("checks", printed.out.trim().trim_start_matches("OK "))
-        .with("rows", rows))
+    Ok(Summary::default().with("checks", printed.out.trim().trim_start_matches("OK ")).with("rows", rows))
 }

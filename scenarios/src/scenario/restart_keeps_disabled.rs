@@ -19,9 +19,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let name = cluster.members[victim].name().to_owned();
     cluster.endpoint().execute(unique_inserts::SCHEMA).await?;
     let mut journals = vec![insert_while_killing(&mut cluster, victim).await?];
-    cluster
-        .wait_for_state(&name, "disabled", Duration::from_secs(4))
-        .await?;
+    cluster.wait_for_state(&name, "disabled", Duration::from_secs(4)).await?;
 
     for in_order in [true, false] {
         let proxy = cluster.proxy_mut()?;
@@ -33,14 +31,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         cluster.members[victim].restart().await?;
         cluster.proxy_mut()?.restart().await?;
         expect_disabled(&cluster, &name).await?;
-        journals.push(
-            insert_for(
-                &cluster,
-                Duration::from_millis(500),
-                i32::try_from(journals.len())?,
-            )
-            .await?,
-        );
+        journals.push(insert_for(&cluster, Duration::from_millis(500), i32::try_from(journals.len())?).await?);
         expect_disabled(&cluster, &name).await?;
     }
     let journal = Journal::merge(journals);
@@ -49,14 +40,9 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         journal.check(member).await?;
     }
     members_equal(&survivors, EqualityOptions::default()).await?;
-    let stale = cluster.members[victim]
-        .endpoint()
-        .value("select count(*) from unique_inserts")
-        .await?;
+    let stale = cluster.members[victim].endpoint().value("select count(*) from unique_inserts").await?;
     if stale.parse::<usize>()? >= journal.acknowledged.len() {
-        return fail(format!(
-            "{name} has {stale} rows: it was written to while disabled"
-        ));
+        return fail(format!("{name} has {stale} rows: it was written to while disabled"));
     }
     Ok(Summary::default()
         .with("acknowledged", journal.acknowledged.len())
@@ -67,28 +53,17 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
 
 async fn expect_disabled(cluster: &Cluster, name: &str) -> Result<()> {
     let states = cluster.member_states().await?;
-    let enabled: Vec<_> = states
-        .iter()
-        .filter(|(_, state)| state == "enabled")
-        .collect();
-    let disabled = states
-        .iter()
-        .any(|(member, state)| member == name && state == "disabled");
+    let enabled: Vec<_> = states.iter().filter(|(_, state)| state == "enabled").collect();
+    let disabled = states.iter().any(|(member, state)| member == name && state == "disabled");
     if disabled && enabled.len() == 2 {
         return Ok(());
     }
-    fail(format!(
-        "{name} should be the one disabled member: {states:?}"
-    ))
+    fail(format!("{name} should be the one disabled member: {states:?}"))
 }
 
 async fn insert_for(cluster: &Cluster, length: Duration, client: i32) -> Result<Journal> {
     let stop = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn(unique_inserts::client(
-        cluster.endpoint(),
-        client,
-        Arc::clone(&stop),
-    ));
+    let load = tokio::spawn(unique_inserts::client(cluster.endpoint(), client, Arc::clone(&stop)));
     sleep(length).await;
     stop.store(true, Ordering::Relaxed);
     let journal = load.await??;
@@ -100,21 +75,14 @@ async fn insert_for(cluster: &Cluster, length: Duration, client: i32) -> Result<
 
 async fn insert_while_killing(cluster: &mut Cluster, victim: usize) -> Result<Journal> {
     let stop = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn(unique_inserts::client(
-        cluster.endpoint(),
-        0,
-        Arc::clone(&stop),
-    ));
+    let load = tokio::spawn(unique_inserts::client(cluster.endpoint(), 0, Arc::clone(&stop)));
     sleep(Duration::from_secs(1)).await;
     cluster.members[victim].kill_9()?;
     sleep(Duration::from_secs(1)).await;
     stop.store(true, Ordering::Relaxed);
     let journal = load.await??;
     if !journal.unknown.is_empty() || !journal.refused.is_empty() {
-        return Err(Failure::new(format!(
-            "a client noticed the loss of a member: {:?}",
-            journal.unknown
-        )));
+        return Err(Failure::new(format!("a client noticed the loss of a member: {:?}", journal.unknown)));
     }
     Ok(journal)
 }

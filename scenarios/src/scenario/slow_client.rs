@@ -16,10 +16,7 @@ const SLOW_CLIENTS: usize = 6;
 const ROWS: u64 = 150;
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    let setup = ClusterOptions {
-        member_timeout: Duration::from_secs(1),
-        ..ClusterOptions::default()
-    };
+    let setup = ClusterOptions { member_timeout: Duration::from_secs(1), ..ClusterOptions::default() };
     // Well beyond `member_timeout`: a member that waits for a slow client is not a slow member.
     let rest = setup.member_timeout * 4;
     let cluster = Cluster::start(&options, setup).await?;
@@ -28,10 +25,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let mut slow = Vec::new();
     for _ in 0..SLOW_CLIENTS {
         let mut raw = Raw::connect(&endpoint, &[]).await?;
-        raw.query(
-            format!("select repeat('x', 1000000) from generate_series(1, {ROWS})").as_bytes(),
-        )
-        .await?;
+        raw.query(format!("select repeat('x', 1000000) from generate_series(1, {ROWS})").as_bytes()).await?;
         slow.push(raw);
     }
     sleep(rest).await;
@@ -39,10 +33,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     if let Some(proxy) = &cluster.proxy {
         let memory = proxy.peak_memory()?;
         if memory > MEMORY_LIMIT {
-            return fail(format!(
-                "the proxy had {} MiB for {SLOW_CLIENTS} slow clients",
-                memory >> 20
-            ));
+            return fail(format!("the proxy had {} MiB for {SLOW_CLIENTS} slow clients", memory >> 20));
         }
         summary = summary.with("peak_MiB", memory >> 20);
     }
@@ -55,7 +46,5 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     }
     let (rounds, longest) = bystander.stop().await?;
     ending(&cluster).await?;
-    Ok(summary
-        .with("bystander_rounds", rounds)
-        .with("bystander_longest_ms", longest.as_millis()))
+    Ok(summary.with("bystander_rounds", rounds).with("bystander_longest_ms", longest.as_millis()))
 }

@@ -26,11 +26,7 @@ impl Bystander {
     /// # Errors
     /// The database does not work to begin with.
     pub async fn start(endpoint: &Endpoint) -> Result<Self> {
-        endpoint
-            .execute(
-                "create table bystander(i bigint primary key); insert into bystander values (0)",
-            )
-            .await?;
+        endpoint.execute("create table bystander(i bigint primary key); insert into bystander values (0)").await?;
         let client = endpoint.connect().await?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -40,24 +36,14 @@ impl Bystander {
                 rounds += 1;
                 let start = Instant::now();
                 let round = async {
-                    client
-                        .execute("insert into bystander values ($1)", &[&rounds])
-                        .await?;
-                    client
-                        .query_one("select count(*) from bystander", &[])
-                        .await
+                    client.execute("insert into bystander values ($1)", &[&rounds]).await?;
+                    client.query_one("select count(*) from bystander", &[]).await
                 };
                 let row = timeout(LIMIT, round).await;
-                let row = row.map_err(|_| {
-                    Failure::new(format!("the bystander had to wait for {LIMIT:?}"))
-                })?;
-                let count: i64 = row
-                    .map_err(|error| Failure::from(error).during("bystander"))?
-                    .get(0);
+                let row = row.map_err(|_| Failure::new(format!("the bystander had to wait for {LIMIT:?}")))?;
+                let count: i64 = row.map_err(|error| Failure::from(error).during("bystander"))?.get(0);
                 if count != rounds + 1 {
-                    return fail(format!(
-                        "the bystander wrote {rounds} rows and sees {count}"
-                    ));
+                    return fail(format!("the bystander wrote {rounds} rows and sees {count}"));
                 }
                 longest = longest.max(start.elapsed());
                 sleep(Duration::from_millis(5)).await;

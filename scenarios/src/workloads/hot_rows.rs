@@ -30,43 +30,28 @@ pub struct Report {
 ///
 /// # Errors
 /// A client was told anything but success or 40P01.
-pub async fn run(
-    endpoint: &Endpoint,
-    clients: usize,
-    length: Duration,
-    seed: u64,
-) -> Result<Report> {
+pub async fn run(endpoint: &Endpoint, clients: usize, length: Duration, seed: u64) -> Result<Report> {
     let end = Instant::now() + length;
-    let all =
-        (0..clients).map(|number| client(endpoint, end, seed.wrapping_mul(1000) + number as u64));
+    let all = (0..clients).map(|number| client(endpoint, end, seed.wrapping_mul(1000) + number as u64));
     let reports = try_join_all(all).await?;
     let increments = reports.iter().map(|report| report.increments).sum();
-    Ok(Report {
-        outcomes: Outcomes::sum(reports.into_iter().map(|report| report.outcomes)),
-        increments,
-    })
+    Ok(Report { outcomes: Outcomes::sum(reports.into_iter().map(|report| report.outcomes)), increments })
 }
 
 async fn client(endpoint: &Endpoint, end: Instant, seed: u64) -> Result<Report> {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut connection = endpoint.connect().await?;
-    let update = connection
-        .prepare("update hot set n = n + 1 where id = $1")
-        .await?;
+    let update = connection.prepare("update hot set n = n + 1 where id = $1").await?;
     let mut report = Report::default();
     while Instant::now() < end {
-        let rows: Vec<i32> = (0..chance.random_range(2..6))
-            .map(|_| chance.random_range(1..=ROWS))
-            .collect();
+        let rows: Vec<i32> = (0..chance.random_range(2..6)).map(|_| chance.random_range(1..=ROWS)).collect();
         let transaction = connection.transaction().await?;
         let mut broken = None;
         for row in &rows {
             match transaction.execute(&update, &[row]).await {
                 Ok(1) => {}
                 Ok(count) => {
-                    return Err(Failure::new(format!(
-                        "update of row {row} changed {count} rows"
-                    )));
+                    return Err(Failure::new(format!("update of row {row} changed {count} rows")));
                 }
                 Err(error) => {
                     broken = Some(error);

@@ -27,13 +27,8 @@ impl LockHolder {
     pub async fn take(endpoint: &Endpoint) -> Result<Self> {
         let connection = endpoint.connect().await?;
         connection.batch_execute("begin").await?;
-        connection
-            .query("select * from broker_lock where id = 1 for update", &[])
-            .await?;
-        Ok(Self {
-            connection,
-            updates: 0,
-        })
+        connection.query("select * from broker_lock where id = 1 for update", &[]).await?;
+        Ok(Self { connection, updates: 0 })
     }
 
     /// One sign of life.
@@ -42,13 +37,8 @@ impl LockHolder {
     /// The database's error, or anything but one changed row: a broker stops then.
     pub async fn keep_alive(&mut self) -> Result<()> {
         self.updates += 1;
-        let changed = self
-            .connection
-            .execute(
-                "update broker_lock set time = $1 where id = 1",
-                &[&self.updates],
-            )
-            .await?;
+        let changed =
+            self.connection.execute("update broker_lock set time = $1 where id = 1", &[&self.updates]).await?;
         if changed != 1 {
             return fail(format!("the keep-alive changed {changed} rows"));
         }

@@ -1,5 +1,6 @@
 //! Loads: clients that put work on an endpoint and count what they were told.
 
+pub mod activemq;
 mod bystander;
 pub mod hot_rows;
 pub mod lock_forever;

@@ -73,15 +73,7 @@ impl Outcomes {
 
 impl fmt::Display for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "commits:{},rollbacks:{},refused:{}",
-            self.commits,
-            self.rollbacks,
-            self.refused()
-        )?;
-        self.errors
-            .iter()
-            .try_for_each(|(code, count)| write!(f, ",{code}:{count}"))
+        write!(f, "commits:{},rollbacks:{},refused:{}", self.commits, self.rollbacks, self.refused())?;
+        self.errors.iter().try_for_each(|(code, count)| write!(f, ",{code}:{count}"))
     }
 }

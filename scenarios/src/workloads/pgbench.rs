@@ -74,13 +74,7 @@ pub struct Report {
 /// pgbench reports an error.
 pub async fn initialize(endpoint: &Endpoint, scale: u32) -> Result<()> {
     let scale = scale.to_string();
-    run_to_end(
-        endpoint,
-        &["-i", "-q", "-s", &scale],
-        Duration::from_secs(300),
-    )
-    .await
-    .map(drop)
+    run_to_end(endpoint, &["-i", "-q", "-s", &scale], Duration::from_secs(300)).await.map(drop)
 }
 
 /// Runs the load; its transaction logs go into `folder`.
@@ -90,42 +84,22 @@ pub async fn initialize(endpoint: &Endpoint, scale: u32) -> Result<()> {
 pub async fn run(endpoint: &Endpoint, load: &Load, folder: &Path) -> Result<Report> {
     let prefix = folder.join(format!("pgbench-{}", load.protocol.name()));
     let prefix = prefix.to_string_lossy();
-    let (clients, seconds, seed) = (
-        load.clients.to_string(),
-        load.seconds.to_string(),
-        load.seed.to_string(),
-    );
+    let (clients, seconds, seed) = (load.clients.to_string(), load.seconds.to_string(), load.seed.to_string());
     let protocol = load.protocol.name();
     let threads = if load.clients >= 4 { "2" } else { "1" };
-    let mut arguments = vec![
-        "-n", "-M", protocol, "-c", &clients, "-j", threads, "-T", &seconds, "-P", "1",
-    ];
+    let mut arguments = vec!["-n", "-M", protocol, "-c", &clients, "-j", threads, "-T", &seconds, "-P", "1"];
     arguments.extend(["--random-seed", &seed, "-l", "--log-prefix", &prefix]);
     arguments.extend(load.more.iter().map(String::as_str));
-    let printed = run_to_end(
-        endpoint,
-        &arguments,
-        Duration::from_secs(load.seconds) + HANG_LIMIT,
-    )
-    .await?;
+    let printed = run_to_end(endpoint, &arguments, Duration::from_secs(load.seconds) + HANG_LIMIT).await?;
     parse(&printed, longest_pause(folder, &prefix)?)
 }
 
 async fn run_to_end(endpoint: &Endpoint, arguments: &[&str], limit: Duration) -> Result<String> {
     let mut command = Command::new(PGBENCH);
-    command
-        .args(arguments)
-        .arg(endpoint.url())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    command.args(arguments).arg(endpoint.url()).stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(limit, command.output()).await;
-    let output =
-        output.map_err(|_| Failure::new(format!("pgbench hangs: no end within {limit:?}")))??;
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = output.map_err(|_| Failure::new(format!("pgbench hangs: no end within {limit:?}")))??;
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() || text.contains("error:") {
         let told = text.lines().filter(|line| !line.starts_with("progress:"));
         return fail(format!(
@@ -151,11 +125,7 @@ fn parse(printed: &str, longest_pause: Duration) -> Result<Report> {
         rest.split(", ").nth(1)?.strip_suffix(" tps")?.parse().ok()
     });
     // Counts are whole and far below 2^53.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count that pgbench printed"
-    )]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count that pgbench printed")]
     let count = |value: f64| value as u64;
     Ok(Report {
         acknowledged: count(number("number of transactions actually processed: ")?),
@@ -177,15 +147,9 @@ fn longest_pause(folder: &Path, prefix: &str) -> Result<Duration> {
         }
         for line in std::fs::read_to_string(&path)?.lines() {
             // client_id transaction_no time script_no time_epoch time_us
-            let mut fields = line
-                .split_whitespace()
-                .map(|field| field.parse::<u64>().unwrap_or_default());
-            let (client, took) = (
-                fields.next().unwrap_or_default(),
-                fields.nth(1).unwrap_or_default(),
-            );
-            let end =
-                fields.nth(1).unwrap_or_default() * 1_000_000 + fields.next().unwrap_or_default();
+            let mut fields = line.split_whitespace().map(|field| field.parse::<u64>().unwrap_or_default());
+            let (client, took) = (fields.next().unwrap_or_default(), fields.nth(1).unwrap_or_default());
+            let end = fields.nth(1).unwrap_or_default() * 1_000_000 + fields.next().unwrap_or_default();
             let begin = last.insert(client, end).unwrap_or(end - took);
             longest = longest.max(end.saturating_sub(begin)).max(took);
         }

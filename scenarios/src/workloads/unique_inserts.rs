@@ -29,14 +29,12 @@ impl Journal {
     /// All of `clients` in one.
     #[must_use]
     pub fn merge(journals: impl IntoIterator<Item = Self>) -> Self {
-        journals
-            .into_iter()
-            .fold(Self::default(), |mut all, mut one| {
-                all.acknowledged.append(&mut one.acknowledged);
-                all.unknown.append(&mut one.unknown);
-                all.refused.append(&mut one.refused);
-                all
-            })
+        journals.into_iter().fold(Self::default(), |mut all, mut one| {
+            all.acknowledged.append(&mut one.acknowledged);
+            all.unknown.append(&mut one.unknown);
+            all.refused.append(&mut one.refused);
+            all
+        })
     }
 
     /// Every acknowledged key is on `member`, no refused one is, and nothing else but unknown ones.
@@ -44,30 +42,17 @@ impl Journal {
     /// # Errors
     /// A key is lost, or was made up.
     pub async fn check(&self, member: &Member) -> Result<()> {
-        let rows = member
-            .endpoint()
-            .rows("select key from unique_inserts")
-            .await?;
-        let keys = rows
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|key| key.parse::<i64>());
+        let rows = member.endpoint().rows("select key from unique_inserts").await?;
+        let keys = rows.into_iter().flatten().flatten().map(|key| key.parse::<i64>());
         let found = keys.collect::<Result<BTreeSet<i64>, _>>()?;
         let lost: Vec<_> = self.acknowledged.difference(&found).take(5).collect();
         if !lost.is_empty() {
-            return fail(format!(
-                "acknowledged keys that {} has not: {lost:?} …",
-                member.name()
-            ));
+            return fail(format!("acknowledged keys that {} has not: {lost:?} …", member.name()));
         }
         let told = |key: &&i64| self.acknowledged.contains(key) || self.unknown.contains(key);
         let made_up: Vec<_> = found.iter().filter(|key| !told(key)).take(5).collect();
         if !made_up.is_empty() {
-            return fail(format!(
-                "keys on {} that nobody was told of: {made_up:?} …",
-                member.name()
-            ));
+            return fail(format!("keys on {} that nobody was told of: {made_up:?} …", member.name()));
         }
         Ok(())
     }

@@ -157,11 +157,8 @@ impl ModelClient {
     /// Runs a statement by the simple protocol, as a named or as an unnamed prepared statement. False: expected error.
     async fn execute(&mut self, operation: &Operation) -> Result<bool> {
         let by_parameters = self.chance.random_range(0..3);
-        let parameters: Vec<&(dyn ToSql + Sync)> = operation
-            .parameters
-            .iter()
-            .map(|value| value as &(dyn ToSql + Sync))
-            .collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            operation.parameters.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let answer = match by_parameters {
             0 => return self.attempt(&operation.literal()).await,
             1 => match self.named(operation).await {
@@ -169,10 +166,7 @@ impl ModelClient {
                 Err(error) => Err(error),
             },
             _ => {
-                let typed: Vec<_> = parameters
-                    .iter()
-                    .map(|value| (*value, Type::INT4))
-                    .collect();
+                let typed: Vec<_> = parameters.iter().map(|value| (*value, Type::INT4)).collect();
                 self.connection.query_typed(operation.sql, &typed).await
             }
         };
@@ -202,10 +196,7 @@ impl ModelClient {
 
     /// A statement that has no reason to fail.
     async fn control(&mut self, sql: &str) -> Result<()> {
-        self.connection
-            .simple_query(sql)
-            .await
-            .map_err(|error| crate::Failure::from(error).during(sql))?;
+        self.connection.simple_query(sql).await.map_err(|error| crate::Failure::from(error).during(sql))?;
         Ok(())
     }
 

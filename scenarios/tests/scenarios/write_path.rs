@@ -1,0 +1,25 @@
+//! The write path under loads that provoke it.
+
+use scenarios::Options;
+
+use crate::common;
+
+#[test]
+fn model_keyed() {
+    common::run("model_keyed", Options { transactions: 40, ..Options::default() });
+}
+
+#[test]
+fn model_delayed() {
+    common::run("model_delayed", Options { transactions: 40, ..Options::default() });
+}
+
+#[test]
+fn hot_rows() {
+    common::run("hot_rows", Options { seconds: 8, ..Options::default() });
+}
+
+#[test]
+fn lock_forever() {
+    common::run("lock_forever", Options::default());
+}
