@@ -8,3 +8,6 @@ pub mod recovery_log;
 pub mod server;
 pub mod tls;
 pub mod wire;
+pub mod frontend;
+pub mod session;
+pub mod virtual_database;

@@ -1,13 +1,31 @@
-//! Runs the proxy: listeners, virtual databases, admin endpoint, orderly shutdown.
+//! Runs the proxy: log, virtual databases, listeners, admin endpoint, orderly shutdown.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use raidb_core::config::Config;
+use raidb_core::ids::MemberId;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, Status, StatusSource};
+use crate::frontend::pg::listener::{Frontend, accept};
+use crate::recovery_log::{FileLog, LogError, directory_of};
+use crate::tls;
+use crate::virtual_database::handles::SessionRegistry;
+use crate::virtual_database::start::OpenError;
+use crate::virtual_database::{VirtualDatabase, heartbeat};
+use crate::wire::FrameLimit;
+
+/// At shutdown, statements in hand get this long to end.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Why the proxy did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listener could not be opened, or the recovery log could not be read.
+    /// A listener could not be opened.
     #[error("{what}: {source}")]
     Io {
         /// What was tried.
@@ -15,17 +33,113 @@ pub enum StartError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The recovery log cannot be used.
+    #[error("recovery log: {0}")]
+    Log(#[from] LogError),
+    /// A virtual database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// TLS files for clients.
+    #[error("listen.tls: {0}")]
+    Tls(#[from] tls::TlsError),
+}
+
+struct Source {
+    databases: Vec<Arc<VirtualDatabase>>,
+    sessions: Arc<SessionRegistry>,
+}
+
+impl StatusSource for Source {
+    fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            clients: self.sessions.len() as u64,
+            virtual_databases: self.databases.iter().map(|d| d.status()).collect(),
+        }
+    }
 }
 
 /// Runs the proxy until `shutdown` completes.
 ///
 /// # Errors
-/// [`StartError`] before a port is opened.
-pub async fn run(
-    config: Config,
-    shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), StartError> {
-    drop(config);
+/// [`StartError`] before a client is served.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+    let sessions = Arc::new(SessionRegistry::default());
+    let limit = FrameLimit { bytes_max: config.listen.message_size_max as usize };
+    let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?;
+    let databases = open_databases(&config, limit, &sessions)?;
+    let clients = bind(config.listen.postgres).await?;
+    let admins = bind(config.listen.admin).await?;
+
+    let mut tasks = JoinSet::new();
+    let source = Arc::new(Source { databases: databases.clone(), sessions: sessions.clone() });
+    tasks.spawn(async move {
+        if let Err(error) = admin::serve(admins, source, std::future::pending()).await {
+            tracing::error!("admin endpoint: {error}");
+        }
+    });
+    for database in &databases {
+        tasks.spawn(serve_database(database.clone()));
+    }
+    let clients_max = config.listen.max_clients as usize;
+    let frontend = Arc::new(Frontend {
+        databases,
+        sessions: sessions.clone(),
+        tls,
+        limit,
+        startup_timeout: config.listen.startup_timeout,
+        places: Arc::new(Semaphore::new(clients_max)),
+        clients_max,
+    });
+    tracing::info!(postgres = %config.listen.postgres, admin = %config.listen.admin, "raidb listens");
+    let accepting = tasks.spawn(accept(clients, frontend));
     shutdown.await;
+    tracing::info!("shutting down");
+    accepting.abort();
+    drain(&sessions).await;
+    tasks.shutdown().await;
     Ok(())
+}
+
+fn open_databases(config: &Config, limit: FrameLimit, sessions: &Arc<SessionRegistry>) -> Result<Vec<Arc<VirtualDatabase>>, StartError> {
+    let mut databases = Vec::new();
+    for virtual_database in &config.virtual_databases {
+        let directory = directory_of(&config.log_dir, &virtual_database.name);
+        let opened = FileLog::open(&directory, &virtual_database.name)?;
+        if opened.torn_bytes > 0 {
+            tracing::warn!(bytes = opened.torn_bytes, virtual_database = virtual_database.name, "a torn tail of the recovery log was cut");
+        }
+        let log = Arc::new(opened.log);
+        databases.push(VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?);
+    }
+    Ok(databases)
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Io { what: format!("cannot listen on {address}"), source })
+}
+
+/// Everything that a virtual database does by itself.
+async fn serve_database(database: Arc<VirtualDatabase>) {
+    database.first_look().await;
+    database.start_serving();
+    tracing::info!(virtual_database = database.name, "ready");
+    let mut tasks = JoinSet::new();
+    for index in 0..database.members.len() {
+        tasks.spawn(heartbeat::run(database.clone(), MemberId(u8::try_from(index).unwrap_or(u8::MAX))));
+    }
+    tasks.spawn(database.clone().carry_sequences());
+    tasks.spawn(crate::virtual_database::cycle_breaker::run(database));
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Idle sessions end at once, busy ones behind their statement.
+async fn drain(sessions: &SessionRegistry) {
+    for session in sessions.all() {
+        session.stop();
+    }
+    let deadline = tokio::time::Instant::now() + DRAIN_TIME;
+    while !sessions.is_empty() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

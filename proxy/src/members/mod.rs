@@ -1,0 +1,3 @@
+//! Members of a virtual database. Each kind has a folder; nothing outside it knows its driver.
+
+pub mod pg;

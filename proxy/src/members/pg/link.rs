@@ -1,0 +1,234 @@
+//! One session's connection to one member.
+//!
+//! Everything that is sent makes a *unit*: frames that the member answers with exactly one ReadyForQuery. A link
+//! knows which units it still owes an answer, so that units sent in the background (settings, a follower's
+//! statements) and the one in the foreground never mix.
+
+use std::collections::{HashMap, VecDeque};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+
+use super::cancel::CancelKey;
+use super::target::Target;
+use crate::wire::{Channel, FrameHead, WireError, decode, encode};
+
+/// What a unit of the background came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitOutcome {
+    /// The last command tag.
+    pub tag: Bytes,
+    /// SQLSTATE and message of the first error.
+    pub error: Option<([u8; 5], String)>,
+}
+
+/// Who waits for a unit's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The session reads the frames itself.
+    Foreground,
+    /// The follower machine gets the outcome.
+    Follower,
+    /// A setting that every connection of the session gets; it must succeed.
+    Setting,
+    /// Nobody.
+    Discarded,
+}
+
+/// Statements prepared on a connection: name → identity of the text behind it.
+#[derive(Debug, Default)]
+struct PreparedNames(HashMap<Bytes, u64>);
+
+/// A connection to a member.
+#[derive(Debug)]
+pub struct Link {
+    target: Target,
+    channel: Channel,
+    key: (u32, u32),
+    units: VecDeque<Owner>,
+    prepared: PreparedNames,
+    partial: UnitOutcome,
+}
+
+impl UnitOutcome {
+    fn empty() -> Self {
+        UnitOutcome { tag: Bytes::new(), error: None }
+    }
+}
+
+impl Link {
+    pub(super) fn new(target: Target, channel: Channel, key: (u32, u32)) -> Self {
+        Link {
+            target,
+            channel,
+            key,
+            units: VecDeque::new(),
+            prepared: PreparedNames::default(),
+            partial: UnitOutcome::empty(),
+        }
+    }
+
+    /// The member behind it.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Process id on the member.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.key.0
+    }
+
+    /// For cancelling what runs here.
+    #[must_use]
+    pub fn cancel_key(&self) -> CancelKey {
+        CancelKey { target: self.target.clone(), pid: self.key.0, key: self.key.1 }
+    }
+
+    /// Where frames of the next unit go; call [`Link::unit`] once behind them.
+    pub fn out(&mut self) -> &mut BytesMut {
+        self.channel.out()
+    }
+
+    /// Notes that the frames appended since the last call end in one ReadyForQuery.
+    pub fn unit(&mut self, owner: Owner) {
+        self.units.push_back(owner);
+    }
+
+    /// A unit of one simple query.
+    pub fn simple(&mut self, pieces: &[&[u8]], owner: Owner) {
+        encode::query(self.channel.out(), pieces);
+        self.units.push_back(owner);
+    }
+
+    /// Whether answers are owed.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        !self.units.is_empty()
+    }
+
+    /// Number of answers owed to the follower machine.
+    #[must_use]
+    pub fn follower_units(&self) -> usize {
+        self.units.iter().filter(|o| **o == Owner::Follower).count()
+    }
+
+    /// Whether the prepared statement `identity` is known here under `name`.
+    #[must_use]
+    pub fn knows(&self, name: &Bytes, identity: u64) -> bool {
+        self.prepared.0.get(name) == Some(&identity)
+    }
+
+    /// Whether a prepared statement is known here under `name`, whatever its text.
+    #[must_use]
+    pub fn occupied(&self, name: &Bytes) -> bool {
+        !name.is_empty() && self.prepared.0.contains_key(name)
+    }
+
+    /// Notes that `name` now stands for `identity` here (or may: an error in between must be followed by [`Link::forget`]).
+    pub fn learn(&mut self, name: Bytes, identity: u64) {
+        self.prepared.0.insert(name, identity);
+    }
+
+    /// Marks what stands under `name` as unsure: it is closed before it is parsed again.
+    pub fn forget(&mut self, name: &Bytes) {
+        if name.is_empty() {
+            self.prepared.0.remove(name);
+        } else if let Some(identity) = self.prepared.0.get_mut(name) {
+            *identity = 0;
+        }
+    }
+
+    /// Nothing is prepared here any more (DISCARD ALL, DEALLOCATE ALL).
+    pub fn forget_all(&mut self) {
+        self.prepared.0.clear();
+    }
+
+    /// Takes `name` off the list (it was closed).
+    pub fn closed(&mut self, name: &Bytes) {
+        self.prepared.0.remove(name);
+    }
+
+    /// Sends what is buffered.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        self.channel.poll_flush(cx)
+    }
+
+    /// Whether bytes wait to be sent.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.channel.has_output()
+    }
+
+    /// The next frame of the foreground unit. Background units before it must have been collected
+    /// with [`Link::poll_background`].
+    pub fn poll_foreground(&mut self, cx: &mut Context<'_>, piecewise: &[u8]) -> Poll<Result<FrameHead, WireError>> {
+        debug_assert_eq!(self.units.front(), Some(&Owner::Foreground));
+        self.channel.poll_frame(cx, piecewise)
+    }
+
+    /// Bytes of the frame at the front.
+    #[must_use]
+    pub fn peek(&self, head: FrameHead) -> &[u8] {
+        self.channel.peek(head)
+    }
+
+    /// Drops the frame at the front; a ReadyForQuery ends the foreground unit.
+    pub fn consume(&mut self, head: FrameHead) {
+        if head.tag == b'Z' && !head.continued {
+            self.units.pop_front();
+        }
+        self.channel.consume(head);
+    }
+
+    /// Reads on while units of the background are at the front; gives the outcome of the next that has ended.
+    /// `Ready(Ok(None))`: the foreground, or nothing, is at the front. An idle link is watched for its end.
+    pub fn poll_background(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(Owner, UnitOutcome)>, WireError>> {
+        loop {
+            let owner = match self.units.front() {
+                Some(Owner::Foreground) => return Poll::Ready(Ok(None)),
+                Some(owner) => Some(*owner),
+                None => None,
+            };
+            let head = ready!(self.channel.poll_frame(cx, b"Dd"))?;
+            let frame = self.channel.peek(head);
+            if head.continued {
+                self.channel.consume(head);
+                continue;
+            }
+            match head.tag {
+                b'C' => self.partial.tag = Bytes::copy_from_slice(decode::command_tag(frame)),
+                b'E' if owner.is_none() => {
+                    // FATAL to an idle connection (57P01 …): the end follows.
+                    return Poll::Ready(Err(WireError::Closed));
+                }
+                b'E' if self.partial.error.is_none() => {
+                    let message = decode::error_field(frame, b'M').unwrap_or(b"?");
+                    self.partial.error =
+                        Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
+                }
+                _ => {}
+            }
+            let ended = head.tag == b'Z';
+            self.channel.consume(head);
+            if ended && let Some(owner) = owner {
+                self.units.pop_front();
+                let outcome = std::mem::replace(&mut self.partial, UnitOutcome::empty());
+                return Poll::Ready(Ok(Some((owner, outcome))));
+            }
+        }
+    }
+
+    /// Whether the unit at the front is the foreground's.
+    #[must_use]
+    pub fn foreground_next(&self) -> bool {
+        self.units.front() == Some(&Owner::Foreground)
+    }
+
+    /// Says good-bye and closes.
+    pub async fn close(mut self) {
+        encode::bare(self.channel.out(), b'X');
+        self.channel.close().await;
+    }
+}

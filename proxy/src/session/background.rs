@@ -1,0 +1,357 @@
+//! What goes on beside the statement in hand: followers work off the transcript, idle links are watched,
+//! the view is adopted.
+//!
+//! **Rule 2 is decided here**: an entry leaves for a follower only when every ticket of its barrier is finished there.
+//! **Rule 3**: an undo goes out as soon as what was sent before has ended; what does not end is cancelled.
+//! **Rule 4**: a differing answer replays the transcript behind the commits in flight.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use raidb_core::ids::MemberId;
+use raidb_core::member::Reason;
+use raidb_core::transaction::follower::{Answer, Step};
+use tokio::time::Instant;
+
+use super::Session;
+use super::frames;
+use super::links::{CommitState, WorkDone};
+use super::transaction::Payload;
+use crate::members::pg::cancel;
+use crate::members::pg::link::{Owner, UnitOutcome};
+use crate::virtual_database::FaultOutcome;
+use crate::virtual_database::in_flight::Ticket;
+
+/// What is doomed may end by itself for this long before it is cancelled (a cancel costs the member a connection).
+const DOOMED_GRACE: Duration = Duration::from_millis(5);
+/// Pause before the second replay; doubles with each.
+const REPLAY_PAUSE: Duration = Duration::from_millis(1);
+/// Longest pause.
+const REPLAY_PAUSE_MAX: Duration = Duration::from_millis(200);
+
+impl Session {
+    /// Moves everything in the background as far as it goes; the task is woken when more can be done.
+    pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>) {
+        self.handle.register(cx);
+        if self.database.view_version() != self.view.version {
+            self.adopt_view();
+        }
+        for index in 0..self.slots.len() {
+            let member = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
+            self.poll_member(member, cx);
+        }
+        self.poll_timer(cx);
+    }
+
+    fn adopt_view(&mut self) {
+        self.view = self.database.view();
+        for index in 0..self.slots.len() {
+            let member = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
+            if !self.view.is_enabled(member) {
+                self.slots[index].reset();
+            }
+        }
+    }
+
+    fn poll_member(&mut self, member: MemberId, cx: &mut Context<'_>) {
+        self.poll_work(member, cx);
+        loop {
+            if self.slot(member).link.is_none() {
+                self.reopen_if_needed(member, cx);
+                if self.slot(member).link.is_none() {
+                    return;
+                }
+            }
+            let stepped = self.step_follower(member, cx);
+            let read = self.poll_link(member, cx);
+            if !stepped && !read {
+                return;
+            }
+        }
+    }
+
+    /// Flushes, and collects one background answer. True if something happened.
+    fn poll_link(&mut self, member: MemberId, cx: &mut Context<'_>) -> bool {
+        let Some(link) = self.link(member) else { return false };
+        if link.has_output()
+            && let Poll::Ready(Err(error)) = link.poll_flush(cx)
+        {
+            self.link_lost(member, format!("sending: {error}"));
+            return true;
+        }
+        match link.poll_background(cx) {
+            Poll::Pending | Poll::Ready(Ok(None)) => false,
+            Poll::Ready(Ok(Some((owner, outcome)))) => {
+                self.background_answer(member, owner, outcome);
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                self.link_lost(member, format!("reading: {error}"));
+                true
+            }
+        }
+    }
+
+    fn background_answer(&mut self, member: MemberId, owner: Owner, outcome: UnitOutcome) {
+        match owner {
+            Owner::Discarded | Owner::Foreground => {}
+            Owner::Setting => {
+                if let Some((sqlstate, message)) = outcome.error {
+                    let detail = format!("a setting that the lead took: {}: {message}", String::from_utf8_lossy(&sqlstate));
+                    self.report(member, Reason::Diverged, detail);
+                }
+            }
+            Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent) => {
+                self.slot(member).deadline = None;
+                // Others wait for exactly this; a member that refused leaves the view first.
+                if outcome.error.is_none()
+                    && let Some(ticket) = self.ticket.clone()
+                {
+                    self.database.in_flight.finished(&ticket, member);
+                }
+                self.slot(member).commit = CommitState::Done(outcome);
+            }
+            Owner::Follower => self.follower_answered(member, outcome),
+        }
+    }
+
+    fn follower_answered(&mut self, member: MemberId, outcome: UnitOutcome) {
+        let index = self.slot(member).cursor.answering();
+        let rolling_back = matches!(self.follower_step(member), Step::Await { doomed: true })
+            || outcome.tag.as_ref() == b"ROLLBACK";
+        let expected = self.open.as_ref().and_then(|open| open.transcript.get(index)).and_then(|e| e.tag.clone());
+        let agrees = outcome.error.is_none() && (rolling_back || expected.is_none_or(|tag| tag == outcome.tag));
+        let slot = &mut self.slots[usize::from(member.0)];
+        slot.deadline = None;
+        if agrees {
+            slot.cursor.answered(Answer::Agrees);
+        } else {
+            let replays = slot.cursor.replays();
+            if let Some(link) = slot.link.as_mut() {
+                // A Parse in a failed unit did not take place, or did: be sure by closing first.
+                frames::forget_last_parse(link, self.open.as_ref().and_then(|o| o.transcript.get(index)));
+            }
+            slot.differed_at = index;
+            slot.difference = Some(outcome);
+            slot.cursor.answered(Answer::Differs);
+            if slot.cursor.replays() > replays {
+                self.database.counters.replays.add();
+            }
+        }
+    }
+
+    fn follower_step(&self, member: MemberId) -> Step {
+        let length = match &self.open {
+            Some(open) if open.lead != member => open.transcript.len(),
+            _ => 0,
+        };
+        self.slots[usize::from(member.0)].cursor.step(length)
+    }
+
+    /// One step of the follower machine. True if something happened.
+    fn step_follower(&mut self, member: MemberId, cx: &mut Context<'_>) -> bool {
+        if !self.view.is_enabled(member) || self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun) {
+            return false;
+        }
+        match self.follower_step(member) {
+            Step::Send { index, begin } => self.send_entry(member, index, begin),
+            Step::Rollback { savepoint } => {
+                self.send_rollback(member, savepoint.as_deref());
+                true
+            }
+            Step::Await { doomed } => {
+                self.watch_deadline(member, doomed, cx);
+                false
+            }
+            Step::Settle { attempt } => self.settle(member, attempt),
+            Step::Agreed | Step::Diverged => false,
+        }
+    }
+
+    fn send_entry(&mut self, member: MemberId, index: usize, begin: bool) -> bool {
+        let handle = self.handle.clone();
+        let member_timeout = self.database.settings.member_timeout;
+        let time_limits = self.settings.time_limits;
+        let Some(entry) = self.open.as_mut().and_then(|open| open.transcript.get(index)) else { return false };
+        if !barrier_clear(&entry.barrier, member, &handle) {
+            return false;
+        }
+        let slot = &mut self.slots[usize::from(member.0)];
+        if matches!(entry.payload, Payload::Copied) {
+            // A replay reached rows that went through once: they cannot be sent again.
+            slot.difference = Some(UnitOutcome {
+                tag: bytes::Bytes::new(),
+                error: Some((*b"XX000", "COPY data cannot be replayed".into())),
+            });
+            let database = self.database.clone();
+            let detail = "rows sent by COPY cannot be sent again for a replay".to_owned();
+            slot.work = Some(Box::pin(async move {
+                WorkDone::Judged(database.fault(member, Reason::Diverged, detail).await)
+            }));
+            slot.lost = true;
+            return false;
+        }
+        let Some(link) = slot.link.as_mut() else { return false };
+        frames::write_entry(link, entry, begin.then_some(time_limits));
+        slot.cursor.sent();
+        slot.deadline = Some(Instant::now() + entry.lead_took + member_timeout);
+        true
+    }
+
+    fn send_rollback(&mut self, member: MemberId, savepoint: Option<&str>) {
+        let member_timeout = self.database.settings.member_timeout;
+        let slot = &mut self.slots[usize::from(member.0)];
+        let Some(link) = slot.link.as_mut() else { return };
+        match savepoint {
+            Some(name) => {
+                let name = frames::quote_identifier(name);
+                link.simple(&[b"ROLLBACK TO SAVEPOINT ", name.as_bytes()], Owner::Follower);
+            }
+            None => link.simple(&[b"ROLLBACK"], Owner::Follower),
+        }
+        slot.cursor.rollback_sent();
+        slot.doomed_since = None;
+        slot.deadline = Some(Instant::now() + member_timeout);
+    }
+
+    /// Cancels what is doomed and does not end; reports a follower whose time is up.
+    fn watch_deadline(&mut self, member: MemberId, doomed: bool, _cx: &mut Context<'_>) {
+        let now = Instant::now();
+        if doomed {
+            let since = *self.slot(member).doomed_since.get_or_insert(now);
+            if now < since + DOOMED_GRACE {
+                self.wake_at(since + DOOMED_GRACE);
+            } else if self.slot(member).work.is_none() {
+                let slot = self.slot(member);
+                slot.doomed_since = Some(now);
+                if let Some(key) = slot.link.as_ref().map(super::super::members::pg::link::Link::cancel_key) {
+                    slot.work = Some(Box::pin(async move {
+                        cancel::cancel(key).await;
+                        WorkDone::Cancelled
+                    }));
+                    self.wake_at(now + DOOMED_GRACE);
+                }
+            }
+        }
+        if let Some(deadline) = self.slot(member).deadline {
+            if now < deadline {
+                self.wake_at(deadline);
+            } else if !self.slot(member).lost {
+                self.slot(member).deadline = None;
+                self.report(member, Reason::TimedOut, "no answer to a statement of the transcript".into());
+            }
+        }
+    }
+
+    /// Waits for the commits in flight on the member, and a growing pause, then replays.
+    fn settle(&mut self, member: MemberId, attempt: u32) -> bool {
+        let handle = self.handle.clone();
+        if self.slot(member).settling.is_none() {
+            let tickets = self.database.in_flight.all_on(member);
+            let pause = if attempt < 2 { Duration::ZERO } else { (REPLAY_PAUSE * 2_u32.saturating_pow(attempt - 1)).min(REPLAY_PAUSE_MAX) };
+            let slot = self.slot(member);
+            slot.settling = Some(tickets);
+            slot.settle_until = Some(Instant::now() + pause);
+        }
+        let until = self.slot(member).settle_until.unwrap_or_else(Instant::now);
+        if Instant::now() < until {
+            self.wake_at(until);
+            return false;
+        }
+        let clear = self.slot(member).settling.as_ref().is_none_or(|tickets| barrier_clear(tickets, member, &handle));
+        if clear {
+            let slot = self.slot(member);
+            slot.settling = None;
+            slot.settle_until = None;
+            slot.cursor.settled();
+        }
+        clear
+    }
+
+    /// Has a member taken out for a reason that this session saw.
+    pub(crate) fn report(&mut self, member: MemberId, reason: Reason, detail: String) {
+        let mut incident = self.database.incident(member, reason);
+        let statement = String::from_utf8_lossy(&self.current).into_owned();
+        if !statement.is_empty() {
+            incident = incident.on_statement(&statement, None);
+        }
+        incident.answers.push(raidb_core::member::Answer { member: incident.member.clone(), answer: detail });
+        let database = self.database.clone();
+        let slot = self.slot(member);
+        slot.lost = true;
+        slot.work = Some(Box::pin(async move { WorkDone::Judged(database.disable(member, incident).await) }));
+    }
+
+    fn poll_work(&mut self, member: MemberId, cx: &mut Context<'_>) {
+        let Some(work) = self.slot(member).work.as_mut() else { return };
+        let Poll::Ready(done) = work.as_mut().poll(cx) else { return };
+        self.slot(member).work = None;
+        match done {
+            WorkDone::Cancelled => {}
+            WorkDone::Judged(outcome) => self.judged(member, outcome),
+            WorkDone::Opened(result) => match *result {
+                Ok(opened) => {
+                    self.adopt_link(member, opened);
+                }
+                Err(error) => {
+                    self.slot(member).lost = false;
+                    self.link_lost(member, format!("connecting again: {error}"));
+                }
+            },
+        }
+        // What follows from it is done in this very poll; adopt_view may have to run first.
+        cx.waker().wake_by_ref();
+    }
+
+    fn judged(&mut self, member: MemberId, outcome: FaultOutcome) {
+        let is_lead = self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun);
+        let slot = self.slot(member);
+        match outcome {
+            // The view says the rest.
+            FaultOutcome::Disabled | FaultOutcome::Leaving | FaultOutcome::WritesStopped => {}
+            FaultOutcome::Last => slot.last_down = true,
+            FaultOutcome::Alive => {
+                slot.lost = false;
+                if is_lead {
+                    slot.lead_cut = true;
+                } else if slot.involved() {
+                    slot.cursor.reconnected();
+                }
+            }
+        }
+    }
+
+    /// A follower that is part of an open transaction needs its connection back.
+    fn reopen_if_needed(&mut self, member: MemberId, cx: &mut Context<'_>) {
+        let needed = {
+            let wanted = !matches!(self.follower_step(member), Step::Agreed);
+            let slot = self.slot(member);
+            slot.work.is_none() && !slot.lost && slot.involved() && wanted
+        };
+        if !needed || !self.view.is_enabled(member) {
+            return;
+        }
+        let Ok(opening) = self.opening(member) else { return };
+        self.slot(member).work = Some(Box::pin(async move { WorkDone::Opened(Box::new(opening.await)) }));
+        cx.waker().wake_by_ref();
+    }
+}
+
+/// Whether no ticket is unfinished on the member; if one is, the session is woken when that changes.
+pub(crate) fn barrier_clear(
+    tickets: &[Arc<Ticket>],
+    member: MemberId,
+    session: &Arc<crate::virtual_database::handles::SessionHandle>,
+) -> bool {
+    for ticket in tickets {
+        if ticket.pending_on(member) {
+            ticket.watch(session);
+            // Finished between the two looks: then nobody would wake us.
+            if ticket.pending_on(member) {
+                return false;
+            }
+        }
+    }
+    true
+}

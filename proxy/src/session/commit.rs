@@ -1,0 +1,484 @@
+//! How a transaction ends: agreement, decision, COMMIT everywhere, answer. And how it goes on when the lead changes.
+//!
+//! **Order (invariants 1 and 2).** (1) every enabled follower has answered the whole transcript as the lead did;
+//! (2) the ticket is registered; (3) COMMIT leaves for all members; (4) the caller lets the client's answer go only when
+//! every member of the view has committed. A member that fails in between leaves the view first, and it
+//! does so durably (see `virtual_database::membership`).
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use raidb_core::ids::MemberId;
+use raidb_core::member::Reason;
+use raidb_core::sql::analysis::Isolation;
+use raidb_core::transaction::follower::Step;
+use raidb_core::verdict::{Outcome, SqlState, Verdict, verdict};
+use tokio::time::Instant;
+
+use super::Session;
+use super::links::CommitState;
+use super::transaction::OpenTransaction;
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::{Owner, UnitOutcome};
+use crate::virtual_database::in_flight::Ticket;
+
+/// A change of lead waits this long for a transaction to complete on followers what the old lead had answered; then the
+/// transaction is rolled back with 40001. (Locks that died with the old lead could otherwise make it wait for ever.)
+pub const DRAIN_LIMIT: Duration = Duration::from_millis(600);
+
+impl Session {
+    /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
+    ///
+    /// # Errors
+    /// 40001 if the verdict is against the lead, 40P01 if the cycle breaker hit, [`Trouble::LeadChanged`].
+    pub(crate) async fn settle_followers(&mut self) -> Result<(), Trouble> {
+        loop {
+            let diverged = poll_fn(|cx| {
+                self.poll_background(cx);
+                if let Err(trouble) = self.check_lead() {
+                    return Poll::Ready(Err(trouble));
+                }
+                self.followers_state().map(Ok)
+            })
+            .await?;
+            if diverged.is_empty() {
+                return Ok(());
+            }
+            self.judge(&diverged).await?;
+        }
+    }
+
+    /// Ready when each follower has agreed or diverged; the diverged ones.
+    fn followers_state(&self) -> Poll<Vec<MemberId>> {
+        let Some(open) = &self.open else { return Poll::Ready(Vec::new()) };
+        let mut diverged = Vec::new();
+        for member in self.view.members().filter(|m| *m != open.lead) {
+            let slot = &self.slots[usize::from(member.0)];
+            match slot.cursor.step(open.transcript.len()) {
+                Step::Agreed if !slot.lost || !slot.involved() => {}
+                Step::Diverged => diverged.push(member),
+                _ => return Poll::Pending,
+            }
+        }
+        Poll::Ready(diverged)
+    }
+
+    /// What must interrupt every wait that concerns the lead.
+    pub(crate) fn check_lead(&mut self) -> Result<(), Trouble> {
+        if self.handle.take_break() && self.open.is_some() {
+            self.database.counters.cycle_breaks.add();
+            return Err(SqlError::new("40P01", "deadlock across members detected", "Run the transaction again. Please report this: it should not happen.").into());
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
+        if self.view.lead_epoch != epoch {
+            return Err(Trouble::LeadChanged);
+        }
+        let slot = &mut self.slots[usize::from(lead.0)];
+        if slot.last_down {
+            slot.last_down = false;
+            slot.lost = false;
+            return Err(SqlError::no_member().into());
+        }
+        if slot.lead_cut && begun {
+            slot.lead_cut = false;
+            return Err(SqlError::retry("its connection to the lead was cut, and with it its locks").into());
+        }
+        Ok(())
+    }
+
+    /// Members' answers differ for good: vote (DESIGN.md §7).
+    async fn judge(&mut self, diverged: &[MemberId]) -> Result<(), Trouble> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let lead = open.lead;
+        let at = diverged.iter().map(|m| self.slots[usize::from(m.0)].differed_at).min().unwrap_or(0);
+        let lead_tag = open.transcript.get(at).and_then(|e| e.tag.clone()).unwrap_or_default();
+        let lead_outcome = Outcome::from_tag(&String::from_utf8_lossy(&lead_tag));
+        let outcome_of = |session: &Session, member: MemberId| {
+            let slot = &session.slots[usize::from(member.0)];
+            match (&slot.difference, diverged.contains(&member) && slot.differed_at == at) {
+                (Some(difference), true) => outcome(difference),
+                _ => lead_outcome.clone(),
+            }
+        };
+        let followers: Vec<(MemberId, Outcome)> =
+            self.view.members().filter(|m| *m != lead).map(|m| (m, outcome_of(self, m))).collect();
+        let wrong = match verdict((lead, lead_outcome.clone()), &followers) {
+            Verdict::Agreement => Vec::new(),
+            Verdict::Disable { wrong } | Verdict::LeadWrong { wrong, .. } => wrong,
+            // A follower that keeps aborting what the lead did, with nobody else at work on its rows, has diverged.
+            Verdict::Abort { wrong, .. } if !wrong.is_empty() => wrong,
+            Verdict::Abort { .. } | Verdict::Unanswered { .. } => {
+                diverged.iter().map(|m| (*m, Reason::Diverged)).collect()
+            }
+        };
+        let lead_wrong = wrong.iter().any(|(m, _)| *m == lead);
+        for (member, reason) in wrong {
+            let mut incident = self.database.incident(member, reason);
+            incident = incident.on_statement(&self.entry_text(at), None);
+            let named = |m: MemberId| self.database.member(m).target.name.as_str();
+            let answers: Vec<(&str, String)> = std::iter::once((named(lead), lead_outcome.to_string()))
+                .chain(followers.iter().map(|(m, o)| (named(*m), self.describe(*m, o))))
+                .collect();
+            incident = incident.with_answers(answers);
+            let database = self.database.clone();
+            self.drive(async move { database.disable(member, incident).await }).await;
+        }
+        if lead_wrong {
+            return Err(SqlError::retry("the lead's answer was outvoted by the other members").into());
+        }
+        Ok(())
+    }
+
+    fn describe(&self, member: MemberId, outcome: &Outcome) -> String {
+        match &self.slots[usize::from(member.0)].difference {
+            Some(UnitOutcome { error: Some((_, message)), .. }) => format!("{outcome}: {message}"),
+            _ => outcome.to_string(),
+        }
+    }
+
+    fn entry_text(&self, at: usize) -> String {
+        let payload = self.open.as_ref().and_then(|open| open.transcript.get(at)).map(|e| &e.payload);
+        let text = match payload {
+            Some(super::transaction::Payload::Simple(sql)) => sql,
+            Some(super::transaction::Payload::Extended { prepared, .. }) => &prepared.text,
+            Some(super::transaction::Payload::Copied) | None => return "COPY".into(),
+        };
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    /// Commits what is open, on all members. On success nothing is open any more.
+    ///
+    /// # Errors
+    /// An error means that the transaction is rolled back (or about to be, by the caller), except
+    /// [`Trouble::Fatal`] with 08007: then nobody knows.
+    pub(crate) async fn commit(&mut self) -> Result<(), Trouble> {
+        loop {
+            match self.try_commit().await {
+                Err(Trouble::LeadChanged) => self.change_lead().await?,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_commit(&mut self) -> Result<(), Trouble> {
+        let Some(open) = &self.open else { return Ok(()) };
+        if open.deferred && open.lead_begun {
+            // A deferred constraint must not fail behind the decision.
+            self.lead_command("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
+        self.settle_followers().await?;
+        if self.database.writes_stopped() {
+            return Err(SqlError::new("58030", "the proxy cannot write its log; writes have stopped", "See the proxy's log for the cause, free disk space or repair the disk, and restart the proxy.").into());
+        }
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        let lead = open.lead;
+        if !open.lead_begun && !self.any_follower_involved() {
+            self.close_transaction();
+            return Ok(());
+        }
+        if !self.any_follower_involved() {
+            // Nothing was written or locked: the lead alone has something to end.
+            self.lead_command("COMMIT").await?;
+            self.close_transaction();
+            return Ok(());
+        }
+        self.decide(lead).await
+    }
+
+    fn any_follower_involved(&self) -> bool {
+        let Some(open) = &self.open else { return false };
+        !open.transcript.is_empty() || self.view.members().any(|m| m != open.lead && self.slots[usize::from(m.0)].involved())
+    }
+
+    /// From here on the transaction is committed wherever a member lives.
+    async fn decide(&mut self, lead: MemberId) -> Result<(), Trouble> {
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        let (footprint, serializable) = (open.footprint.clone(), open.isolation == Isolation::Serializable);
+        let ticket = self.database.in_flight.register(footprint, self.view.enabled);
+        self.ticket = Some(ticket.clone());
+        let result = self.commit_members(lead, serializable, &ticket).await;
+        self.ticket = None;
+        self.database.in_flight.abandon(&ticket);
+        for slot in &mut self.slots {
+            slot.commit = CommitState::None;
+        }
+        if result.is_ok() {
+            self.database.counters.commits.add();
+            self.after_commit().await;
+        }
+        result
+    }
+
+    async fn commit_members(&mut self, lead: MemberId, serializable: bool, ticket: &Arc<Ticket>) -> Result<(), Trouble> {
+        let members: Vec<MemberId> = self.view.members().collect();
+        if serializable {
+            // The lead certifies: its COMMIT decides, then the others follow.
+            self.send_commit(lead);
+            self.committed_on(&[lead], ticket).await?;
+            if let Some((sqlstate, message)) = self.refused_by(lead) {
+                return Err(Trouble::Answer(error_answer(sqlstate, &message)));
+            }
+            let others: Vec<MemberId> = members.into_iter().filter(|m| *m != lead).collect();
+            others.iter().for_each(|m| self.send_commit(*m));
+            return self.committed_on(&others, ticket).await;
+        }
+        members.iter().for_each(|m| self.send_commit(*m));
+        self.committed_on(&members, ticket).await
+    }
+
+    fn refused_by(&self, member: MemberId) -> Option<([u8; 5], String)> {
+        match &self.slots[usize::from(member.0)].commit {
+            CommitState::Done(UnitOutcome { error: Some(error), .. }) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    fn send_commit(&mut self, member: MemberId) {
+        let is_lead = self.open.as_ref().is_some_and(|open| open.lead == member);
+        let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
+        let slot = self.slot(member);
+        // A lead that was never used (possible just behind a change of lead) has nothing to commit.
+        let has_something = if is_lead { begun } else { slot.involved() };
+        let Some(link) = slot.link.as_mut().filter(|_| has_something) else {
+            // A lost link: whether it comes back or the member leaves is being judged; nothing was sent.
+            slot.commit = if has_something { CommitState::Sent } else { CommitState::None };
+            if has_something {
+                self.report(member, Reason::LostConnection, "connection lost before COMMIT".into());
+            }
+            return;
+        };
+        link.simple(&[b"COMMIT"], Owner::Follower);
+        slot.commit = CommitState::Sent;
+        if !is_lead {
+            slot.cursor.commit_sent();
+        }
+    }
+
+    /// Waits until each of these members has committed or has left the view.
+    async fn committed_on(&mut self, members: &[MemberId], ticket: &Arc<Ticket>) -> Result<(), Trouble> {
+        let mut reported = 0_u32;
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            let mut waiting = false;
+            let mut one_done = false;
+            for member in members {
+                match &self.slots[usize::from(member.0)].commit {
+                    CommitState::None => {}
+                    CommitState::Sent => waiting = true,
+                    CommitState::Done(outcome) => {
+                        let refused = outcome.error.is_some() || outcome.tag.as_ref() != b"COMMIT";
+                        if refused && reported & (1 << member.0) == 0 && !self.lead_certifies(*member) {
+                            reported |= 1 << member.0;
+                            let detail = format!("COMMIT answered with {}", describe_outcome(outcome));
+                            self.report(*member, Reason::Diverged, detail);
+                        }
+                        one_done |= !refused || self.lead_certifies(*member);
+                        // A member that refused must leave before anybody is told.
+                        waiting |= refused && !self.lead_certifies(*member);
+                    }
+                }
+            }
+            if one_done {
+                self.limit_commit(members);
+            }
+            if self.view.down && waiting && !one_done && members.iter().any(|m| self.slots[usize::from(m.0)].last_down) {
+                return Poll::Ready(Err(Trouble::Fatal(SqlError::new(
+                    "08007",
+                    "transaction resolution unknown: the last member was lost during COMMIT",
+                    "Look whether the transaction took effect before you run it again.",
+                ))));
+            }
+            if waiting { Poll::Pending } else { Poll::Ready(Ok(())) }
+        })
+        .await?;
+        let _finished = ticket;
+        Ok(())
+    }
+
+    /// Under SERIALIZABLE the lead may refuse its COMMIT, alone and first.
+    fn lead_certifies(&self, member: MemberId) -> bool {
+        self.open.as_ref().is_some_and(|o| o.isolation == Isolation::Serializable && o.lead == member)
+    }
+
+    /// The first member has committed: the others have `member_timeout` from now.
+    fn limit_commit(&mut self, members: &[MemberId]) {
+        let deadline = Instant::now() + self.database.settings.member_timeout;
+        for member in members {
+            let slot = self.slot(*member);
+            if matches!(slot.commit, CommitState::Sent) && slot.deadline.is_none() {
+                slot.deadline = Some(deadline);
+                self.wake_at(deadline);
+            }
+        }
+        let now = Instant::now();
+        for member in members {
+            let slot = self.slot(*member);
+            if matches!(slot.commit, CommitState::Sent) && slot.deadline.is_some_and(|d| d <= now) && !slot.lost {
+                self.report(*member, Reason::TimedOut, "no answer to COMMIT".into());
+            }
+        }
+    }
+
+    /// Everybody has committed: settings take effect, the catalog is read again, the transaction is closed.
+    async fn after_commit(&mut self) {
+        for slot in &mut self.slots {
+            slot.cursor.committed();
+            slot.deadline = None;
+        }
+        let Some(open) = self.open.as_mut() else { return };
+        let settings = std::mem::take(&mut open.settings);
+        let reload = open.own_catalog.is_some();
+        for setting in settings {
+            self.settings.apply(&setting.effect);
+        }
+        if reload {
+            let database = self.database.clone();
+            self.drive(async move { database.reload_catalog().await }).await;
+        }
+        self.close_transaction();
+    }
+
+    /// Forgets the open transaction; nothing of it is left on the lead.
+    pub(crate) fn close_transaction(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.database.leave(open.epoch);
+        }
+        self.names.end_transaction();
+        let lead_slots = self.slots.iter_mut();
+        for slot in lead_slots {
+            slot.lead_cut = false;
+        }
+    }
+
+    /// Rolls back what is open, everywhere. The lead's answer is awaited, followers do it in the background.
+    pub(crate) async fn rollback(&mut self) {
+        let Some(open) = self.open.as_mut() else { return };
+        let undo = open.transcript.clear();
+        let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
+        let written = self.any_follower_involved();
+        for member in self.view.members().filter(|m| *m != lead) {
+            let slot = self.slot(member);
+            slot.cursor.undo(&undo);
+        }
+        if written {
+            self.database.counters.aborts.add();
+        }
+        if begun && self.view.lead_epoch == epoch && self.link(lead).is_some() {
+            // An error here means that the lead is gone, and the transaction with it.
+            let _gone = self.lead_command("ROLLBACK").await;
+        } else if begun {
+            // The former lead may still have it open (it was cut off, not changed by us): drop the connection.
+            self.slot(lead).reset();
+        }
+        self.close_transaction();
+    }
+
+    /// A statement failed: undo on followers what it (or its subtransaction) left there, at once (rule 3).
+    pub(crate) fn undo_failed(&mut self) {
+        let Some(open) = self.open.as_mut() else { return };
+        let undo = open.transcript.failed();
+        open.settings.retain(|s| s.at <= undo.length);
+        let lead = open.lead;
+        for member in self.view.members().filter(|m| *m != lead) {
+            self.slot(member).cursor.undo(&undo);
+        }
+    }
+
+    /// The lead changed under an open transaction: the barrier of DESIGN.md §3, then go on with the new one.
+    ///
+    /// # Errors
+    /// 40001 if the transaction cannot be carried over; it is rolled back by the caller.
+    pub(crate) async fn change_lead(&mut self) -> Result<(), Trouble> {
+        if self.released {
+            return Err(SqlError::retry("the lead was lost while its rows were on their way").into());
+        }
+        let started = Instant::now();
+        loop {
+            let Some(open) = &self.open else { return Ok(()) };
+            let carried = !open.lead_only_state && (open.isolation == Isolation::ReadCommitted || !open.lead_begun);
+            if !carried {
+                return Err(SqlError::retry("the lead was lost, and with it a snapshot or cursor").into());
+            }
+            // 1. Everything that the old lead had answered completes on all followers.
+            let old = open.lead;
+            let diverged = self.drained(old, started + DRAIN_LIMIT).await?;
+            if !diverged.is_empty() {
+                return Err(SqlError::retry("the lead was lost before the other members had followed").into());
+            }
+            // 2. Count under the new epoch, and wait for the others to do so.
+            let Some(open) = self.open.as_mut() else { return Ok(()) };
+            let view = self.database.migrate(open.epoch);
+            open.epoch = view.lead_epoch;
+            open.lead = view.lead;
+            let begun = self.slots[usize::from(view.lead.0)].involved();
+            if let Some(open) = self.open.as_mut() {
+                open.lead_begun = begun;
+            }
+            // From now on this connection is the lead's: the follower machine has done its part there.
+            self.slots[usize::from(view.lead.0)].cursor.committed();
+            let epoch = view.lead_epoch;
+            poll_fn(|cx| {
+                self.poll_background(cx);
+                let stale = self.view.lead_epoch > epoch;
+                if stale || !self.database.older_epoch_active(epoch) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            if self.view.lead_epoch <= epoch {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn drained(&mut self, old: MemberId, limit: Instant) -> Result<Vec<MemberId>, Trouble> {
+        self.wake_at(limit);
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            if self.handle.take_break() {
+                return Poll::Ready(Err(SqlError::retry("deadlock behind a change of lead").into()));
+            }
+            if let Poll::Ready(diverged) = self.followers_state() {
+                return Poll::Ready(Ok(diverged));
+            }
+            if Instant::now() >= limit {
+                return Poll::Ready(Err(SqlError::retry("the lead was lost, and the other members did not follow in time").into()));
+            }
+            self.wake_at(limit);
+            let _old = old;
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Opens a transaction on the present lead, without sending anything.
+    pub(crate) fn open_transaction(&mut self, begin: bytes::Bytes, explicit: bool, isolation: Isolation) {
+        let view = self.database.enter();
+        self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
+    }
+}
+
+fn outcome(unit: &UnitOutcome) -> Outcome {
+    match &unit.error {
+        Some((sqlstate, _)) => {
+            Outcome::SqlError { sqlstate: SqlState::parse(sqlstate).unwrap_or(SqlState::INTERNAL_ERROR) }
+        }
+        None => Outcome::from_tag(&String::from_utf8_lossy(&unit.tag)),
+    }
+}
+
+fn describe_outcome(unit: &UnitOutcome) -> String {
+    match &unit.error {
+        Some((sqlstate, message)) => format!("{}: {message}", String::from_utf8_lossy(sqlstate)),
+        None => String::from_utf8_lossy(&unit.tag).into_owned(),
+    }
+}
+
+fn error_answer(sqlstate: [u8; 5], message: &str) -> bytes::Bytes {
+    let mut out = bytes::BytesMut::new();
+    let sqlstate = String::from_utf8_lossy(&sqlstate).into_owned();
+    let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', sqlstate.as_str()), (b'M', message)];
+    crate::wire::encode::notice_or_error(&mut out, b'E', &fields);
+    out.freeze()
+}

@@ -1,0 +1,389 @@
+//! Transaction control, settings, utilities: commands that are handled one by one, in both protocols, by their text.
+
+use bytes::Bytes;
+use raidb_core::sql::analysis::{Command, SessionChange, TransactionModes, Utility};
+use raidb_core::sql::footprint::Footprint;
+
+use super::Session;
+use super::frames::quote_identifier;
+use super::prepared::{Prepared, PreparedStatement};
+use super::settings::{Effect, PendingSetting};
+use super::statement::Statement;
+use super::transaction::{Block, Entry, Payload, isolation_of};
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Owner;
+use crate::wire::encode;
+
+/// Commands that a failed transaction block accepts.
+#[must_use]
+pub fn allowed_when_failed(command: &Command) -> bool {
+    matches!(command, Command::Commit { .. } | Command::Rollback { .. } | Command::RollbackTo(_))
+}
+
+/// Commands that this module runs.
+#[must_use]
+pub fn is_control(command: &Command) -> bool {
+    match command {
+        Command::Begin(_)
+        | Command::Commit { .. }
+        | Command::Rollback { .. }
+        | Command::Savepoint(_)
+        | Command::Release(_)
+        | Command::RollbackTo(_)
+        | Command::Session(_)
+        | Command::Prepare { .. }
+        | Command::Deallocate(_)
+        | Command::Discard { .. }
+        | Command::CopyIn(_)
+        | Command::Refused(_) => true,
+        Command::Utility(utility) => !utility.transactional,
+        Command::Empty
+        | Command::Read(_)
+        | Command::RowLock(_)
+        | Command::Write(_)
+        | Command::CopyOut(_)
+        | Command::LockTable(_)
+        | Command::Execute { .. }
+        | Command::Unknown { .. } => false,
+    }
+}
+
+impl Session {
+    /// Runs one of them; its answer is staged.
+    pub(crate) async fn control(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        match &statement.analysis.command {
+            Command::Begin(modes) => self.begin(statement, *modes),
+            Command::Commit { chain } => self.commit_command(*chain).await,
+            Command::Rollback { chain } => self.rollback_command(*chain).await,
+            Command::Savepoint(name) => self.savepoint(name).await,
+            Command::Release(name) => self.release_savepoint(name).await,
+            Command::RollbackTo(name) => self.rollback_to(name).await,
+            Command::Session(change) => self.session_change(statement, change).await,
+            Command::Prepare { .. } | Command::Deallocate(_) | Command::Discard { .. } => self.names_command(statement).await,
+            Command::Utility(utility) => self.utility_outside(statement, utility).await,
+            Command::Refused(refusal) => {
+                self.database.counters.refusals.add();
+                Err(SqlError::refused(&refusal.reason, refusal.hint.clone()).into())
+            }
+            _ => Err(SqlError::new("XX000", "not a control command", "Report this.").into()),
+        }
+    }
+
+    fn complete(&mut self, tag: &str) {
+        encode::command_complete(&mut self.staged, tag);
+    }
+
+    fn warn(&mut self, sqlstate: &str, message: &str) {
+        let fields = [(b'S', "WARNING"), (b'V', "WARNING"), (b'C', sqlstate), (b'M', message)];
+        encode::notice_or_error(&mut self.staged, b'N', &fields);
+    }
+
+    /// BEGIN costs no round trip: it goes out together with the first statement.
+    fn begin(&mut self, statement: &Statement, modes: TransactionModes) -> Result<(), Trouble> {
+        let start = statement.sql.first().is_some_and(|b| b.eq_ignore_ascii_case(&b's'));
+        let tag = if start { "START TRANSACTION" } else { "BEGIN" };
+        if self.block == Block::Open {
+            self.warn("25001", "there is already a transaction in progress");
+        } else if let Some(open) = self.open.as_mut() {
+            // In a pipeline: what came before in it belongs to the block.
+            open.explicit = true;
+        } else {
+            let isolation = isolation_of(&modes, self.settings.isolation);
+            let text = statement.sql.clone();
+            self.open_transaction(text, true, isolation);
+        }
+        self.block = Block::Open;
+        self.complete(tag);
+        Ok(())
+    }
+
+    async fn commit_command(&mut self, chain: bool) -> Result<(), Trouble> {
+        if self.block == Block::Failed {
+            return self.rollback_command(chain).await;
+        }
+        if self.block == Block::Idle && self.open.is_none() {
+            self.warn("25P01", "there is no transaction in progress");
+            self.complete("COMMIT");
+            return Ok(());
+        }
+        if let Some(error) = self.lost_transaction.take() {
+            self.block = Block::Idle;
+            return Err(error.into());
+        }
+        let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        // Whatever comes of it, the block ends here.
+        self.block = Block::Idle;
+        self.commit().await?;
+        self.chain(chain, again);
+        self.complete("COMMIT");
+        Ok(())
+    }
+
+    fn chain(&mut self, chain: bool, again: Option<(Bytes, raidb_core::sql::analysis::Isolation)>) {
+        if let (true, Some((begin, isolation))) = (chain, again) {
+            self.open_transaction(begin, true, isolation);
+            self.block = Block::Open;
+        }
+    }
+
+    async fn rollback_command(&mut self, chain: bool) -> Result<(), Trouble> {
+        if self.block == Block::Idle && self.open.is_none() {
+            self.warn("25P01", "there is no transaction in progress");
+        }
+        let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        self.lost_transaction = None;
+        self.rollback().await;
+        self.block = Block::Idle;
+        self.chain(chain, again);
+        self.complete("ROLLBACK");
+        Ok(())
+    }
+
+    fn in_block(&self, what: &str) -> Result<(), SqlError> {
+        if self.block == Block::Idle {
+            return Err(SqlError::new("25P01", format!("{what} can only be used in transaction blocks"), ""));
+        }
+        Ok(())
+    }
+
+    /// A command of the session's own on the lead, repeated there if the lead changes.
+    async fn lead_command_surely(&mut self, sql: &str) -> Result<(), Trouble> {
+        loop {
+            let attempt = match self.ready_members(false).await {
+                Ok(_) => self.lead_command(sql).await,
+                Err(trouble) => Err(trouble),
+            };
+            match attempt {
+                Err(Trouble::LeadChanged) => self.change_lead().await?,
+                Err(Trouble::MemberLost) => self.next_view().await,
+                other => return other,
+            }
+        }
+    }
+
+    async fn savepoint(&mut self, name: &str) -> Result<(), Trouble> {
+        self.in_block("SAVEPOINT")?;
+        let sql = format!("SAVEPOINT {}", quote_identifier(name));
+        self.lead_command_surely(&sql).await?;
+        self.ready_members(true).await?;
+        let entry = entry(sql, "SAVEPOINT");
+        if let Some(open) = self.open.as_mut() {
+            open.transcript.savepoint(name.to_owned(), entry);
+        }
+        self.complete("SAVEPOINT");
+        Ok(())
+    }
+
+    async fn release_savepoint(&mut self, name: &str) -> Result<(), Trouble> {
+        self.in_block("RELEASE SAVEPOINT")?;
+        let sql = format!("RELEASE SAVEPOINT {}", quote_identifier(name));
+        self.lead_command_surely(&sql).await?;
+        if let Some(open) = self.open.as_mut() {
+            open.transcript.release(name, entry(sql, "RELEASE"));
+        }
+        self.complete("RELEASE");
+        Ok(())
+    }
+
+    async fn rollback_to(&mut self, name: &str) -> Result<(), Trouble> {
+        self.in_block("ROLLBACK TO SAVEPOINT")?;
+        let exists = self.open.as_ref().is_some_and(|open| open.transcript.has_savepoint(name));
+        if !exists {
+            return Err(SqlError::new("3B001", format!("savepoint \"{name}\" does not exist"), "").into());
+        }
+        // Undone on the lead means undone on the followers, at once: the order among members does not matter, since what is
+        // undone is of no effect on either, and the lead's locks go last or first without anybody having seen its rows.
+        self.lead_command_surely(&format!("ROLLBACK TO SAVEPOINT {}", quote_identifier(name))).await?;
+        let Some(open) = self.open.as_mut() else { return Err(SqlError::in_failed_transaction().into()) };
+        let lead = open.lead;
+        if let Some(undo) = open.transcript.rollback_to(name) {
+            open.settings.retain(|s| s.at <= undo.length);
+            for member in self.view.members().filter(|m| *m != lead) {
+                self.slot(member).cursor.undo(&undo);
+            }
+        }
+        self.block = Block::Open;
+        self.complete("ROLLBACK");
+        Ok(())
+    }
+
+    async fn session_change(&mut self, statement: &Statement, change: &SessionChange) -> Result<(), Trouble> {
+        let effect = match change {
+            SessionChange::Set { name, values } => {
+                if self.open.is_none() && self.settings.already(name, &statement.sql) {
+                    self.complete("SET");
+                    return Ok(());
+                }
+                Some(Effect::Set { name: name.clone(), sql: statement.sql.clone(), values: values.clone() })
+            }
+            SessionChange::SessionModes(modes) => {
+                let key = "session characteristics";
+                if self.open.is_none() && self.settings.already(key, &statement.sql) {
+                    self.complete("SET");
+                    return Ok(());
+                }
+                Some(Effect::Modes { sql: statement.sql.clone(), isolation: modes.isolation, read_only: modes.read_only })
+            }
+            SessionChange::Reset { name } => Some(Effect::Reset(name.clone())),
+            SessionChange::ResetAll => Some(Effect::ResetAll),
+            SessionChange::SetLocal { .. } | SessionChange::TransactionModes(_) | SessionChange::Constraints => None,
+        };
+        if self.open.is_some() {
+            self.setting_in_transaction(statement, change, effect).await
+        } else {
+            self.everywhere(statement).await?;
+            if let Some(effect) = effect {
+                self.settings.apply(&effect);
+            }
+            Ok(())
+        }
+    }
+
+    /// In a transaction a setting is part of it: it comes and goes with it on every member.
+    async fn setting_in_transaction(&mut self, statement: &Statement, change: &SessionChange, effect: Option<Effect>) -> Result<(), Trouble> {
+        self.simple_on_lead(statement).await?;
+        if let SessionChange::TransactionModes(modes) = change {
+            // Followers always run READ COMMITTED, READ WRITE.
+            if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
+                open.isolation = isolation;
+            }
+            return Ok(());
+        }
+        self.ready_members(true).await?;
+        self.push_entry(Payload::Simple(statement.sql.clone()), None, &Footprint::Nothing, std::time::Duration::ZERO)?;
+        if let (Some(open), Some(effect)) = (self.open.as_mut(), effect) {
+            let at = open.transcript.len();
+            open.settings.push(PendingSetting { at, effect });
+        }
+        Ok(())
+    }
+
+    /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
+    pub(crate) async fn everywhere(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        let lead = self.outside(statement).await?;
+        for member in self.view.members().filter(|m| *m != lead) {
+            if let Some(link) = self.link(member) {
+                link.simple(&[&statement.sql], Owner::Setting);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a text on the lead outside any transaction; its answer is staged.
+    async fn outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
+        loop {
+            let mark = self.staged.len();
+            let attempt = self.try_outside(statement).await;
+            match attempt {
+                Err(Trouble::LeadChanged | Trouble::MemberLost) if !self.released => {
+                    self.staged.truncate(mark);
+                    self.next_view().await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
+        let lead = self.ready_members(false).await?;
+        let Some(link) = self.link(lead) else { return Err(Trouble::MemberLost) };
+        link.simple(&[&statement.sql], Owner::Foreground);
+        let (end, _) = self.read_client_unit(lead, Session::plain_reading(0)).await?;
+        match end.error {
+            Some(frame) => Err(Trouble::Answer(frame)),
+            None => Ok(lead),
+        }
+    }
+
+    async fn names_command(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        if self.open.is_some() && !matches!(statement.analysis.command, Command::Discard { .. }) {
+            // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never.
+            let lead = self.ready_members(true).await?;
+            self.simple_on_lead(statement).await?;
+            for member in self.view.members().filter(|m| *m != lead) {
+                if let Some(link) = self.link(member) {
+                    link.simple(&[&statement.sql], Owner::Discarded);
+                }
+            }
+        } else {
+            self.everywhere(statement).await?;
+        }
+        match &statement.analysis.command {
+            Command::Prepare { name, inner, analysis } => {
+                let identity = self.names.identity();
+                let name = Bytes::copy_from_slice(name.as_bytes());
+                let text = statement.sql.slice(*inner..);
+                let prepared = Prepared { identity, name: name.clone(), text, types: Bytes::from_static(&[0, 0]) };
+                for slot in &mut self.slots {
+                    if let Some(link) = slot.link.as_mut() {
+                        link.learn(name.clone(), identity);
+                    }
+                }
+                self.settings.apply(&Effect::Set {
+                    name: format!("prepare {}", String::from_utf8_lossy(&name)),
+                    sql: statement.sql.clone(),
+                    values: None,
+                });
+                let version = self.analysis_version();
+                self.names.keep(PreparedStatement { prepared: prepared.into(), analysis: analysis.clone(), version });
+            }
+            Command::Deallocate(Some(name)) => {
+                let bytes = Bytes::copy_from_slice(name.as_bytes());
+                self.names.close_statement(&bytes);
+                self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(|link| link.closed(&bytes));
+                self.settings.apply(&Effect::Reset(format!("prepare {name}")));
+            }
+            Command::Deallocate(None) => self.forget_names(),
+            Command::Discard { all } => {
+                if *all {
+                    self.forget_names();
+                    self.settings.apply(&Effect::ResetAll);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn forget_names(&mut self) {
+        self.names.forget_all();
+        self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(crate::members::pg::link::Link::forget_all);
+        self.settings.forget_prepared();
+    }
+
+    /// VACUUM and the like: member by member, lead first, outside transactions. They change no contents.
+    async fn utility_outside(&mut self, statement: &Statement, utility: &Utility) -> Result<(), Trouble> {
+        if self.open.is_some() {
+            // The lead refuses it in a transaction block, in its own words.
+            return self.simple_on_lead(statement).await;
+        }
+        let lead = self.outside(statement).await?;
+        let followers: Vec<_> = self.view.members().filter(|m| *m != lead).collect();
+        self.ensure_links(&followers).await?;
+        for member in followers {
+            if let Some(link) = self.link(member) {
+                // Contents are the same with or without it, so an error is no divergence; the follower does it in its own time.
+                link.simple(&[&statement.sql], Owner::Discarded);
+            }
+        }
+        if utility.changes_catalog {
+            let database = self.database.clone();
+            self.drive(async move { database.reload_catalog().await }).await;
+        }
+        Ok(())
+    }
+
+    /// Grows with the catalog and with settings that matter to the analysis.
+    pub(crate) fn analysis_version(&self) -> u64 {
+        self.catalog().version.wrapping_mul(1 << 20).wrapping_add(self.settings.version)
+    }
+}
+
+fn entry(sql: String, tag: &'static str) -> Entry {
+    Entry {
+        payload: Payload::Simple(Bytes::from(sql)),
+        tag: Some(Bytes::from_static(tag.as_bytes())),
+        barrier: Vec::new(),
+        lead_took: std::time::Duration::ZERO,
+    }
+}

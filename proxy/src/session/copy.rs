@@ -1,0 +1,233 @@
+//! COPY FROM STDIN: table locks first, then the rows to all members at the pace of the slowest.
+//!
+//! The rows go to the followers before the lead has answered. That is safe only because the written tables (and those that
+//! depend on them) are locked on every member first, through the transcript: nobody else's answered statement can
+//! wait for, or be waited for by, a row of this COPY.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use bytes::Bytes;
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::{CopyIn, FootprintHint};
+use raidb_core::sql::footprint::Footprint;
+use raidb_core::sql::key_hash::footprint_of;
+use raidb_core::transaction::follower::Step;
+
+use super::Session;
+use super::foreground::{Reading, UnitEnd};
+use super::statement::Statement;
+use super::transaction::Payload;
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Owner;
+use crate::wire::encode;
+
+/// Rows that may wait for one member before the client is no longer read.
+const BUFFERED_BYTES_MAX: usize = 256 * 1024;
+
+/// How the client ended its rows.
+enum RowsEnd {
+    Done,
+    Failed(String),
+    /// The lead has answered with an error already.
+    Refused(UnitEnd),
+}
+
+impl Session {
+    /// Runs one COPY FROM STDIN.
+    pub(crate) async fn copy_in(&mut self, statement: &Statement, copy: &CopyIn) -> Result<(), Trouble> {
+        self.open_implicit();
+        self.lock_for_copy(copy).await?;
+        let result = self.copy_rows(statement, copy).await;
+        match result {
+            Err(Trouble::LeadChanged | Trouble::MemberLost) => Err(SqlError::retry("the lead was lost during COPY").into()),
+            other => other,
+        }
+    }
+
+    async fn lock_for_copy(&mut self, copy: &CopyIn) -> Result<(), Trouble> {
+        loop {
+            let attempt = async {
+                self.ready_members(true).await?;
+                self.lock_tables(&copy.locked.lock_sql).await?;
+                self.settle_followers().await
+            };
+            match attempt.await {
+                Err(Trouble::LeadChanged) => self.change_lead().await?,
+                Err(Trouble::MemberLost) => self.next_view().await,
+                other => return other,
+            }
+        }
+    }
+
+    async fn copy_rows(&mut self, statement: &Statement, copy: &CopyIn) -> Result<(), Trouble> {
+        let lead = self.lead();
+        let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
+        link.simple(&[&statement.sql], Owner::Foreground);
+        let (end, took) = self.read_client_unit(lead, Session::plain_reading(0)).await?;
+        if let Some(frame) = end.error {
+            return Err(Trouble::Answer(frame));
+        }
+        let index = self.start_followers(statement, copy, took)?;
+        self.release_staged();
+        self.drive_flush().await?;
+        let ended = match self.relay_rows(lead).await {
+            Ok(ended) => ended,
+            Err(trouble) => {
+                self.end_followers(false);
+                return Err(trouble);
+            }
+        };
+        let end = match ended {
+            RowsEnd::Refused(end) => end,
+            RowsEnd::Done => {
+                self.end_lead(lead, None);
+                self.read_client_unit(lead, Session::plain_reading(0)).await?.0
+            }
+            RowsEnd::Failed(reason) => {
+                self.end_lead(lead, Some(&reason));
+                self.read_client_unit(lead, Session::plain_reading(0)).await?.0
+            }
+        };
+        if let Some(frame) = end.error {
+            self.end_followers(false);
+            return Err(Trouble::Answer(frame));
+        }
+        // From here on the followers' answers are compared with the lead's.
+        if let Some(open) = self.open.as_mut() {
+            open.transcript.set(index, |entry| entry.tag = Some(end.tag.clone()));
+        }
+        self.end_followers(true);
+        Ok(())
+    }
+
+    /// The followers get the same COPY; their answer is owed to the transcript's new entry.
+    fn start_followers(&mut self, statement: &Statement, copy: &CopyIn, took: std::time::Duration) -> Result<usize, Trouble> {
+        let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &|_| None);
+        self.push_entry(Payload::Copied, None, &footprint, took)?;
+        if let Some(open) = self.open.as_mut() {
+            open.deferred |= copy.table.has_deferrable;
+        }
+        let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
+        for member in self.copying_members() {
+            let slot = self.slot(member);
+            let Some(link) = slot.link.as_mut() else { continue };
+            link.simple(&[&statement.sql], Owner::Follower);
+            slot.cursor.sent();
+            slot.deadline = None;
+        }
+        Ok(length - 1)
+    }
+
+    fn copying_members(&self) -> Vec<MemberId> {
+        let lead = self.lead();
+        self.view.members().filter(|m| *m != lead).collect()
+    }
+
+    async fn relay_rows(&mut self, lead: MemberId) -> Result<RowsEnd, Trouble> {
+        loop {
+            let frame = match self.copy_frame(lead).await? {
+                Ok(frame) => frame,
+                Err(end) => return Ok(RowsEnd::Refused(end)),
+            };
+            match frame[0] {
+                b'd' => self.spread(lead, &frame).await?,
+                b'c' => return Ok(RowsEnd::Done),
+                b'f' => {
+                    let reason = frame.get(5..frame.len() - 1).unwrap_or(b"");
+                    return Ok(RowsEnd::Failed(String::from_utf8_lossy(reason).into_owned()));
+                }
+                b'H' | b'S' => {}
+                other => {
+                    return Err(Trouble::Fatal(SqlError::new(
+                        "08P01",
+                        format!("unexpected message type 0x{other:02X} during COPY from stdin"),
+                        "Send CopyData, CopyDone or CopyFail.",
+                    )));
+                }
+            }
+        }
+    }
+
+    /// The client's next message, unless the lead ends the COPY before (an error in a row).
+    async fn copy_frame(&mut self, lead: MemberId) -> Result<Result<Bytes, UnitEnd>, Trouble> {
+        let mut reading = Reading::default();
+        let mut end = UnitEnd::default();
+        poll_fn(|cx| {
+            match self.poll_unit(lead, &mut reading, &mut end, cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Err(std::mem::take(&mut end)))),
+                Poll::Ready(Err(Trouble::ClientGone)) if self.client.has_input() => {}
+                Poll::Ready(Err(trouble)) => return Poll::Ready(Err(trouble)),
+                Poll::Pending => {}
+            }
+            match self.client.poll_frame(cx, &[]) {
+                Poll::Ready(Ok(head)) => Poll::Ready(Ok(Ok(self.client.take(head)))),
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Trouble::ClientGone)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// One CopyData to everybody; waits while a member has too much to read.
+    async fn spread(&mut self, lead: MemberId, frame: &Bytes) -> Result<(), Trouble> {
+        let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
+        let mut members = vec![lead];
+        for member in self.copying_members() {
+            if self.slots[usize::from(member.0)].cursor.step(length) == (Step::Await { doomed: false }) {
+                members.push(member);
+            }
+        }
+        let mut full = false;
+        for member in &members {
+            if let Some(link) = self.link(*member) {
+                link.out().extend_from_slice(frame);
+                full |= link.out().len() > BUFFERED_BYTES_MAX;
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            self.check_lead()?;
+            let mut waiting = false;
+            for member in &members {
+                let Some(link) = self.link(*member) else { continue };
+                match link.poll_flush(cx) {
+                    Poll::Pending => waiting |= link.out().len() > BUFFERED_BYTES_MAX,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => {
+                        self.link_lost(*member, format!("sending rows: {error}"));
+                        cx.waker().wake_by_ref();
+                    }
+                }
+            }
+            if waiting { Poll::Pending } else { Poll::Ready(Ok(())) }
+        })
+        .await
+    }
+
+    fn end_lead(&mut self, lead: MemberId, failure: Option<&str>) {
+        if let Some(link) = self.link(lead) {
+            match failure {
+                Some(reason) => encode::copy_fail(link.out(), reason),
+                None => encode::bare(link.out(), b'c'),
+            }
+        }
+    }
+
+    fn end_followers(&mut self, done: bool) {
+        let deadline = tokio::time::Instant::now() + self.database.settings.member_timeout;
+        for member in self.copying_members() {
+            let slot = self.slot(member);
+            let Some(link) = slot.link.as_mut() else { continue };
+            if done {
+                encode::bare(link.out(), b'c');
+                slot.deadline = Some(deadline);
+            } else {
+                encode::copy_fail(link.out(), "raidb: the lead refused the rows");
+            }
+        }
+    }
+}

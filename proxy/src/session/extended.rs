@@ -1,0 +1,339 @@
+//! The extended query protocol: batches up to Sync or Flush.
+//!
+//! A batch of nothing but reads, outside a transaction, goes whole to one picked member. Everything else goes to
+//! the lead, one Execute at a time, inside a transaction that the proxy holds open: what stands up to Sync is one implicit
+//! transaction, and an error skips the rest up to Sync, as in PostgreSQL.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use raidb_core::sql::analysis::Command;
+
+use super::Session;
+use super::batch::{Message, decode_message};
+use super::control::is_control;
+use super::foreground::{Reading, Rows, Step};
+use super::frames::parse_if_unknown;
+use super::prepared::{PREPARED_MAX, Portal, Prepared, PreparedStatement, portable_types};
+use super::reads::{ReadPlan, write_probe_begin, writes_in_disguise};
+use super::statement::{Bound, Statement};
+use super::transaction::Block;
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::{Link, Owner};
+use crate::wire::decode::{Named, Parse};
+use crate::wire::encode;
+
+/// A batch that grows beyond this is worked on before its Sync has come.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+impl Session {
+    /// Takes messages up to Sync, Flush or a limit, and works on them.
+    ///
+    /// # Errors
+    /// Only what ends the session.
+    pub(crate) async fn extended_batch(&mut self, first: Bytes) -> Result<(), Trouble> {
+        let mut frames = vec![first];
+        let mut bytes = 0;
+        loop {
+            let last = &frames[frames.len() - 1];
+            bytes += last.len();
+            let ends = matches!(last[0], b'S' | b'H');
+            if ends || bytes > BATCH_BYTES_MAX || !self.client.has_input() && bytes > 0 && self.pipeline_open() {
+                break;
+            }
+            let next = self.client_frame().await?;
+            if !matches!(next[0], b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S') {
+                // Another kind of message ends the batch; it is handled behind it.
+                self.work_batch(&frames).await?;
+                return Box::pin(self.turn(next)).await.map(|_| ());
+            }
+            frames.push(next);
+        }
+        self.work_batch(&frames).await
+    }
+
+    /// Whether an implicit transaction of an unfinished pipeline is open: then nothing is gained by waiting for its Sync.
+    fn pipeline_open(&self) -> bool {
+        self.block == Block::Idle && self.open.is_some()
+    }
+
+    async fn work_batch(&mut self, frames: &[Bytes]) -> Result<(), Trouble> {
+        let mut messages = Vec::with_capacity(frames.len());
+        for frame in frames {
+            match decode_message(frame) {
+                Ok(message) => messages.push(message),
+                Err(malformed) => {
+                    return Err(Trouble::Fatal(SqlError::new("08P01", malformed.to_string(), "The connection is closed.")));
+                }
+            }
+        }
+        if let Some(batch) = self.read_batch(&messages) {
+            return self.run_read_batch(&messages, batch).await;
+        }
+        self.lead_batch(messages).await
+    }
+
+    /// Registers what a Parse message names.
+    pub(crate) fn prepare(&mut self, parse: &Parse) -> Result<PreparedStatement, SqlError> {
+        if !parse.name.is_empty() && self.names.statement(&parse.name).is_some() {
+            let name = String::from_utf8_lossy(&parse.name).into_owned();
+            return Err(SqlError::new("42P05", format!("prepared statement \"{name}\" already exists"), ""));
+        }
+        if self.names.len() >= PREPARED_MAX {
+            return Err(SqlError::new("54000", format!("more than {PREPARED_MAX} prepared statements in one session"), "Close some."));
+        }
+        let analysis = self.analysis(&parse.text, true);
+        let prepared = Prepared {
+            identity: self.names.identity(),
+            name: parse.name.clone(),
+            text: parse.text.clone(),
+            types: portable_types(&parse.types),
+        };
+        Ok(PreparedStatement { prepared: prepared.into(), analysis, version: self.analysis_version() })
+    }
+
+    /// A known statement, judged anew if the catalog or the settings have changed since.
+    pub(crate) fn known_statement(&mut self, name: &Bytes) -> Result<PreparedStatement, SqlError> {
+        let Some(known) = self.names.statement(name).cloned() else {
+            let what = if name.is_empty() { "unnamed prepared statement".to_owned() } else { format!("prepared statement \"{}\"", String::from_utf8_lossy(name)) };
+            return Err(SqlError::new("26000", format!("{what} does not exist"), ""));
+        };
+        let version = self.analysis_version();
+        if known.version == version {
+            return Ok(known);
+        }
+        let old = &known.prepared;
+        let prepared = Prepared {
+            identity: self.names.identity(),
+            name: old.name.clone(),
+            text: old.text.clone(),
+            types: old.types.clone(),
+        };
+        let analysis = self.analysis(&old.text, true);
+        let renewed = PreparedStatement { prepared: prepared.into(), analysis, version };
+        self.names.keep(renewed.clone());
+        Ok(renewed)
+    }
+
+    /// Whether the batch may go to any member; `None`: it goes to the lead.
+    fn read_batch(&mut self, messages: &[Message]) -> Option<ReadBatch> {
+        let complete = matches!(messages.last(), Some(Message::Sync));
+        let idle = self.open.is_none() && self.block == Block::Idle && self.lost_transaction.is_none();
+        if !complete || !idle || self.skipping || messages.len() < 2 {
+            return None;
+        }
+        let mut batch = ReadBatch::default();
+        let mut portals: Vec<(Bytes, Statement)> = Vec::new();
+        for message in &messages[..messages.len() - 1] {
+            match message {
+                Message::Parse(parse, _) => {
+                    let statement = self.prepare(parse).ok()?;
+                    batch.add(self, &statement, None)?;
+                    batch.parsed.push(statement);
+                }
+                Message::Bind(bind, _) => {
+                    let statement = batch.statement(self, &bind.statement)?;
+                    let bound = Bound { prepared: statement.prepared.clone(), tail: bind.tail.clone() };
+                    let whole = batch.add(self, &statement, Some(bound))?;
+                    batch.needed.push(statement);
+                    portals.push((bind.portal.clone(), whole));
+                }
+                Message::Describe(Named::Statement(name), _) => {
+                    let statement = batch.statement(self, name)?;
+                    batch.add(self, &statement, None)?;
+                    batch.needed.push(statement);
+                }
+                Message::Execute(portal, ..) | Message::Describe(Named::Portal(portal), _) => {
+                    portals.iter().find(|(name, _)| name == portal)?;
+                }
+                Message::Close(Named::Statement(name), _) => {
+                    let read = self.names.statement(name).is_none_or(|s| super::simple::reads_outside(&s.analysis.command));
+                    if !read {
+                        return None;
+                    }
+                }
+                Message::Close(Named::Portal(_), _) => {}
+                Message::Flush | Message::Sync => return None,
+            }
+        }
+        Some(batch)
+    }
+
+    async fn run_read_batch(&mut self, messages: &[Message], batch: ReadBatch) -> Result<(), Trouble> {
+        if let Some(statement) = batch.parsed.first().or(batch.needed.first()) {
+            self.current = statement.prepared.text.clone();
+        }
+        let plan = batch.plan.clone().unwrap_or(ReadPlan {
+            footprint: raidb_core::sql::footprint::Footprint::Nothing,
+            lead_only: false,
+            probe: false,
+            sequences: Vec::new(),
+        });
+        let mut parses: Vec<Bytes> = Vec::new();
+        let result = {
+            let (batch, parses, probe) = (&batch, &mut parses, plan.probe);
+            let mut write = move |link: &mut Link| {
+                parses.clear();
+                write_read_batch(link, messages, batch, probe, parses)
+            };
+            self.balanced(&plan, &mut write).await
+        };
+        match result {
+            Ok(end) => {
+                let failed = end.error.is_some();
+                let stood = if failed { end.parsed.saturating_sub(usize::from(plan.probe)) } else { parses.len() };
+                self.after_read_batch(messages, &batch, &parses[..stood.min(parses.len())], failed);
+                if let Some(frame) = end.error {
+                    let refused = plan.probe && super::lead::is_read_only_violation(&frame);
+                    let frame = if refused { super::foreground::local_error(&writes_in_disguise()) } else { frame };
+                    self.staged.extend_from_slice(&frame);
+                }
+            }
+            Err(trouble) => self.fail(trouble, 0).await?,
+        }
+        self.ready().await
+    }
+
+    /// Keeps the names that the batch made, forgets those that it closed or failed to make.
+    fn after_read_batch(&mut self, messages: &[Message], batch: &ReadBatch, stood: &[Bytes], failed: bool) {
+        for statement in &batch.parsed {
+            let name = &statement.prepared.name;
+            if stood.contains(name) || !failed {
+                self.names.keep(statement.clone());
+            } else if name.is_empty() {
+                self.names.close_statement(name);
+            }
+        }
+        if failed {
+            // What was parsed in a failed pipeline may or may not stand on the link that was used.
+            for statement in batch.parsed.iter().chain(&batch.needed) {
+                self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(|l| l.forget(&statement.prepared.name));
+            }
+        }
+        for message in messages {
+            if let Message::Close(Named::Statement(name), _) = message {
+                self.close_everywhere(name);
+            }
+        }
+    }
+
+    /// The client closed a statement: on the links it is closed before its name is used again.
+    pub(crate) fn close_everywhere(&mut self, name: &Bytes) {
+        self.names.close_statement(name);
+        self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(|l| l.forget(name));
+    }
+
+    /// Binds a portal.
+    pub(crate) fn bind_portal(&mut self, portal: &Bytes, statement: &PreparedStatement, tail: &Bytes) -> Result<(), SqlError> {
+        if !portal.is_empty() && self.names.has_portal(portal) {
+            let name = String::from_utf8_lossy(portal).into_owned();
+            return Err(SqlError::new("42P03", format!("portal \"{name}\" already exists"), ""));
+        }
+        self.names.bind(portal.clone(), Portal { statement: statement.clone(), tail: tail.clone(), bound_on: None });
+        Ok(())
+    }
+
+    /// The statement behind a portal.
+    pub(crate) fn portal_statement(&mut self, portal: &Bytes) -> Result<Statement, SqlError> {
+        let Some(found) = self.names.portal(portal) else {
+            return Err(SqlError::new("34000", format!("portal \"{}\" does not exist", String::from_utf8_lossy(portal)), ""));
+        };
+        Ok(Statement {
+            sql: found.statement.prepared.text.clone(),
+            analysis: found.statement.analysis.clone(),
+            bound: Some(Bound { prepared: found.statement.prepared.clone(), tail: found.tail.clone() }),
+        })
+    }
+}
+
+/// What a batch of reads needs.
+#[derive(Debug, Default)]
+pub(crate) struct ReadBatch {
+    plan: Option<ReadPlan>,
+    parsed: Vec<PreparedStatement>,
+    needed: Vec<PreparedStatement>,
+}
+
+impl ReadBatch {
+    /// Adds one statement; `None` if it is no read.
+    fn add(&mut self, session: &Session, statement: &PreparedStatement, bound: Option<Bound>) -> Option<Statement> {
+        let whole = Statement { sql: statement.prepared.text.clone(), analysis: statement.analysis.clone(), bound };
+        if is_control(&whole.analysis.command) || matches!(whole.analysis.command, Command::Execute { .. }) {
+            return None;
+        }
+        let plan = session.read_plan(&whole)?;
+        if !plan.sequences.is_empty() || (plan.lead_only && whole.bound.is_some()) {
+            return None;
+        }
+        match self.plan.as_mut() {
+            // Parse and Describe read nothing: only bound statements wait for commits.
+            Some(all) => all.absorb(plan),
+            None => self.plan = Some(plan),
+        }
+        Some(whole)
+    }
+
+    fn statement(&self, session: &mut Session, name: &Bytes) -> Option<PreparedStatement> {
+        match self.parsed.iter().rev().find(|s| s.prepared.name == *name) {
+            Some(parsed) => Some(parsed.clone()),
+            None => session.known_statement(name).ok(),
+        }
+    }
+}
+
+fn write_read_batch(link: &mut Link, messages: &[Message], batch: &ReadBatch, probe: bool, parses: &mut Vec<Bytes>) -> Reading {
+    let mut steps = VecDeque::new();
+    let hidden_commands = if probe { write_probe_begin(link.out(), &mut steps) } else { 0 };
+    let mut fresh = batch.parsed.iter();
+    let mut needed = batch.needed.iter();
+    for message in messages {
+        match message {
+            Message::Parse(..) => {
+                let Some(statement) = fresh.next() else { continue };
+                let close = link.occupied(&statement.prepared.name);
+                if close {
+                    encode::close(link.out(), b'S', &statement.prepared.name);
+                    steps.push_back(Step::Close { visible: false });
+                }
+                let prepared = &statement.prepared;
+                encode::parse(link.out(), &prepared.name, &[&prepared.text], &prepared.types);
+                link.learn(prepared.name.clone(), prepared.identity);
+                parses.push(prepared.name.clone());
+                steps.push_back(Step::Parse { visible: true });
+            }
+            Message::Bind(_, frame) | Message::Describe(Named::Statement(_), frame) => {
+                if let Some(statement) = needed.next() {
+                    let (parsed, closed) = parse_if_unknown(link, &statement.prepared);
+                    if closed {
+                        steps.push_back(Step::Close { visible: false });
+                    }
+                    if parsed {
+                        parses.push(statement.prepared.name.clone());
+                        steps.push_back(Step::Parse { visible: false });
+                    }
+                }
+                link.out().extend_from_slice(frame);
+                steps.push_back(if matches!(message, Message::Bind(..)) { Step::Bind { visible: true } } else { Step::DescribeStatement });
+            }
+            Message::Describe(Named::Portal(_), frame) => {
+                link.out().extend_from_slice(frame);
+                steps.push_back(Step::DescribePortal);
+            }
+            Message::Execute(_, _, frame) => {
+                link.out().extend_from_slice(frame);
+                steps.push_back(Step::Execute);
+            }
+            Message::Close(named, frame) => {
+                link.out().extend_from_slice(frame);
+                if let Named::Statement(name) = named {
+                    link.closed(name);
+                }
+                steps.push_back(Step::Close { visible: true });
+            }
+            Message::Flush | Message::Sync => {}
+        }
+    }
+    encode::bare(link.out(), b'S');
+    link.unit(Owner::Foreground);
+    Reading { hidden_commands, rows: Rows::Forward, steps, silent: false }
+}

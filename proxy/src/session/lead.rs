@@ -1,0 +1,173 @@
+//! Statements on the lead: the proxy's own, and the one way on which a client's statement gets there.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::Isolation;
+use raidb_core::sql::footprint::Footprint;
+use tokio::time::Instant;
+
+use super::Session;
+use super::foreground::{Reading, Rows, UnitEnd};
+use super::transaction::{Entry, Payload, TRANSCRIPT_BYTES_MAX};
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Owner;
+use crate::members::pg::maintenance::TextRows;
+use crate::virtual_database::member::PendingGuard;
+use crate::wire::decode;
+
+/// What a transaction that the proxy opens itself begins with.
+pub(crate) static PLAIN_BEGIN: Bytes = Bytes::from_static(b"BEGIN");
+
+impl Session {
+    /// Opens a transaction around what the client sends without one.
+    pub(crate) fn open_implicit(&mut self) {
+        if self.open.is_none() {
+            let isolation = self.settings.isolation;
+            self.open_transaction(PLAIN_BEGIN.clone(), false, isolation);
+        }
+    }
+
+    /// Opens connections: to the lead, and to the followers if the statement may write.
+    pub(crate) async fn ready_members(&mut self, writes: bool) -> Result<MemberId, Trouble> {
+        loop {
+            self.check_lead()?;
+            if self.view.down {
+                return Err(SqlError::no_member().into());
+            }
+            let lead = self.lead();
+            let mut members = vec![lead];
+            if writes {
+                members.extend(self.view.members().filter(|m| *m != lead));
+            }
+            self.ensure_links(&members).await?;
+            let complete = members.iter().all(|m| !self.view.is_enabled(*m) || self.slots[usize::from(m.0)].link.is_some());
+            if complete && self.view.is_enabled(lead) {
+                self.before_first_statement(lead).await?;
+                return Ok(lead);
+            }
+        }
+    }
+
+    /// A snapshot that lasts must hold every acknowledged commit, and none that only some members have.
+    async fn before_first_statement(&mut self, lead: MemberId) -> Result<(), Trouble> {
+        let first = self.open.as_ref().is_some_and(|o| !o.lead_begun && o.isolation != Isolation::ReadCommitted);
+        if first {
+            let tickets = self.database.in_flight.all_on(lead);
+            self.wait_tickets(lead, tickets).await?;
+        }
+        Ok(())
+    }
+
+    /// The BEGIN that must stand before the next statement on the lead, with a semicolon; empty if there is none.
+    pub(crate) fn take_begin(&mut self) -> Bytes {
+        match self.open.as_mut() {
+            Some(open) if !open.lead_begun => {
+                open.lead_begun = true;
+                Bytes::from([&open.begin[..], b";"].concat())
+            }
+            _ => Bytes::new(),
+        }
+    }
+
+    /// Runs a simple query of the proxy's own on the lead, in the open transaction.
+    ///
+    /// # Errors
+    /// The lead's error is [`Trouble::Answer`].
+    pub(crate) async fn lead_command(&mut self, sql: &str) -> Result<(), Trouble> {
+        self.lead_query(sql).await.map(|_| ())
+    }
+
+    async fn lead_query(&mut self, sql: &str) -> Result<UnitEnd, Trouble> {
+        let lead = self.lead();
+        let begin = self.take_begin();
+        let Some(link) = self.link(lead) else {
+            return Err(if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost });
+        };
+        link.simple(&[&begin, sql.as_bytes()], Owner::Foreground);
+        let reading = Reading { rows: Rows::Discard, silent: true, ..Reading::default() };
+        let end = self.read_unit(lead, reading).await?;
+        match end.error {
+            Some(frame) => Err(Trouble::Answer(frame)),
+            None => Ok(end),
+        }
+    }
+
+    /// Runs queries of the proxy's own and gives the rows of each statement, as text.
+    ///
+    /// # Errors
+    /// As [`Session::lead_command`].
+    pub(crate) async fn lead_results(&mut self, sql: &str) -> Result<Vec<TextRows>, Trouble> {
+        let lead = self.lead();
+        let begin = self.take_begin();
+        let hidden_commands = usize::from(!begin.is_empty());
+        let Some(link) = self.link(lead) else {
+            return Err(if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost });
+        };
+        link.simple(&[&begin, sql.as_bytes()], Owner::Foreground);
+        let reading = Reading { hidden_commands, rows: Rows::Results, silent: true, ..Reading::default() };
+        let end = self.read_unit(lead, reading).await?;
+        end.error.map_or(Ok(end.results), |frame| Err(Trouble::Answer(frame)))
+    }
+
+    /// Notes what the lead has just answered, for the followers. From here on it is part of the transaction.
+    pub(crate) fn push_entry(&mut self, payload: Payload, tag: Option<Bytes>, footprint: &Footprint, lead_took: Duration) -> Result<(), SqlError> {
+        // Rule 2: the commits that had been sent out before the lead answered. Tickets are registered before
+        // COMMIT leaves, so whatever the lead has seen is in this list (or finished everywhere).
+        let barrier = if footprint.is_nothing() { Vec::new() } else { self.database.in_flight.conflicting(footprint) };
+        let size = match &payload {
+            Payload::Simple(sql) => sql.len(),
+            Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+            Payload::Copied => 0,
+        };
+        let Some(open) = self.open.as_mut() else {
+            return Err(SqlError::new("XX000", "a statement of a transaction that is not open", "Report this."));
+        };
+        open.transcript_bytes += size;
+        if open.transcript_bytes > TRANSCRIPT_BYTES_MAX {
+            return Err(SqlError::new("54000", format!("the transaction writes more than {TRANSCRIPT_BYTES_MAX} bytes of statements"), "Commit more often."));
+        }
+        open.footprint.absorb(footprint.clone());
+        open.transcript.push(Entry { payload, tag, barrier, lead_took });
+        self.database.counters.writes.add();
+        Ok(())
+    }
+
+    /// Reads a client's unit on the lead, measuring it.
+    pub(crate) async fn read_client_unit(&mut self, lead: MemberId, reading: Reading) -> Result<(UnitEnd, Duration), Trouble> {
+        let started = Instant::now();
+        let _pending = PendingGuard::new(self.database.clone(), lead);
+        self.handle.set_running(self.slots[usize::from(lead.0)].link.as_ref().map(crate::members::pg::link::Link::cancel_key));
+        let result = self.read_unit(lead, reading).await;
+        self.handle.set_running(None);
+        let took = started.elapsed();
+        self.database.member(lead).observe(took);
+        result.map(|end| (end, took))
+    }
+
+    /// Sequences that the statement advanced: their state is read on the lead and carried to the followers.
+    pub(crate) async fn note_sequences(&mut self, sequences: &[String], exact: bool) -> Result<(), Trouble> {
+        for name in sequences {
+            let rows = self.lead_results(&format!("SELECT last_value, is_called FROM {name}")).await?;
+            let Some([Some(value), Some(called)]) = rows.first().and_then(|r| r.first()).map(Vec::as_slice) else { continue };
+            if let Ok(value) = value.parse() {
+                let state = crate::virtual_database::sequences::SequenceState { value, called: called == "t" };
+                self.database.sequences.note(name, state, exact);
+            }
+        }
+        Ok(())
+    }
+
+    /// No steps, everything forwarded.
+    pub(crate) fn plain_reading(hidden_commands: usize) -> Reading {
+        Reading { hidden_commands, rows: Rows::Forward, steps: VecDeque::new(), silent: false }
+    }
+}
+
+/// Whether a member refused a statement because it would write in a READ ONLY transaction.
+#[must_use]
+pub fn is_read_only_violation(frame: &[u8]) -> bool {
+    &decode::sqlstate(frame) == b"25006"
+}

@@ -1,0 +1,262 @@
+//! The session's connections to members: opened as needed, made equal, given back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use raidb_core::ids::MemberId;
+use raidb_core::transaction::follower::FollowerCursor;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::Session;
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::cancel;
+use crate::members::pg::connect::{self, ConnectError, Reported};
+use crate::members::pg::link::{Link, Owner, UnitOutcome};
+use crate::virtual_database::in_flight::Ticket;
+use crate::virtual_database::settings::MEMBER_FRAMES;
+use crate::virtual_database::{FaultOutcome, VirtualDatabase};
+
+/// Work on a slot that goes on beside the session.
+pub(crate) type Work = Pin<Box<dyn Future<Output = WorkDone> + Send>>;
+
+/// What came of it.
+pub(crate) enum WorkDone {
+    /// A member was suspected or reported.
+    Judged(FaultOutcome),
+    /// A follower's connection was opened again.
+    Opened(Box<Result<Opened, ConnectError>>),
+    /// A cancel request was delivered (or given up).
+    Cancelled,
+}
+
+/// A new connection with its place.
+pub(crate) struct Opened {
+    pub(crate) link: Link,
+    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) reported: Reported,
+}
+
+/// COMMIT on one member.
+#[derive(Debug, Default)]
+pub(crate) enum CommitState {
+    /// Not sent.
+    #[default]
+    None,
+    /// Sent.
+    Sent,
+    /// Answered.
+    Done(UnitOutcome),
+}
+
+/// What the session has with one member.
+#[derive(Default)]
+pub(crate) struct MemberSlot {
+    pub(crate) link: Option<Link>,
+    permit: Option<OwnedSemaphorePermit>,
+    pub(crate) cursor: FollowerCursor,
+    pub(crate) work: Option<Work>,
+    /// The connection was lost and the member is being judged.
+    pub(crate) lost: bool,
+    /// It was the last member, which does not answer.
+    pub(crate) last_down: bool,
+    /// The lead's connection was lost under an open transaction, though the lead lives.
+    pub(crate) lead_cut: bool,
+    pub(crate) commit: CommitState,
+    /// The follower's answer is due.
+    pub(crate) deadline: Option<Instant>,
+    /// What runs is doomed since then.
+    pub(crate) doomed_since: Option<Instant>,
+    /// The follower waits for these before it goes on.
+    pub(crate) settling: Option<Vec<Arc<Ticket>>>,
+    /// The follower's pause before the next replay ends.
+    pub(crate) settle_until: Option<Instant>,
+    /// What the last differing answer was.
+    pub(crate) difference: Option<UnitOutcome>,
+    /// Index of the entry that differed.
+    pub(crate) differed_at: usize,
+}
+
+impl MemberSlot {
+    /// Forgets everything (the member is out, or the connection replaced).
+    pub(crate) fn reset(&mut self) {
+        if let Some(link) = self.link.take() {
+            tokio::spawn(link.close());
+        }
+        *self = MemberSlot::default();
+    }
+
+    /// Whether the follower has something of a transaction.
+    pub(crate) fn involved(&self) -> bool {
+        self.cursor.begun()
+    }
+}
+
+impl Session {
+    pub(crate) fn slot(&mut self, member: MemberId) -> &mut MemberSlot {
+        &mut self.slots[usize::from(member.0)]
+    }
+
+    pub(crate) fn link(&mut self, member: MemberId) -> Option<&mut Link> {
+        self.slot(member).link.as_mut()
+    }
+
+    /// Opens what is missing of the connections to `members`, at the same time.
+    ///
+    /// # Errors
+    /// 53300 at a limit, the member's own refusal, 57P03 if nobody is there. A member that fails is taken out and is no error.
+    pub(crate) async fn ensure_links(&mut self, members: &[MemberId]) -> Result<(), Trouble> {
+        let missing: Vec<MemberId> = members
+            .iter()
+            .copied()
+            .filter(|m| self.view.is_enabled(*m) && self.slots[usize::from(m.0)].link.is_none())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let opening: Vec<_> = missing.iter().map(|m| self.opening(*m)).collect::<Result<_, _>>()?;
+        let opened = self.drive(futures::future::join_all(opening)).await;
+        for (member, result) in missing.into_iter().zip(opened) {
+            match result {
+                Ok(opened) => {
+                    self.adopt_link(member, opened);
+                }
+                Err(error) => self.connect_failed(member, error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The first connection, to the lead: what it reports is what the client is told.
+    ///
+    /// # Errors
+    /// As [`Session::ensure_links`].
+    pub(crate) async fn first_link(&mut self) -> Result<Reported, Trouble> {
+        loop {
+            if self.view.down {
+                return Err(SqlError::no_member().into());
+            }
+            let lead = self.view.lead;
+            let opening = self.opening(lead)?;
+            match self.drive(opening).await {
+                Ok(opened) => return Ok(self.adopt_link(lead, opened)),
+                Err(error) => self.connect_failed(lead, error).await?,
+            }
+        }
+    }
+
+    /// A future that opens a connection; it does not borrow the session.
+    pub(crate) fn opening(&self, member: MemberId) -> Result<impl Future<Output = Result<Opened, ConnectError>> + Send + use<>, SqlError> {
+        let database: Arc<VirtualDatabase> = self.database.clone();
+        let Some(permit) = database.member(member).slot() else {
+            let limit = database.member(member).connections_max();
+            return Err(SqlError::new(
+                "53300",
+                format!("too many connections to member \"{}\": the limit is {limit}", database.member(member).target.name),
+                "Close sessions, or raise max_connections_per_member and the member's max_connections.",
+            ));
+        };
+        let login = self.identity.login.clone();
+        let parameters = self.identity.parameters.clone();
+        Ok(async move {
+            let target = database.member(member);
+            let login = login.as_ref().unwrap_or(&target.login);
+            let within = database.settings.member_timeout;
+            let (link, reported) = connect::connect(&target.target, login, &parameters, MEMBER_FRAMES, within).await?;
+            Ok(Opened { link, permit, reported })
+        })
+    }
+
+    /// Takes a new connection into use: it gets the session's settings first. Returns what the member reported.
+    pub(crate) fn adopt_link(&mut self, member: MemberId, opened: Opened) -> Reported {
+        let Opened { mut link, permit, reported } = opened;
+        self.handle.add_pid(member, link.pid());
+        for sql in self.settings.journal() {
+            link.simple(&[sql], Owner::Setting);
+        }
+        let slot = self.slot(member);
+        slot.link = Some(link);
+        slot.permit = Some(permit);
+        slot.lost = false;
+        slot.last_down = false;
+        reported
+    }
+
+    async fn connect_failed(&mut self, member: MemberId, error: ConnectError) -> Result<(), Trouble> {
+        if let ConnectError::Server { sqlstate, frame, .. } = &error
+            && !matches!(sqlstate, [b'5', b'7', b'P', ..] | [b'5', b'8', ..] | [b'X', b'X', ..])
+        {
+            // Wrong password, unknown role, too many connections: the client's answer, not the member's fault.
+            return Err(Trouble::Answer(Bytes::copy_from_slice(frame)));
+        }
+        let database = self.database.clone();
+        let detail = format!("connecting for a session: {error}");
+        let judged = self.drive(async move { database.suspect(member, detail).await }).await;
+        match judged {
+            FaultOutcome::Disabled | FaultOutcome::Leaving => {
+                self.view_without(member).await;
+                Ok(())
+            }
+            FaultOutcome::Last | FaultOutcome::WritesStopped => Err(SqlError::no_member().into()),
+            FaultOutcome::Alive => Err(SqlError::new(
+                "08001",
+                format!("cannot connect to member \"{}\": {error}", self.database.member(member).target.name),
+                "Try again; the member answers the proxy's own connection.",
+            )
+            .into()),
+        }
+    }
+
+    /// Waits until the view has no `member` any more.
+    pub(crate) async fn view_without(&mut self, member: MemberId) {
+        std::future::poll_fn(|cx| {
+            self.poll_background(cx);
+            if self.view.is_enabled(member) { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        })
+        .await;
+    }
+
+    /// A link broke: drop it, and have the member judged.
+    pub(crate) fn link_lost(&mut self, member: MemberId, detail: String) {
+        let database = self.database.clone();
+        let slot = self.slot(member);
+        if slot.lost {
+            return;
+        }
+        slot.link = None;
+        slot.permit = None;
+        slot.lost = true;
+        slot.deadline = None;
+        let commit_unknown = matches!(slot.commit, CommitState::Sent);
+        slot.work = Some(Box::pin(async move {
+            // Judged in a task of its own, so that a session that ends meanwhile does not stop it.
+            let judge = tokio::spawn(async move {
+                let outcome = database.suspect(member, detail.clone()).await;
+                if commit_unknown && outcome == FaultOutcome::Alive {
+                    // Whether its COMMIT took effect is unknown, so it cannot be counted on.
+                    let reason = raidb_core::member::Reason::LostConnection;
+                    return database.fault(member, reason, format!("{detail} during COMMIT")).await;
+                }
+                outcome
+            });
+            WorkDone::Judged(judge.await.unwrap_or(FaultOutcome::WritesStopped))
+        }));
+    }
+
+    /// The session ends: cancel what still runs (it would hold locks, perhaps for ever), close the rest.
+    pub(crate) fn close_links(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(link) = slot.link.take() {
+                let cancel = link.busy().then(|| link.cancel_key());
+                tokio::spawn(async move {
+                    if let Some(key) = cancel {
+                        cancel::cancel(key).await;
+                    }
+                    link.close().await;
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A session: one client connection and its connections to members, driven by one task.
+//!
+//! ```text
+//!            client frames                     foreground unit          background units
+//!   client ───────────────▶ simple / extended ───────────────▶ lead     ───────────────▶ followers
+//!          ◀─────────────── staged answers    ◀───────────────          ◀─────────────── (transcript)
+//! ```
+//! The code of a statement is straight-line `async`; every wait goes through [`Session::drive`] or a poll that first calls
+//! [`Session::poll_background`], which moves the followers, watches idle links and the view. So followers run
+//! one step behind the lead while the session waits for its lead, its client or another follower,
+//! without a task or a channel between them.
+//!
+//! **Cancel safety.** The session's future is dropped only when the session ends; members roll back what is open on a
+//! closed connection.
+
+pub mod background;
+pub mod batch;
+pub mod commit;
+pub mod control;
+pub mod copy;
+pub mod extended;
+pub mod foreground;
+pub mod frames;
+pub mod lead;
+pub mod lead_batch;
+pub mod links;
+pub mod prepared;
+pub mod reads;
+pub mod settings;
+pub mod simple;
+pub mod statement;
+pub mod transaction;
+pub mod trouble;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use raidb_core::ids::MemberId;
+use tokio::time::{Instant, Sleep};
+
+use crate::members::pg::target::{Login, StartupParameters};
+use crate::virtual_database::VirtualDatabase;
+use crate::virtual_database::handles::SessionHandle;
+use crate::virtual_database::membership::View;
+use crate::wire::{Channel, FrameHead, WireError, encode};
+use links::MemberSlot;
+use prepared::Names;
+use settings::SessionSettings;
+use transaction::{Block, OpenTransaction};
+use trouble::{SqlError, Trouble};
+
+/// Who a client is after authentication.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Login at members, if it is not each member's own.
+    pub login: Option<Login>,
+    /// Start-up parameters that are passed on.
+    pub parameters: StartupParameters,
+}
+
+/// Output that is kept back may grow to this before rows are let go (then a lost lead cannot be hidden any more).
+pub const STAGED_BYTES_MAX: usize = 256 * 1024;
+/// While a statement runs, this much of the client's next input is read ahead to notice that it is gone.
+pub const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// See the module.
+pub struct Session {
+    pub(crate) handle: Arc<SessionHandle>,
+    pub(crate) database: Arc<VirtualDatabase>,
+    pub(crate) client: Channel,
+    pub(crate) identity: Identity,
+    pub(crate) view: Arc<View>,
+    pub(crate) slots: Vec<MemberSlot>,
+    pub(crate) block: Block,
+    pub(crate) open: Option<OpenTransaction>,
+    pub(crate) names: Names,
+    pub(crate) settings: SessionSettings,
+    /// Answers that may not leave yet.
+    pub(crate) staged: BytesMut,
+    /// Rows of the statement in hand have left: it cannot be run again unseen.
+    pub(crate) released: bool,
+    pub(crate) client_gone: bool,
+    /// An error of the extended protocol: everything up to Sync is ignored.
+    pub(crate) skipping: bool,
+    /// The commit that is being sent.
+    pub(crate) ticket: Option<Arc<crate::virtual_database::in_flight::Ticket>>,
+    /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
+    pub(crate) lost_transaction: Option<SqlError>,
+    /// The statement in hand, for incidents.
+    pub(crate) current: Bytes,
+    timer: Pin<Box<Sleep>>,
+    timer_at: Option<Instant>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.handle.id, self.database.name)
+    }
+}
+
+impl Session {
+    /// A session whose client is authenticated.
+    #[must_use]
+    pub fn new(
+        handle: Arc<SessionHandle>,
+        database: Arc<VirtualDatabase>,
+        client: Channel,
+        identity: Identity,
+    ) -> Self {
+        let view = database.view();
+        let settings = SessionSettings::new(&database.member_defaults(), &identity.parameters);
+        let slots = database.members.iter().map(|_| MemberSlot::default()).collect();
+        database.count_session(true);
+        Session {
+            handle,
+            database,
+            client,
+            identity,
+            view,
+            slots,
+            block: Block::Idle,
+            open: None,
+            names: Names::default(),
+            settings,
+            staged: BytesMut::new(),
+            released: false,
+            client_gone: false,
+            skipping: false,
+            ticket: None,
+            lost_transaction: None,
+            current: Bytes::new(),
+            timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
+            timer_at: None,
+        }
+    }
+
+    /// Serves the client until it leaves.
+    pub async fn run(mut self) {
+        let end = self.serve().await;
+        if let Trouble::Fatal(error) = &end {
+            tracing::info!(session = %self.handle.id, sqlstate = error.sqlstate, "session ended: {}", error.message);
+            error.write(self.client.out(), "FATAL");
+            let flushed = self.drive_flush();
+            let _late = tokio::time::timeout(std::time::Duration::from_secs(1), flushed).await;
+        }
+    }
+
+    async fn serve(&mut self) -> Trouble {
+        loop {
+            let turn = match self.client_frame().await {
+                Ok(frame) => self.turn(frame).await,
+                Err(trouble) => Err(trouble),
+            };
+            match turn {
+                Ok(true) => {}
+                Ok(false) => return Trouble::ClientGone,
+                Err(trouble) => return trouble,
+            }
+        }
+    }
+
+    /// One message of the client. `Ok(false)`: it said good-bye.
+    async fn turn(&mut self, frame: Bytes) -> Result<bool, Trouble> {
+        match frame[0] {
+            b'Q' => self.simple_query(&frame).await?,
+            b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.extended_batch(frame).await?,
+            b'X' => return Ok(false),
+            // Left over from a COPY that failed: PostgreSQL ignores them too.
+            b'd' | b'c' | b'f' => {}
+            b'F' => {
+                self.fail_statement(SqlError::refused("function calls of the fast path (large objects) cannot be replicated", "Use SQL, and bytea instead of large objects."));
+                self.ready().await?;
+            }
+            other => {
+                return Err(Trouble::Fatal(SqlError::new(
+                    "08P01",
+                    format!("invalid frontend message type {other}"),
+                    "Allowed are Q, P, B, D, E, C, H, S, X and, during COPY, d, c, f.",
+                )));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next whole message of the client.
+    ///
+    /// While it waits, an open transaction follows a change of lead: others wait for it to do so.
+    pub(crate) async fn client_frame(&mut self) -> Result<Bytes, Trouble> {
+        loop {
+            match poll_fn(|cx| self.poll_client_frame(cx)).await {
+                Ok(head) => return Ok(self.client.take(head)),
+                Err(Trouble::LeadChanged) => {
+                    if let Err(trouble) = self.change_lead().await {
+                        self.lose_transaction(trouble).await?;
+                    }
+                }
+                Err(trouble @ Trouble::Sql(_)) => self.lose_transaction(trouble).await?,
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    /// The open transaction cannot go on, and no statement is in hand that could be told.
+    async fn lose_transaction(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        match trouble {
+            Trouble::Sql(error) => {
+                self.rollback().await;
+                self.lost_transaction = Some(error);
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
+    fn poll_client_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<FrameHead, Trouble>> {
+        self.poll_background(cx);
+        if self.open.is_some() {
+            self.check_lead()?;
+        }
+        if self.handle.stopping() {
+            let error = SqlError::new("57P01", "terminating connection due to administrator command", "The proxy is shutting down; connect again.");
+            return Poll::Ready(Err(Trouble::Fatal(error)));
+        }
+        // The client is always sent what is ready before it is waited for.
+        if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
+            return Poll::Ready(Err(Trouble::ClientGone));
+        }
+        match self.client.poll_frame(cx, &[]) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(head)) => Poll::Ready(Ok(head)),
+            Poll::Ready(Err(WireError::Closed | WireError::Io(_))) => Poll::Ready(Err(Trouble::ClientGone)),
+            Poll::Ready(Err(error @ WireError::Length { .. })) => {
+                Poll::Ready(Err(Trouble::Fatal(SqlError::new("08P01", error.to_string(), "The connection is out of step and is closed."))))
+            }
+        }
+    }
+
+    /// Polls the background and `future` together.
+    pub(crate) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Sends what the client is due.
+    pub(crate) async fn drive_flush(&mut self) -> Result<(), Trouble> {
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            self.client.poll_flush(cx).map_err(|_| Trouble::ClientGone)
+        })
+        .await
+    }
+
+    /// Lets staged answers go.
+    pub(crate) fn release_staged(&mut self) {
+        if self.client.out().is_empty() {
+            std::mem::swap(self.client.out(), &mut self.staged);
+        } else {
+            let staged = self.staged.split();
+            self.client.out().extend_from_slice(&staged);
+        }
+        self.staged.clear();
+    }
+
+    /// Releases everything and tells the client that the next statement may come.
+    pub(crate) async fn ready(&mut self) -> Result<(), Trouble> {
+        encode::ready(&mut self.staged, self.block.status());
+        self.release_staged();
+        self.released = false;
+        // No wait here: the next client_frame() flushes, and meanwhile a slow client holds up nobody.
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            match self.client.poll_flush(cx) {
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Trouble::ClientGone)),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+            }
+        })
+        .await
+    }
+
+    /// The lead as this session's transaction, or the view, has it.
+    pub(crate) fn lead(&self) -> MemberId {
+        self.open.as_ref().map_or(self.view.lead, |open| open.lead)
+    }
+
+    /// Has the session polled at `at` at the latest.
+    pub(crate) fn wake_at(&mut self, at: Instant) {
+        if self.timer_at.is_none_or(|earlier| at < earlier) {
+            self.timer_at = Some(at);
+            self.timer.as_mut().reset(at);
+        }
+    }
+
+    /// Polled at the end of the background: fires the timer by polling again.
+    pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        if self.timer_at.is_some() && self.timer.as_mut().poll(cx).is_ready() {
+            self.timer_at = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close_links();
+        if let Some(open) = self.open.take() {
+            self.database.leave(open.epoch);
+        }
+        self.database.count_session(false);
+        self.database.sessions.close(self.handle.id);
+    }
+}

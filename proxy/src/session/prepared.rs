@@ -1,0 +1,139 @@
+//! Prepared statements and portals of a session, as the client knows them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use raidb_core::sql::analysis::Analysis;
+
+/// A statement's text and parameter types, as a link needs them to parse it.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Unique in the session; two Parse messages never share one.
+    pub identity: u64,
+    /// The client's name for it.
+    pub name: Bytes,
+    /// Its text.
+    pub text: Bytes,
+    /// Count and oids of parameter types, raw; oids that may differ between members are 0.
+    pub types: Bytes,
+}
+
+/// With what it means.
+#[derive(Clone, Debug)]
+pub struct PreparedStatement {
+    /// The text.
+    pub prepared: Arc<Prepared>,
+    /// What it is.
+    pub analysis: Arc<Analysis>,
+    /// Version of the catalog and settings that the analysis was made with.
+    pub version: u64,
+}
+
+/// A bound statement.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    /// The statement.
+    pub statement: PreparedStatement,
+    /// The Bind without its names.
+    pub tail: Bytes,
+    /// The lead on which it was bound.
+    pub bound_on: Option<raidb_core::ids::MemberId>,
+}
+
+/// More prepared statements than this in one session are refused (54000).
+pub const PREPARED_MAX: usize = 10_000;
+
+/// Names of one session.
+#[derive(Debug, Default)]
+pub struct Names {
+    statements: HashMap<Bytes, PreparedStatement>,
+    portals: HashMap<Bytes, Portal>,
+    next: u64,
+}
+
+/// First oid of objects made by users; below, oids are the same on every server.
+const FIRST_USER_OID: u32 = 16_384;
+
+impl Names {
+    /// A new identity.
+    pub fn identity(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// A statement.
+    #[must_use]
+    pub fn statement(&self, name: &Bytes) -> Option<&PreparedStatement> {
+        self.statements.get(name)
+    }
+
+    /// Keeps a statement; the unnamed one is replaced.
+    pub fn keep(&mut self, statement: PreparedStatement) {
+        self.statements.insert(statement.prepared.name.clone(), statement);
+    }
+
+    /// Number of statements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
+    /// Forgets a statement.
+    pub fn close_statement(&mut self, name: &Bytes) {
+        self.statements.remove(name);
+    }
+
+    /// A portal.
+    pub fn portal(&mut self, name: &Bytes) -> Option<&mut Portal> {
+        self.portals.get_mut(name)
+    }
+
+    /// Binds a portal; the unnamed one is replaced.
+    pub fn bind(&mut self, name: Bytes, portal: Portal) {
+        self.portals.insert(name, portal);
+    }
+
+    /// Whether a portal of that name exists.
+    #[must_use]
+    pub fn has_portal(&self, name: &Bytes) -> bool {
+        self.portals.contains_key(name)
+    }
+
+    /// Forgets a portal.
+    pub fn close_portal(&mut self, name: &Bytes) {
+        self.portals.remove(name);
+    }
+
+    /// Portals end with their transaction.
+    pub fn end_transaction(&mut self) {
+        self.portals.clear();
+    }
+
+    /// DEALLOCATE ALL.
+    pub fn forget_all(&mut self) {
+        self.statements.clear();
+    }
+}
+
+/// Parameter type oids of a Parse that mean the same on every member: those of user types become
+/// "unspecified", since members number their objects independently (CORRECTNESS.md row 11).
+#[must_use]
+pub fn portable_types(raw: &Bytes) -> Bytes {
+    let oids = raw.get(2..).unwrap_or(&[]).chunks_exact(4).map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]));
+    if oids.clone().all(|oid| oid < FIRST_USER_OID) {
+        return raw.clone();
+    }
+    let mut out = BytesMut::with_capacity(raw.len());
+    out.extend_from_slice(&raw[..2]);
+    for oid in oids {
+        out.put_u32(if oid < FIRST_USER_OID { oid } else { 0 });
+    }
+    out.freeze()
+}

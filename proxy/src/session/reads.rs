@@ -1,0 +1,169 @@
+//! Reads outside transactions: any enabled member, strict, and again elsewhere if one is lost.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::{Command, Proof, Read};
+use raidb_core::sql::footprint::Footprint;
+use tokio::time::Instant;
+
+use super::Session;
+use super::foreground::{Reading, Rows, Step, UnitEnd};
+use super::statement::Statement;
+use super::trouble::{SqlError, Trouble, shift_position};
+use crate::members::pg::link::{Link, Owner};
+use crate::virtual_database::member::PendingGuard;
+use crate::wire::encode;
+
+/// A transaction in which a member refuses to write.
+const PROBE_BEGIN: &[u8] = b"BEGIN READ ONLY;";
+
+/// What to do for a read.
+#[derive(Clone, Debug)]
+pub struct ReadPlan {
+    /// What it must not miss.
+    pub footprint: Footprint,
+    /// It must run on the lead.
+    pub lead_only: bool,
+    /// It is not proven to be a read.
+    pub probe: bool,
+    /// Sequences that it advances.
+    pub sequences: Vec<String>,
+}
+
+impl ReadPlan {
+    /// Adds another statement of the same pipeline.
+    pub fn absorb(&mut self, other: ReadPlan) {
+        self.footprint.absorb(other.footprint);
+        self.lead_only |= other.lead_only;
+        self.probe |= other.probe;
+        self.sequences.extend(other.sequences);
+    }
+}
+
+impl Session {
+    /// How to run a read; `None`: it is none.
+    pub(crate) fn read_plan(&self, statement: &Statement) -> Option<ReadPlan> {
+        let (Command::Read(read) | Command::CopyOut(read)) = &statement.analysis.command else {
+            return matches!(statement.analysis.command, Command::Empty).then(|| ReadPlan {
+                footprint: Footprint::Nothing,
+                lead_only: false,
+                probe: false,
+                sequences: Vec::new(),
+            });
+        };
+        let Read { proof, lead_only, sequences } = read;
+        Some(ReadPlan {
+            footprint: self.read_footprint(statement),
+            lead_only: *lead_only || !sequences.is_empty(),
+            probe: *proof == Proof::Probe && sequences.is_empty(),
+            sequences: sequences.clone(),
+        })
+    }
+
+    /// A simple query that is a read.
+    pub(crate) async fn balanced_simple(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        let Some(plan) = self.read_plan(statement) else {
+            return Err(SqlError::new("XX000", "not a read", "Report this.").into());
+        };
+        let prefix: &[u8] = if plan.probe { PROBE_BEGIN } else { b"" };
+        let sql = statement.sql.clone();
+        let hidden = usize::from(plan.probe);
+        let end = self
+            .balanced(&plan, &mut |link: &mut Link| {
+                link.simple(&[prefix, &sql], Owner::Foreground);
+                Reading { hidden_commands: hidden, rows: Rows::Forward, steps: VecDeque::new(), silent: false }
+            })
+            .await?;
+        match end.error {
+            Some(frame) if plan.probe && super::lead::is_read_only_violation(&frame) => {
+                self.database.counters.refusals.add();
+                Err(writes_in_disguise().into())
+            }
+            Some(frame) => Err(Trouble::Answer(shift_position(&frame, prefix.len()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a unit of reads on a picked member: `write` puts its frames on the link and says how to read the answer.
+    pub(crate) async fn balanced(&mut self, plan: &ReadPlan, write: &mut (dyn FnMut(&mut Link) -> Reading + Send)) -> Result<UnitEnd, Trouble> {
+        loop {
+            let mark = self.staged.len();
+            match self.try_balanced(plan, write).await {
+                Err(Trouble::MemberLost | Trouble::LeadChanged) if !self.released => {
+                    self.staged.truncate(mark);
+                    self.next_view().await;
+                }
+                Err(Trouble::MemberLost | Trouble::LeadChanged) => {
+                    return Err(SqlError::retry("the member that was sending rows was lost").into());
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_balanced(&mut self, plan: &ReadPlan, write: &mut (dyn FnMut(&mut Link) -> Reading + Send)) -> Result<UnitEnd, Trouble> {
+        let member = self.reader(plan.lead_only).await?;
+        if !plan.footprint.is_nothing() {
+            let mut tickets = self.database.in_flight.conflicting(&plan.footprint);
+            tickets.retain(|t| t.pending_on(member));
+            self.wait_tickets(member, tickets).await?;
+        }
+        let Some(link) = self.link(member) else { return Err(Trouble::MemberLost) };
+        let cancel = link.cancel_key();
+        let reading = write(link);
+        if plan.probe {
+            link.simple(&[b"COMMIT"], Owner::Discarded);
+        }
+        let started = Instant::now();
+        let _pending = PendingGuard::new(self.database.clone(), member);
+        self.handle.set_running(Some(cancel));
+        let result = self.read_unit(member, reading).await;
+        self.handle.set_running(None);
+        let end = result?;
+        self.database.member(member).observe(started.elapsed());
+        self.database.counters.reads.add();
+        if end.error.is_none() && !plan.sequences.is_empty() {
+            self.note_sequences(&plan.sequences, true).await?;
+        }
+        Ok(end)
+    }
+
+    /// A member for a read, with its connection.
+    async fn reader(&mut self, lead_only: bool) -> Result<MemberId, Trouble> {
+        loop {
+            if self.view.down {
+                return Err(SqlError::no_member().into());
+            }
+            let member = if lead_only { self.view.lead } else { self.database.pick(&self.view) };
+            self.ensure_links(&[member]).await?;
+            if self.view.is_enabled(member) && self.slots[usize::from(member.0)].link.is_some() {
+                return Ok(member);
+            }
+            self.next_view().await;
+        }
+    }
+}
+
+/// The refusal of a read that turned out to write.
+#[must_use]
+pub fn writes_in_disguise() -> SqlError {
+    SqlError::refused(
+        "it is written as a read, but it writes (a function that it calls changes the database)",
+        "Run the writes of that function as statements of their own.",
+    )
+}
+
+/// BEGIN READ ONLY before a pipeline that is not proven, as frames of the same pipeline.
+pub fn write_probe_begin(out: &mut BytesMut, steps: &mut VecDeque<Step>) -> usize {
+    encode::parse(out, b"raidb_probe", &[b"BEGIN READ ONLY"], &[0, 0]);
+    encode::bind_empty(out, b"raidb_probe", b"raidb_probe");
+    encode::execute(out, b"raidb_probe", 0);
+    encode::close(out, b'S', b"raidb_probe");
+    steps.push_back(Step::Parse { visible: false });
+    steps.push_back(Step::Bind { visible: false });
+    steps.push_back(Step::Execute);
+    steps.push_back(Step::Close { visible: false });
+    1
+}

@@ -1,0 +1,275 @@
+//! Session settings: kept the same on every connection of the session, also on those opened later.
+
+use bytes::Bytes;
+use raidb_core::sql::analysis::Isolation;
+
+use crate::members::pg::target::StartupParameters;
+use crate::virtual_database::settings::MemberDefaults;
+
+/// One setting that holds for the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Journalled {
+    name: String,
+    sql: Bytes,
+}
+
+/// A setting made inside a transaction.
+#[derive(Clone, Debug)]
+pub struct PendingSetting {
+    /// Length of the transcript with it; undone when the transcript gets shorter.
+    pub at: usize,
+    /// What it does.
+    pub effect: Effect,
+}
+
+/// What a setting statement does to the journal.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// `SET name`: replaces an earlier one.
+    Set {
+        /// Setting, lower case.
+        name: String,
+        /// The statement's text.
+        sql: Bytes,
+        /// Plain values, where known.
+        values: Option<Vec<String>>,
+    },
+    /// `SET SESSION CHARACTERISTICS AS TRANSACTION`.
+    Modes {
+        /// The statement's text.
+        sql: Bytes,
+        /// Isolation level, if named.
+        isolation: Option<Isolation>,
+        /// READ ONLY or READ WRITE, if named.
+        read_only: Option<bool>,
+    },
+    /// `RESET name`.
+    Reset(String),
+    /// `RESET ALL` or `DISCARD ALL`.
+    ResetAll,
+}
+
+/// State of the session that changes what a statement means, and how to make a new connection equal.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    journal: Vec<Journalled>,
+    defaults: Defaults,
+    /// Search path, resolved as far as known.
+    /// `None`: the catalog's default.
+    pub search_path: Option<Vec<String>>,
+    /// `standard_conforming_strings`.
+    pub standard_conforming: bool,
+    /// `default_transaction_isolation`.
+    pub isolation: Isolation,
+    /// `default_transaction_read_only`.
+    pub read_only: bool,
+    /// Settings under which values captured as text do not come back exactly.
+    inexact: Vec<&'static str>,
+    /// Grows with every change that matters to the analysis.
+    pub version: u64,
+    /// A time limit is set that must act on the lead alone.
+    pub time_limits: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Defaults {
+    search_path: Option<Vec<String>>,
+    isolation: Isolation,
+    time_limits: bool,
+}
+
+/// Limits that act on the lead alone (DESIGN.md §3, time limits).
+const TIME_LIMITS: [&str; 4] =
+    ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
+
+impl SessionSettings {
+    /// Settings of a new session: the members' defaults, then the start packet.
+    #[must_use]
+    pub fn new(defaults: &MemberDefaults, parameters: &StartupParameters) -> Self {
+        let mut settings = SessionSettings::plain(Defaults {
+            search_path: None,
+            isolation: defaults.isolation,
+            time_limits: defaults.time_limits,
+        });
+        for (name, value) in parameters {
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            if name == "options" {
+                for (name, value) in option_settings(&value) {
+                    settings.start_with(&name, &value);
+                }
+            } else {
+                settings.start_with(&name, &value);
+            }
+        }
+        settings
+    }
+
+    fn plain(defaults: Defaults) -> Self {
+        SessionSettings {
+            journal: Vec::new(),
+            search_path: defaults.search_path.clone(),
+            standard_conforming: true,
+            isolation: defaults.isolation,
+            read_only: false,
+            inexact: Vec::new(),
+            version: 1,
+            time_limits: defaults.time_limits,
+            defaults,
+        }
+    }
+
+    /// Whether this very statement is in force already, so that it need not be sent at all.
+    #[must_use]
+    pub fn already(&self, name: &str, sql: &Bytes) -> bool {
+        self.journal.iter().rev().find(|j| j.name == name).is_some_and(|j| j.sql == *sql)
+    }
+
+    /// SQL-level PREPAREd statements are gone.
+    pub fn forget_prepared(&mut self) {
+        self.journal.retain(|j| !j.name.starts_with("prepare "));
+        self.version += 1;
+    }
+
+    /// Statements that make a new connection equal, in order.
+    pub fn journal(&self) -> impl Iterator<Item = &Bytes> {
+        self.journal.iter().map(|j| &j.sql)
+    }
+
+    /// A setting statement took effect.
+    pub fn apply(&mut self, effect: &Effect) {
+        self.version += 1;
+        match effect {
+            Effect::Set { name, sql, values } => {
+                self.journal.retain(|j| j.name != *name);
+                self.journal.push(Journalled { name: name.clone(), sql: sql.clone() });
+                self.interpret(name, values.as_deref());
+            }
+            Effect::Modes { sql, isolation, read_only } => {
+                let name = "session characteristics".to_owned();
+                // Not replaced: each may name another mode.
+                self.journal.retain(|j| j.sql != *sql);
+                self.journal.push(Journalled { name, sql: sql.clone() });
+                self.isolation = isolation.unwrap_or(self.isolation);
+                self.read_only = read_only.unwrap_or(self.read_only);
+            }
+            Effect::Reset(name) => {
+                self.journal.retain(|j| j.name != *name);
+                self.interpret(name, None);
+            }
+            Effect::ResetAll => {
+                *self = SessionSettings { version: self.version, ..SessionSettings::plain(self.defaults.clone()) };
+            }
+        }
+    }
+
+    /// A start-up parameter (`name=value` of the start packet or of its `options`) is in force.
+    fn start_with(&mut self, name: &str, value: &str) {
+        let values: Vec<String> = value.split(',').map(|v| v.trim().trim_matches('"').to_owned()).collect();
+        self.interpret(&name.to_ascii_lowercase(), Some(&values));
+        self.defaults.search_path = self.search_path.clone();
+        self.defaults.isolation = self.isolation;
+        self.defaults.time_limits = self.time_limits;
+    }
+
+    /// Whether values captured as text come back exactly (ISO dates, full float digits).
+    #[must_use]
+    pub fn exact_text(&self) -> bool {
+        self.inexact.is_empty()
+    }
+
+    fn exact_if(&mut self, name: &'static str, exact: bool) {
+        self.inexact.retain(|n| *n != name);
+        if !exact {
+            self.inexact.push(name);
+        }
+    }
+
+    fn interpret(&mut self, name: &str, values: Option<&[String]>) {
+        let first = values.and_then(|v| v.first()).map(|v| v.to_ascii_lowercase());
+        match name {
+            "search_path" => {
+                self.search_path = match values {
+                    // "$user" stays as it is: no schema has that name, so nothing is found by it.
+                    Some(values) if first.as_deref() != Some("default") => Some(values.to_vec()),
+                    _ => self.defaults.search_path.clone(),
+                };
+            }
+            "standard_conforming_strings" => {
+                self.standard_conforming = !matches!(first.as_deref(), Some("off" | "false" | "no" | "0"));
+            }
+            "default_transaction_isolation" => {
+                self.isolation = match first.as_deref() {
+                    Some("serializable") => Isolation::Serializable,
+                    Some("repeatable read") => Isolation::RepeatableRead,
+                    Some("read committed" | "read uncommitted") => Isolation::ReadCommitted,
+                    _ => self.defaults.isolation,
+                };
+            }
+            "default_transaction_read_only" => {
+                self.read_only = matches!(first.as_deref(), Some("on" | "true" | "yes" | "1"));
+            }
+            "datestyle" => self.exact_if("datestyle", first.is_none_or(|v| v.starts_with("iso") || v == "default")),
+            "intervalstyle" => {
+                let exact = first.is_none_or(|v| matches!(v.as_str(), "postgres" | "iso_8601" | "default"));
+                self.exact_if("intervalstyle", exact);
+            }
+            "extra_float_digits" => {
+                let exact = first.is_none_or(|v| v == "default" || v.parse::<i32>().is_ok_and(|n| n >= 1));
+                self.exact_if("extra_float_digits", exact);
+            }
+            limit if TIME_LIMITS.contains(&limit) => self.time_limits = true,
+            _ => {}
+        }
+    }
+}
+
+/// `-c name=value` and `--name=value` of the start packet's `options`; a backslash keeps a blank.
+fn option_settings(options: &str) -> Vec<(String, String)> {
+    let kept = options.replace("\\ ", "\u{1}");
+    let mut words = kept.split_whitespace().map(|w| w.replace('\u{1}', " "));
+    let mut found = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match word.as_str() {
+            "-c" => words.next().unwrap_or_default(),
+            other => other.strip_prefix("--").or(other.strip_prefix("-c")).unwrap_or_default().to_owned(),
+        };
+        if let Some((name, value)) = setting.split_once('=') {
+            found.push((name.replace('-', "_"), value.to_owned()));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, value: &str) -> Effect {
+        Effect::Set {
+            name: name.into(),
+            sql: Bytes::from(format!("SET {name} = {value}")),
+            values: Some(vec![value.to_owned()]),
+        }
+    }
+
+    #[test]
+    fn the_last_setting_wins_and_a_repeated_one_is_known() {
+        let mut s = SessionSettings::new(&MemberDefaults::default(), &Vec::new());
+        s.apply(&set("search_path", "a"));
+        s.apply(&set("search_path", "b"));
+        assert_eq!(s.search_path, Some(vec!["b".to_owned()]));
+        assert_eq!(s.journal().count(), 1);
+        assert!(s.already("search_path", &Bytes::from_static(b"SET search_path = b")));
+        s.apply(&Effect::ResetAll);
+        assert_eq!(s.search_path, None);
+        assert_eq!(s.journal().count(), 0);
+    }
+
+    #[test]
+    fn options_of_the_start_packet() {
+        let parameters = vec![(Bytes::from_static(b"options"), Bytes::from_static(b"-c search_path=a\\ b -c statement_timeout=5"))];
+        let s = SessionSettings::new(&MemberDefaults::default(), &parameters);
+        assert_eq!(s.search_path, Some(vec!["a b".to_owned()]));
+        assert!(s.time_limits);
+    }
+}

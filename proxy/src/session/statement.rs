@@ -1,0 +1,416 @@
+//! One client's statement on the lead, in an open transaction: run it, see what it touched, put it into the transcript.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::sql::analysis::{
+    Analysis, CapturedOperation, Command, FootprintHint, LockCapture, Proof, Read, RowLock, Write, WriteForm,
+};
+use raidb_core::sql::catalog::{Catalog, Table};
+use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
+use raidb_core::sql::footprint::Footprint;
+use raidb_core::sql::key_hash::{ParamValue, footprint_of};
+use raidb_core::sql::rows::{CapturedRows, follower_statements};
+use raidb_core::sql::split::end_of_last_token;
+use raidb_core::sql::{Settings, analyse};
+
+use super::Session;
+use super::foreground::{CapturedRow, Reading, Rows, UnitEnd};
+use super::lead::is_read_only_violation;
+use super::prepared::Prepared;
+use super::transaction::Payload;
+use super::trouble::{SqlError, Trouble, shift_position};
+use crate::members::pg::link::Owner;
+use crate::wire::decode;
+
+/// Texts longer than this are analysed anew each time.
+const CACHED_TEXT_MAX: usize = 16 * 1024;
+
+/// A statement in hand.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Its text, without what stands before and behind it in the client's message.
+    pub sql: Bytes,
+    /// What it is.
+    pub analysis: Arc<Analysis>,
+    /// Its parameters, if it came by Bind.
+    pub bound: Option<Bound>,
+}
+
+/// A bound statement.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The prepared statement.
+    pub prepared: Arc<Prepared>,
+    /// Formats, values, result formats.
+    pub tail: Bytes,
+}
+
+impl Session {
+    /// The catalog that holds for this session now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        match self.open.as_ref().and_then(|open| open.own_catalog.clone()) {
+            Some(own) => own,
+            None => self.database.catalog(),
+        }
+    }
+
+    /// What a statement is.
+    pub(crate) fn analysis(&self, sql: &[u8], keep: bool) -> Arc<Analysis> {
+        let catalog = self.catalog();
+        let settings = Settings {
+            search_path: self.settings.search_path.clone().unwrap_or_else(|| catalog.default_search_path.clone()),
+            standard_conforming_strings: self.settings.standard_conforming,
+        };
+        if !keep || sql.len() > CACHED_TEXT_MAX || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some()) {
+            return Arc::new(analyse(sql, &catalog, &settings));
+        }
+        self.database.analyses.get(sql, &settings, &catalog)
+    }
+
+    /// Whether rows captured as text come back exactly under this session's settings.
+    fn must_capture_exactly(&self) -> Result<(), SqlError> {
+        if self.settings.exact_text() {
+            return Ok(());
+        }
+        Err(SqlError::refused(
+            "its values are captured as text, which DateStyle, IntervalStyle or extra_float_digits of this session make inexact",
+            "SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1.",
+        ))
+    }
+
+    /// Runs a simple statement on the lead, and again on the next lead if the first is lost.
+    pub(crate) async fn simple_on_lead(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        loop {
+            let mark = self.staged.len();
+            match self.try_simple_on_lead(statement).await {
+                Err(Trouble::LeadChanged) => {
+                    self.staged.truncate(mark);
+                    self.change_lead().await?;
+                }
+                Err(Trouble::MemberLost) if !self.released => {
+                    self.staged.truncate(mark);
+                    self.next_view().await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_simple_on_lead(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        let writes = statement.analysis.command.may_write();
+        let lead = self.ready_members(writes).await?;
+        self.before_statement(statement, lead).await?;
+        let plan = self.lead_text(statement)?;
+        let begin = self.take_begin();
+        let hidden = usize::from(!begin.is_empty()) + plan.hidden;
+        let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
+        let mut pieces: Vec<&[u8]> = vec![&begin, plan.prefix];
+        pieces.extend(plan.text.iter().map(|p| &p[..]));
+        link.simple(&pieces, Owner::Foreground);
+        if plan.probe {
+            link.simple(&[PROBE_END], Owner::Discarded);
+        }
+        let shift = begin.len() + plan.prefix.len();
+        let reading = Reading { hidden_commands: hidden, rows: plan.rows, steps: VecDeque::new(), silent: false };
+        let (end, took) = self.read_client_unit(lead, reading).await?;
+        self.after_statement(statement, end, took, shift).await
+    }
+
+    /// What must happen on the lead before the statement: waits of a strict read, table locks.
+    pub(crate) async fn before_statement(&mut self, statement: &Statement, lead: raidb_core::ids::MemberId) -> Result<(), Trouble> {
+        let footprint = self.read_footprint(statement);
+        let mut tickets = self.database.in_flight.conflicting(&footprint);
+        tickets.retain(|t| t.pending_on(lead));
+        self.wait_tickets(lead, tickets).await?;
+        let locks = match &statement.analysis.command {
+            Command::Write(Write { form: WriteForm::Locked(locked), .. }) => &locked.lock_sql,
+            _ => return Ok(()),
+        };
+        self.lock_tables(locks).await
+    }
+
+    /// Locks on the lead, then (by the transcript) on the followers.
+    pub(crate) async fn lock_tables(&mut self, locks: &[String]) -> Result<(), Trouble> {
+        for sql in locks {
+            let started = tokio::time::Instant::now();
+            self.lead_command(sql).await?;
+            let footprint = Footprint::Everything;
+            let tag = Some(Bytes::from_static(b"LOCK TABLE"));
+            self.push_lock(sql, tag, &footprint, started.elapsed())?;
+        }
+        Ok(())
+    }
+
+    fn push_lock(&mut self, sql: &str, tag: Option<Bytes>, barrier: &Footprint, took: Duration) -> Result<(), SqlError> {
+        // A lock waits for every commit, but writes nothing: the transaction's own footprint stays.
+        let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
+        self.push_entry(Payload::Simple(Bytes::copy_from_slice(sql.as_bytes())), tag, barrier, took)?;
+        if let Some(open) = self.open.as_mut() {
+            open.footprint = before;
+        }
+        Ok(())
+    }
+
+    /// What a strict read of the statement must wait for.
+    pub(crate) fn read_footprint(&self, statement: &Statement) -> Footprint {
+        match &statement.analysis.read_key {
+            Some((table, hint)) => self.footprint(hint, table, statement.bound.as_ref()),
+            None => statement.analysis.read_footprint.clone(),
+        }
+    }
+
+    fn footprint(&self, hint: &FootprintHint, table: &Table, bound: Option<&Bound>) -> Footprint {
+        let Some(bound) = bound else { return footprint_of(hint, table, &|_| None) };
+        let parameters = decode::bind_parameters(&bound.tail);
+        let types = &bound.prepared.types;
+        footprint_of(hint, table, &|n| {
+            let index = usize::from(n).checked_sub(1)?;
+            let parameter = parameters.get(index)?;
+            let oid = types.get(2 + 4 * index..6 + 4 * index).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+            Some(ParamValue { type_oid: oid, binary: parameter.binary, bytes: parameter.value? })
+        })
+    }
+
+    /// The text for the lead and how to read its answer.
+    fn lead_text<'a>(&self, statement: &'a Statement) -> Result<LeadPlan<'a>, Trouble> {
+        let whole = || vec![statement.sql.clone()];
+        let (text, rows) = self.rewritten(statement)?.unwrap_or_else(|| (whole(), Rows::Forward));
+        let probe = matches!(&statement.analysis.command, Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. }));
+        let (prefix, hidden): (&[u8], usize) = if probe { (PROBE_BEGIN, 2) } else { (b"", 0) };
+        Ok(LeadPlan { prefix, hidden, text, rows, probe })
+    }
+
+    /// The rewritten text for the lead, if the statement is captured.
+    pub(crate) fn rewritten(&self, statement: &Statement) -> Result<Option<(Vec<Bytes>, Rows)>, SqlError> {
+        let sql = &statement.sql;
+        match &statement.analysis.command {
+            Command::Write(Write { form: WriteForm::Captured(capture), client_returning, .. }) => {
+                self.must_capture_exactly()?;
+                let at = end_of_last_token(sql, self.settings.standard_conforming);
+                let suffix = Bytes::copy_from_slice(capture.lead_suffix.as_bytes());
+                let rows = Rows::Capture { columns: capture.columns.len(), hide: !client_returning };
+                Ok(Some((vec![sql.slice(..at), suffix, sql.slice(at..)], rows)))
+            }
+            Command::RowLock(RowLock { capture: Some(LockCapture { insert_at, lead_insert, columns, .. }), .. }) => {
+                self.must_capture_exactly()?;
+                let insert = Bytes::copy_from_slice(lead_insert.as_bytes());
+                let rows = Rows::Capture { columns: columns.len(), hide: false };
+                Ok(Some((vec![sql.slice(..*insert_at), insert, sql.slice(*insert_at..)], rows)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The lead has answered: an error ends it, success goes into the transcript.
+    pub(crate) async fn after_statement(&mut self, statement: &Statement, end: UnitEnd, took: Duration, shift: usize) -> Result<(), Trouble> {
+        if let Some(frame) = end.error {
+            return Err(self.explain_error(statement, &frame, shift));
+        }
+        match &statement.analysis.command {
+            Command::Write(write) => {
+                self.after_write(statement, write, &end, took)?;
+                self.note_sequences(&write.sequences, false).await
+            }
+            Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
+            Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
+            Command::LockTable(footprint) => {
+                let text = String::from_utf8_lossy(&statement.sql).into_owned();
+                let _what_it_locks = footprint;
+                Ok(self.push_lock(&text, Some(end.tag), &Footprint::Everything, took)?)
+            }
+            Command::Utility(utility) => {
+                let footprint = utility.footprint.clone();
+                self.push_entry(Payload::Simple(statement.sql.clone()), Some(end.tag), &footprint, took)?;
+                if utility.changes_catalog {
+                    self.read_own_catalog().await?;
+                }
+                Ok(())
+            }
+            Command::Unknown { what } => Err(SqlError::refused(
+                format!("it names {what}, which the proxy's catalog does not know"),
+                "If it was made on the members directly, run any DDL statement through raidb to have the catalog read again.",
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn explain_error(&self, statement: &Statement, frame: &[u8], shift: usize) -> Trouble {
+        let probed = matches!(&statement.analysis.command, Command::Read(r) | Command::CopyOut(r) if r.proof == Proof::Probe);
+        if probed && is_read_only_violation(frame) && !self.settings.read_only {
+            self.database.counters.refusals.add();
+            return SqlError::refused(
+                "it is written as a read, but it writes (a function that it calls changes the database)",
+                "Run the writes of that function as statements of their own.",
+            )
+            .into();
+        }
+        Trouble::Answer(shift_position(frame, shift))
+    }
+
+    async fn after_read(&mut self, read: &Read) -> Result<(), Trouble> {
+        if !read.sequences.is_empty() {
+            // setval may go back: the state is taken as it is.
+            return self.note_sequences(&read.sequences, true).await;
+        }
+        if read.lead_only
+            && let Some(open) = self.open.as_mut()
+        {
+            open.lead_only_state = true;
+        }
+        Ok(())
+    }
+
+    fn after_write(&mut self, statement: &Statement, write: &Write, end: &UnitEnd, took: Duration) -> Result<(), SqlError> {
+        if let Some(open) = self.open.as_mut() {
+            open.deferred |= write.deferred;
+        }
+        let touched = decode::tag_rows(&end.tag);
+        if touched == 0 {
+            // Rule 1: what touched nothing is not sent. The absence of a row is locked by nobody.
+            return Ok(());
+        }
+        let footprint = self.footprint(&write.footprint, &write.table, statement.bound.as_ref());
+        match &write.form {
+            WriteForm::Keyed { rows } if *rows == touched => {
+                self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)
+            }
+            WriteForm::Keyed { rows } => Err(SqlError::refused(
+                format!("it names {rows} rows and touched {touched}: which ones is not known"),
+                "Write one row at a time, or add RETURNING.",
+            )),
+            WriteForm::Locked(_) => self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took),
+            WriteForm::Captured(capture) => {
+                let captured =
+                    CapturedRows { columns: &capture.columns, key_columns: capture.key_columns, operation: capture.operation };
+                if end.captured.len() as u64 != touched {
+                    return Err(SqlError::new("XX000", format!("{touched} rows were touched, {} captured", end.captured.len()), "Report this."));
+                }
+                self.push_rows(&write.table, captured, &end.captured, &footprint, took)
+            }
+        }
+    }
+
+    fn after_row_lock(&mut self, statement: &Statement, lock: &RowLock, end: &UnitEnd, took: Duration) -> Result<(), SqlError> {
+        // Locks write nothing: a commit of them is waited for by nobody. Their own barrier is what they read.
+        let barrier = self.footprint(&lock.footprint, &lock.table, statement.bound.as_ref());
+        let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
+        match &lock.capture {
+            None if decode::tag_rows(&end.tag) == 0 => {}
+            None => self.push_entry(statement.payload(), Some(end.tag.clone()), &barrier, took)?,
+            Some(capture) => {
+                let operation = CapturedOperation::Lock(capture.strength);
+                let captured = CapturedRows { columns: &capture.columns, key_columns: capture.columns.len(), operation };
+                self.push_rows(&lock.table, captured, &end.captured, &barrier, took)?;
+            }
+        }
+        if let Some(open) = self.open.as_mut() {
+            open.footprint = before;
+            open.lead_only_state |= end.suspended;
+        }
+        Ok(())
+    }
+
+    fn push_rows(&mut self, table: &Table, captured: CapturedRows<'_>, rows: &[CapturedRow], footprint: &Footprint, took: Duration) -> Result<(), SqlError> {
+        let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|row| row.iter().map(|v| v.as_deref()).collect()).collect();
+        let verb = match captured.operation {
+            CapturedOperation::Insert | CapturedOperation::Upsert => "INSERT 0",
+            CapturedOperation::Update => "UPDATE",
+            CapturedOperation::Delete => "DELETE",
+            CapturedOperation::Lock(_) => "SELECT",
+        };
+        for statement in follower_statements(table, captured, &rows, self.settings.standard_conforming) {
+            let tag = Bytes::from(format!("{verb} {}", statement.rows));
+            self.push_entry(Payload::Simple(Bytes::from(statement.sql)), Some(tag), footprint, took)?;
+        }
+        Ok(())
+    }
+
+    /// DDL of this transaction: its later statements must be judged by what it made.
+    async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
+        // The queries change the search path; a savepoint puts it back.
+        let sql = format!("SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog");
+        let mut results = self.lead_results(&sql).await?;
+        results.remove(0);
+        results.truncate(CATALOG_RESULTS);
+        match self.database.catalog_loader().parse(&results) {
+            Ok(catalog) => {
+                if let Some(open) = self.open.as_mut() {
+                    open.own_catalog = Some(Arc::new(catalog));
+                }
+                Ok(())
+            }
+            Err(error) => Err(SqlError::new("XX000", format!("the catalog cannot be read: {error}"), "Report this.").into()),
+        }
+    }
+
+    /// Waits until the view has changed or a moment has passed: a member was lost, its successor is about to be known.
+    pub(crate) async fn next_view(&mut self) {
+        let version = self.view.version;
+        let pause = tokio::time::sleep(Duration::from_millis(2));
+        tokio::pin!(pause);
+        std::future::poll_fn(|cx| {
+            self.poll_background(cx);
+            if self.view.version != version { std::task::Poll::Ready(()) } else { std::future::Future::poll(pause.as_mut(), cx) }
+        })
+        .await;
+    }
+}
+
+/// What goes to the lead for one simple statement.
+struct LeadPlan<'a> {
+    prefix: &'a [u8],
+    hidden: usize,
+    text: Vec<Bytes>,
+    rows: Rows,
+    probe: bool,
+}
+
+/// A read that is not proven runs where a write is refused (CORRECTNESS.md row 7).
+const PROBE_BEGIN: &[u8] = b"SAVEPOINT raidb_probe;SET LOCAL transaction_read_only=on;";
+/// And behind it everything is as before.
+const PROBE_END: &[u8] = b"ROLLBACK TO SAVEPOINT raidb_probe;RELEASE SAVEPOINT raidb_probe";
+
+impl Statement {
+    /// The same statement, as a follower gets it.
+    #[must_use]
+    pub fn payload(&self) -> Payload {
+        match &self.bound {
+            Some(bound) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
+            None => Payload::Simple(self.sql.clone()),
+        }
+    }
+}
+
+/// What a command means for the connections that it needs.
+pub trait CommandExt {
+    /// It may write or lock: followers take part.
+    fn may_write(&self) -> bool;
+}
+
+impl CommandExt for Command {
+    fn may_write(&self) -> bool {
+        match self {
+            Command::Write(_) | Command::RowLock(_) | Command::CopyIn(_) | Command::LockTable(_) | Command::Utility(_) => true,
+            Command::Empty
+            | Command::Begin(_)
+            | Command::Commit { .. }
+            | Command::Rollback { .. }
+            | Command::Savepoint(_)
+            | Command::Release(_)
+            | Command::RollbackTo(_)
+            | Command::Read(_)
+            | Command::CopyOut(_)
+            | Command::Session(_)
+            | Command::Prepare { .. }
+            | Command::Execute { .. }
+            | Command::Deallocate(_)
+            | Command::Discard { .. }
+            | Command::Unknown { .. }
+            | Command::Refused(_) => false,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The transaction of a session: what the client sees of it, and what is open on members.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::ids::{LeadEpoch, MemberId};
+use raidb_core::sql::analysis::{Isolation, TransactionModes};
+use raidb_core::sql::catalog::Catalog;
+use raidb_core::sql::footprint::Footprint;
+use raidb_core::transcript::Transcript;
+
+use super::prepared::Prepared;
+use super::settings::PendingSetting;
+use crate::virtual_database::in_flight::Ticket;
+
+/// What ReadyForQuery tells the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Not in a transaction block.
+    Idle,
+    /// In one.
+    Open,
+    /// In one that failed: only its end, or a rollback to a savepoint, is accepted.
+    Failed,
+}
+
+impl Block {
+    /// The status byte.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            Block::Idle => b'I',
+            Block::Open => b'T',
+            Block::Failed => b'E',
+        }
+    }
+}
+
+/// What a follower is sent.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// A simple query.
+    Simple(Bytes),
+    /// A prepared statement with the client's parameters (a Bind without its names).
+    Extended {
+        /// The statement.
+        prepared: Arc<Prepared>,
+        /// Formats, values, result formats.
+        tail: Bytes,
+    },
+    /// Rows that went through once, by COPY, and cannot be sent again.
+    Copied,
+}
+
+/// One entry of a transcript.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What is sent.
+    pub payload: Payload,
+    /// The command tag that the follower must answer with; `None`: any success.
+    pub tag: Option<Bytes>,
+    /// Commits that had been sent before the lead answered this, and touch the same rows (rule 2).
+    pub barrier: Vec<Arc<Ticket>>,
+    /// How long the lead took: the follower gets `member_timeout` more.
+    pub lead_took: Duration,
+}
+
+/// A transaction that is open on the lead, or about to be.
+#[derive(Debug)]
+pub struct OpenTransaction {
+    /// The lead that it uses.
+    pub lead: MemberId,
+    /// The epoch under which it is counted.
+    pub epoch: LeadEpoch,
+    /// BEGIN has been sent to the lead.
+    pub lead_begun: bool,
+    /// BEGIN as the client wrote it (or plain, where the proxy opens the transaction).
+    pub begin: Bytes,
+    /// The client opened it; otherwise the proxy did, around one statement or pipeline.
+    pub explicit: bool,
+    /// Its isolation level.
+    pub isolation: Isolation,
+    /// What followers get.
+    pub transcript: Transcript<Entry>,
+    /// What it wrote.
+    pub footprint: Footprint,
+    /// A deferred constraint may have to be checked before the decision.
+    pub deferred: bool,
+    /// Something exists on the lead alone (a cursor, a portal): a change of lead aborts.
+    pub lead_only_state: bool,
+    /// DDL ran: its own view of the catalog, and the shared one is read again behind COMMIT.
+    pub own_catalog: Option<Arc<Catalog>>,
+    /// Settings that take effect for later connections if it commits.
+    pub settings: Vec<PendingSetting>,
+    /// Bytes that the transcript holds.
+    pub transcript_bytes: usize,
+}
+
+/// A transcript may hold this many bytes; beyond, the statement fails with 54000.
+pub const TRANSCRIPT_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+impl OpenTransaction {
+    /// A transaction under `epoch`, led by `lead`; nothing has been sent.
+    #[must_use]
+    pub fn new(lead: MemberId, epoch: LeadEpoch, begin: Bytes, explicit: bool, isolation: Isolation) -> Self {
+        OpenTransaction {
+            lead,
+            epoch,
+            lead_begun: false,
+            begin,
+            explicit,
+            isolation,
+            transcript: Transcript::default(),
+            footprint: Footprint::Nothing,
+            deferred: false,
+            lead_only_state: false,
+            own_catalog: None,
+            settings: Vec::new(),
+            transcript_bytes: 0,
+        }
+    }
+}
+
+/// The isolation level of a transaction, from what it says itself or else the session's default.
+#[must_use]
+pub fn isolation_of(modes: &TransactionModes, default: Isolation) -> Isolation {
+    modes.isolation.unwrap_or(default)
+}

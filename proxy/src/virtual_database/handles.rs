@@ -1,0 +1,156 @@
+//! What the rest of the proxy knows of a session: enough to wake it, cancel it, end it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use raidb_core::ids::{MemberId, SessionId};
+
+use crate::members::pg::cancel::CancelKey;
+
+/// A session as others see it.
+#[derive(Debug)]
+pub struct SessionHandle {
+    /// Its number; also the process id that the client is told.
+    pub id: SessionId,
+    /// The secret that the client is told.
+    pub secret: u32,
+    waker: AtomicWaker,
+    /// What runs in the foreground, for CancelRequest.
+    running: Mutex<Option<CancelKey>>,
+    /// Process ids of its connections, for the last-resort cycle breaker.
+    pids: Mutex<Vec<(MemberId, u32)>>,
+    break_cycle: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl SessionHandle {
+    /// A new handle.
+    #[must_use]
+    pub fn new(id: SessionId, secret: u32) -> Arc<Self> {
+        Arc::new(SessionHandle {
+            id,
+            secret,
+            waker: AtomicWaker::new(),
+            running: Mutex::new(None),
+            pids: Mutex::new(Vec::new()),
+            break_cycle: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Has the session's task polled again.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Called by the session's task in every poll, before it looks at shared state.
+    pub fn register(&self, cx: &std::task::Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    /// Says what a CancelRequest should hit.
+    pub fn set_running(&self, key: Option<CancelKey>) {
+        *self.running.lock() = key;
+    }
+
+    /// What a CancelRequest should hit now.
+    #[must_use]
+    pub fn running(&self) -> Option<CancelKey> {
+        self.running.lock().clone()
+    }
+
+    /// A connection was opened.
+    pub fn add_pid(&self, member: MemberId, pid: u32) {
+        let mut pids = self.pids.lock();
+        pids.retain(|(m, _)| *m != member);
+        pids.push((member, pid));
+    }
+
+    /// Whether this session's connection to `member` has that process id.
+    #[must_use]
+    pub fn has_pid(&self, member: MemberId, pid: u32) -> bool {
+        self.pids.lock().contains(&(member, pid))
+    }
+
+    /// Tells the session to abort its transaction with 40P01 (last-resort cycle breaker).
+    pub fn break_cycle(&self) {
+        self.break_cycle.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// The proxy shuts down: the session ends when it is idle.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the proxy shuts down.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether it was told so; asks once.
+    #[must_use]
+    pub fn take_break(&self) -> bool {
+        self.break_cycle.load(Ordering::Relaxed) && self.break_cycle.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// All sessions of one process. One number space, since a CancelRequest names no database.
+#[derive(Debug, Default)]
+pub struct SessionRegistry {
+    sessions: DashMap<SessionId, Arc<SessionHandle>>,
+    next: AtomicU64,
+}
+
+impl SessionRegistry {
+    /// Admits a session.
+    #[must_use]
+    pub fn open(&self, secret: u32) -> Arc<SessionHandle> {
+        let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let handle = SessionHandle::new(id, secret);
+        self.sessions.insert(id, handle.clone());
+        handle
+    }
+
+    /// A session ended.
+    pub fn close(&self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Finds the session that a CancelRequest names; the secret must fit.
+    #[must_use]
+    pub fn find(&self, pid: u32, secret: u32) -> Option<Arc<SessionHandle>> {
+        let handle = self.sessions.get(&SessionId(u64::from(pid)))?.clone();
+        (handle.secret == secret).then_some(handle)
+    }
+
+    /// All handles.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<SessionHandle>> {
+        self.sessions.iter().map(|e| e.value().clone()).collect()
+    }
+
+    /// Wakes every session.
+    pub fn wake_all(&self) {
+        for session in &self.sessions {
+            session.wake();
+        }
+    }
+}

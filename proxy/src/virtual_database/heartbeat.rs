@@ -1,0 +1,79 @@
+//! Whether a member lives, judged on a connection of its own.
+//!
+//! A statement on the lead may wait for hours by design, so no statement of a client tells whether the lead lives;
+//! this does. A member that refuses connections is out at once, one that does not answer within `member_timeout` then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raidb_core::ids::MemberId;
+use raidb_core::member::Reason;
+use tokio::time::Instant;
+
+use super::VirtualDatabase;
+use crate::members::pg::connect::ConnectError;
+use crate::members::pg::maintenance::{Maintenance, QueryError};
+
+/// Shortest and longest pause between two beats.
+const BEAT_MIN: Duration = Duration::from_millis(20);
+const BEAT_MAX: Duration = Duration::from_millis(500);
+/// A member that is out is not looked at more often than this (rejoin is not part of this version).
+const DISABLED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs until the process ends.
+pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
+    let limit = database.settings.member_timeout;
+    let beat = (limit / 8).clamp(BEAT_MIN, BEAT_MAX);
+    let mut connection: Option<Maintenance> = None;
+    let mut last_answer = Instant::now();
+    loop {
+        tokio::time::sleep(beat).await;
+        if !database.view().is_enabled(member) {
+            connection = None;
+            tokio::time::sleep(DISABLED_PAUSE).await;
+            last_answer = Instant::now();
+            continue;
+        }
+        let left = limit.saturating_sub(last_answer.elapsed()).max(BEAT_MIN);
+        match ask(&database, member, &mut connection, left).await {
+            Ok(()) => {
+                last_answer = Instant::now();
+                database.answers(member);
+            }
+            Err(error) => {
+                let had_connection = connection.take().is_some();
+                let timed_out = matches!(&error, QueryError::TimedOut(_) | QueryError::Connect(ConnectError::TimedOut(_)));
+                if full(&error) {
+                    last_answer = Instant::now();
+                } else if timed_out && last_answer.elapsed() >= limit {
+                    database.fault(member, Reason::TimedOut, format!("heartbeat: {error}")).await;
+                } else if !timed_out && !had_connection {
+                    database.fault(member, Reason::LostConnection, format!("heartbeat: {error}")).await;
+                }
+                // A broken connection alone proves nothing: the next beat opens a new one.
+            }
+        }
+    }
+}
+
+async fn ask(
+    database: &VirtualDatabase,
+    member: MemberId,
+    connection: &mut Option<Maintenance>,
+    within: Duration,
+) -> Result<(), QueryError> {
+    let member = database.member(member);
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => Maintenance::connect(&member.target, &member.login, within).await?,
+    };
+    let answer = open.query(&["SELECT 1"], within).await;
+    // Keep the broken one too: the caller tells "was connected" from "cannot connect".
+    *connection = Some(open);
+    answer.map(|_| ())
+}
+
+/// The member lives, but has no connection to spare.
+fn full(error: &QueryError) -> bool {
+    matches!(error, QueryError::Connect(ConnectError::Server { sqlstate, .. }) if sqlstate == b"53300")
+}

@@ -1,0 +1,259 @@
+//! Who takes part, who leads, and the barrier that a change of lead is.
+//!
+//! **Disabling is durable before it is visible.** A member leaves in two steps: [`Membership::start_leaving`]
+//! claims it, the caller makes the record durable, [`Membership::finish_leaving`] publishes the new view.
+//! Sessions acknowledge commits by the members of the view that they see, so no acknowledgement without the member can
+//! leave before the record is on disk (DESIGN.md §5).
+//!
+//! **Change of lead is a barrier** (DESIGN.md §3). Every transaction that uses the lead is counted under the
+//! epoch in which it does. When the lead changes, each such session first lets everything that the old lead had
+//! answered complete on its followers, then moves its count to the new epoch. Nobody sends anything to the new
+//! lead while an older epoch has a count: otherwise a statement that is run again could overtake an answered one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use raidb_core::ids::{LeadEpoch, MemberId};
+use raidb_core::log::Position;
+use raidb_core::member::{MemberInput, MemberState, Reason};
+
+/// Members as everybody sees them at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Grows with every change.
+    pub version: u64,
+    /// Bit n: member n is enabled.
+    pub enabled: u32,
+    /// The lead. Always an enabled member.
+    pub lead: MemberId,
+    /// Grows with every change of lead.
+    pub lead_epoch: LeadEpoch,
+    /// The only enabled member does not answer: there is nobody to work with until it comes back.
+    pub down: bool,
+}
+
+impl View {
+    /// Whether a member takes part.
+    #[must_use]
+    pub fn is_enabled(&self, member: MemberId) -> bool {
+        self.enabled & (1 << member.0) != 0
+    }
+
+    /// Enabled members, lowest first.
+    pub fn members(&self) -> impl Iterator<Item = MemberId> + use<> {
+        let enabled = self.enabled;
+        (0..32).map(MemberId).filter(move |m| enabled & (1 << m.0) != 0)
+    }
+
+    /// Enabled members without the lead.
+    pub fn followers(&self) -> impl Iterator<Item = MemberId> + use<> {
+        let lead = self.lead;
+        self.members().filter(move |m| *m != lead)
+    }
+}
+
+/// Answer to a wish to disable a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Claimed: make it durable, then finish.
+    Claimed,
+    /// It is out, or somebody else is about to take it out.
+    Already,
+    /// It is the last one: it stays.
+    Last,
+}
+
+#[derive(Debug)]
+struct Inner {
+    states: Vec<MemberState>,
+    /// Claimed by [`Membership::start_leaving`].
+    leaving: u32,
+    /// Transactions that use the lead, by epoch.
+    active: BTreeMap<LeadEpoch, usize>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Membership {
+    inner: Mutex<Inner>,
+    view: RwLock<Arc<View>>,
+    version: AtomicU64,
+}
+
+impl Membership {
+    /// Starts from the states that the log tells. At least one must be enabled.
+    #[must_use]
+    pub fn new(states: Vec<MemberState>) -> Self {
+        let enabled = enabled_mask(&states);
+        let lead = MemberId(u8::try_from(enabled.trailing_zeros().min(31)).unwrap_or(0));
+        let view = View { version: 1, enabled, lead, lead_epoch: LeadEpoch(1), down: false };
+        Membership {
+            inner: Mutex::new(Inner { states, leaving: 0, active: BTreeMap::new() }),
+            view: RwLock::new(Arc::new(view)),
+            version: AtomicU64::new(1),
+        }
+    }
+
+    /// The present view.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Its version, cheaply.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// States of all members.
+    #[must_use]
+    pub fn states(&self) -> Vec<MemberState> {
+        self.inner.lock().states.clone()
+    }
+
+    /// First step of disabling.
+    #[must_use]
+    pub fn start_leaving(&self, member: MemberId) -> Leave {
+        let mut inner = self.inner.lock();
+        let bit = 1 << member.0;
+        let staying = enabled_mask(&inner.states) & !inner.leaving;
+        if staying & bit == 0 {
+            return Leave::Already;
+        }
+        if staying == bit {
+            return Leave::Last;
+        }
+        inner.leaving |= bit;
+        Leave::Claimed
+    }
+
+    /// Second step, once the record is durable. Returns true if the lead changed.
+    pub fn finish_leaving(&self, member: MemberId, reason: Reason, position: Position) -> bool {
+        let mut inner = self.inner.lock();
+        let state = inner.states[usize::from(member.0)];
+        match state.transition(MemberInput::Disable(reason, position)) {
+            Ok(next) => inner.states[usize::from(member.0)] = next,
+            Err(illegal) => tracing::error!("impossible: {illegal}"),
+        }
+        inner.leaving &= !(1 << member.0);
+        let enabled = enabled_mask(&inner.states);
+        let staying = enabled & !inner.leaving;
+        let mut lead_changed = false;
+        self.publish(|view| {
+            view.enabled = enabled;
+            if view.lead == member {
+                // Prefer a member that nobody is about to take out.
+                let candidates = if staying == 0 { enabled } else { staying };
+                view.lead = MemberId(u8::try_from(candidates.trailing_zeros().min(31)).unwrap_or(0));
+                view.lead_epoch = LeadEpoch(view.lead_epoch.0 + 1);
+                lead_changed = true;
+            }
+        });
+        lead_changed
+    }
+
+    /// The last member does not answer, or answers again.
+    pub fn set_down(&self, down: bool) {
+        let _inner = self.inner.lock();
+        if self.view.read().down != down {
+            self.publish(|view| view.down = down);
+        }
+    }
+
+    /// Publishes a change; the caller holds the inner lock, so that views follow one another.
+    fn publish(&self, change: impl FnOnce(&mut View)) {
+        let mut view = View::clone(&self.view.read());
+        change(&mut view);
+        view.version += 1;
+        let version = view.version;
+        *self.view.write() = Arc::new(view);
+        self.version.store(version, Ordering::Release);
+    }
+
+    /// A transaction starts to use the lead: counted under the present epoch, which is returned with the view.
+    #[must_use]
+    pub fn enter(&self) -> Arc<View> {
+        let mut inner = self.inner.lock();
+        let view = self.view.read().clone();
+        *inner.active.entry(view.lead_epoch).or_insert(0) += 1;
+        view
+    }
+
+    /// It ends. True if an epoch has become empty: then all sessions are to be woken.
+    #[must_use]
+    pub fn leave(&self, epoch: LeadEpoch) -> bool {
+        release(&mut self.inner.lock().active, epoch)
+    }
+
+    /// Everything that the old lead had answered is complete on this session's followers: it is counted
+    /// under the present epoch from now on. Returns the view, and whether all sessions are to be woken.
+    #[must_use]
+    pub fn migrate(&self, epoch: LeadEpoch) -> (Arc<View>, bool) {
+        let mut inner = self.inner.lock();
+        let view = self.view.read().clone();
+        *inner.active.entry(view.lead_epoch).or_insert(0) += 1;
+        let wake = release(&mut inner.active, epoch);
+        (view, wake)
+    }
+
+    /// Whether a transaction of an epoch before this one has not moved yet.
+    #[must_use]
+    pub fn older_active(&self, epoch: LeadEpoch) -> bool {
+        self.inner.lock().active.first_key_value().is_some_and(|(oldest, _)| *oldest < epoch)
+    }
+}
+
+fn release(active: &mut BTreeMap<LeadEpoch, usize>, epoch: LeadEpoch) -> bool {
+    if let Some(count) = active.get_mut(&epoch) {
+        *count -= 1;
+        if *count == 0 {
+            active.remove(&epoch);
+            return true;
+        }
+    }
+    false
+}
+
+fn enabled_mask(states: &[MemberState]) -> u32 {
+    states.iter().enumerate().filter(|(_, s)| s.is_enabled()).fold(0, |mask, (n, _)| mask | (1 << n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Membership {
+        Membership::new(vec![MemberState::Enabled; 3])
+    }
+
+    #[test]
+    fn the_last_member_stays() {
+        let m = three();
+        for n in 0..2 {
+            assert_eq!(m.start_leaving(MemberId(n)), Leave::Claimed);
+            assert_eq!(m.start_leaving(MemberId(n)), Leave::Already);
+        }
+        assert_eq!(m.start_leaving(MemberId(2)), Leave::Last);
+        assert!(m.finish_leaving(MemberId(0), Reason::LostConnection, Position::START));
+        assert_eq!(m.view().lead, MemberId(2), "not the one that is about to leave");
+        assert!(!m.finish_leaving(MemberId(1), Reason::LostConnection, Position::START));
+        assert_eq!(m.view().enabled, 4);
+    }
+
+    #[test]
+    fn the_new_lead_waits_for_older_epochs() {
+        let m = three();
+        let a = m.enter();
+        let b = m.enter();
+        assert_eq!(m.start_leaving(MemberId(0)), Leave::Claimed);
+        assert!(m.finish_leaving(MemberId(0), Reason::TimedOut, Position::START));
+        let (view, wake) = m.migrate(a.lead_epoch);
+        assert!(!wake);
+        assert!(m.older_active(view.lead_epoch));
+        assert!(m.leave(b.lead_epoch));
+        assert!(!m.older_active(view.lead_epoch));
+    }
+}

@@ -1,0 +1,108 @@
+//! Sequences on followers are carried along, so that a new lead never hands out a value twice.
+//!
+//! Members never generate values for followers (DESIGN.md §4, captured form): the lead does. Behind a statement that may
+//! have advanced a sequence the session reads the sequence's state on the lead and notes it here. A worker carries it
+//! to the followers soon; a change of lead carries it to the next lead before anybody may use that.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raidb_core::ids::MemberId;
+use tokio::sync::Notify;
+
+use crate::members::pg::maintenance::Maintenance;
+
+/// Pause between two rounds of the worker: bounds how often an insert-heavy load costs a `setval` on followers.
+pub const CARRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// State of a sequence as `SELECT last_value, is_called` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceState {
+    /// `last_value`.
+    pub value: i64,
+    /// `is_called`.
+    pub called: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    state: SequenceState,
+    /// Bit n: member n does not have it yet.
+    missing: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Sequences {
+    known: Mutex<HashMap<String, Known>>,
+    changed: Notify,
+}
+
+impl Sequences {
+    /// The lead's sequence (quoted, with schema) was seen in this state. `exact`: it was set, not advanced, and may have
+    /// gone back; otherwise states seen in the wrong order do not turn it back.
+    pub fn note(&self, name: &str, state: SequenceState, exact: bool) {
+        let mut known = self.known.lock();
+        match known.get_mut(name) {
+            Some(entry) if !exact && (entry.state.value, entry.state.called) >= (state.value, state.called) => {}
+            Some(entry) => (entry.state, entry.missing) = (state, u32::MAX),
+            None => {
+                known.insert(name.to_owned(), Known { state, missing: u32::MAX });
+            }
+        }
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    /// Whether a member lacks something.
+    #[must_use]
+    pub fn missing_on(&self, member: MemberId) -> bool {
+        self.known.lock().values().any(|k| k.missing & (1 << member.0) != 0)
+    }
+
+    /// The lead has them by itself.
+    pub fn lead_has_all(&self, lead: MemberId) {
+        for known in self.known.lock().values_mut() {
+            known.missing &= !(1 << lead.0);
+        }
+    }
+
+    /// Waits until something changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Carries what is missing to a member. One caller at a time for a member.
+    pub async fn carry(&self, member: MemberId, connection: &mut Maintenance, within: Duration) -> bool {
+        let todo: Vec<(String, SequenceState)> = {
+            let known = self.known.lock();
+            let missing = known.iter().filter(|(_, k)| k.missing & (1 << member.0) != 0);
+            missing.map(|(name, k)| (name.clone(), k.state)).collect()
+        };
+        for (name, state) in todo {
+            let sql = format!("SELECT pg_catalog.setval('{}', {}, {})", name.replace('\'', "''"), state.value, state.called);
+            match connection.query(&[&sql], within).await {
+                Ok(_) => self.has(member, &name, state),
+                // Dropped meanwhile: nothing to carry.
+                Err(crate::members::pg::maintenance::QueryError::Server { sqlstate, message }) => {
+                    tracing::debug!(name, message, sqlstate = %String::from_utf8_lossy(&sqlstate), "sequence not carried");
+                    self.has(member, &name, state);
+                }
+                Err(e) => {
+                    tracing::debug!(name, "sequence not carried: {e}");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn has(&self, member: MemberId, name: &str, state: SequenceState) {
+        if let Some(known) = self.known.lock().get_mut(name)
+            && known.state == state
+        {
+            known.missing &= !(1 << member.0);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! From configuration, log and members to a virtual database that serves.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use raidb_core::config;
+use raidb_core::ids::{LeadEpoch, MemberId};
+use raidb_core::log::{MemberChange, Membership as LoggedMembership, Position};
+use raidb_core::member::{Incident, MemberState, Reason};
+use raidb_core::sql::analysis::Isolation;
+use raidb_core::sql::catalog::{Builtins, Catalog};
+use raidb_core::sql::catalog_query::{BUILTIN_SQL, CATALOG_SQL, parse, parse_builtins};
+
+use super::VirtualDatabase;
+use super::analyses::Analyses;
+use super::handles::SessionRegistry;
+use super::member::Member;
+use super::membership::Membership;
+use super::settings::{MemberDefaults, Settings};
+use crate::members::pg::connect::{self, Reported};
+use crate::members::pg::maintenance::{Maintenance, QueryError, TextRows};
+use crate::members::pg::target::{Address, Login, MemberTls, Target};
+use crate::recovery_log::RecoveryLog;
+use crate::tls;
+use crate::wire::FrameLimit;
+
+/// Pause between two looks for a member while none answers at the start.
+const START_PAUSE: Duration = Duration::from_millis(200);
+
+/// Settings of a member that a session cannot see otherwise.
+const DEFAULTS_SQL: &str = "SELECT current_setting('default_transaction_isolation'), \
+     (current_setting('statement_timeout') <> '0' OR current_setting('lock_timeout') <> '0' \
+      OR current_setting('idle_in_transaction_session_timeout') <> '0')::text, \
+     current_setting('standard_conforming_strings')";
+
+/// Reads catalogs.
+pub struct CatalogLoader {
+    builtins: RwLock<Option<Arc<Builtins>>>,
+    version: std::sync::atomic::AtomicU64,
+}
+
+impl CatalogLoader {
+    fn new() -> Self {
+        CatalogLoader { builtins: RwLock::new(None), version: std::sync::atomic::AtomicU64::new(0) }
+    }
+
+    /// Reads the catalog of a member.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn load(&self, target: &Target, login: &Login, within: Duration) -> Result<Catalog, QueryError> {
+        let mut connection = Maintenance::connect(target, login, within).await?;
+        if self.builtins.read().is_none() {
+            let results = connection.query(&[BUILTIN_SQL], within).await?;
+            let builtins = parse_builtins(&results).map_err(|e| unreadable(&e.to_string()))?;
+            *self.builtins.write() = Some(builtins);
+        }
+        let results = connection.query(&[CATALOG_SQL], within).await?;
+        self.parse(&results).map_err(|e| unreadable(&e))
+    }
+
+    /// Makes a catalog of the results of [`CATALOG_SQL`].
+    ///
+    /// # Errors
+    /// The results are not those of the query.
+    pub fn parse(&self, results: &[TextRows]) -> Result<Catalog, String> {
+        let builtins = self.builtins.read().clone().ok_or("built-in functions are not known")?;
+        let mut catalog = parse(results, &builtins).map_err(|e| e.to_string())?;
+        catalog.version = self.version.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        Ok(catalog)
+    }
+}
+
+fn unreadable(problem: &str) -> QueryError {
+    QueryError::Server { sqlstate: *b"XX000", message: format!("the catalog cannot be read: {problem}") }
+}
+
+/// The record that makes a disablement durable.
+#[must_use]
+pub fn disabled_record(incident: &Incident, epoch: LeadEpoch) -> MemberChange {
+    MemberChange {
+        member: incident.member.clone(),
+        change: MemberState::Disabled { reason: incident.reason, position: Position::START },
+        epoch: epoch.0,
+        when_unix_ms: incident.when_unix_ms,
+        incident: Some(incident.clone()),
+    }
+}
+
+/// Why a virtual database cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// TLS files of a member.
+    #[error("member \"{member}\": {problem}")]
+    Tls {
+        /// Which.
+        member: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The log says that no member is enabled.
+    #[error("virtual database \"{0}\": every member is disabled in the log; bring one back (docs/operations.md) before starting")]
+    NoMember(String),
+}
+
+impl VirtualDatabase {
+    /// Puts a virtual database together; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        config: &config::VirtualDatabase,
+        client_frames: FrameLimit,
+        log: Arc<dyn RecoveryLog>,
+        logged: &LoggedMembership,
+        sessions: Arc<SessionRegistry>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let mut members = Vec::new();
+        for (index, member) in config.members.iter().enumerate() {
+            let id = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
+            members.push(Member::new(
+                target(id, member)?,
+                login(member),
+                member.weight,
+                config.max_connections_per_member as usize,
+            ));
+        }
+        let states: Vec<MemberState> =
+            config.members.iter().map(|m| logged.of(&m.name).map_or(MemberState::Enabled, |change| change.change)).collect();
+        if !states.iter().any(|s| s.is_enabled()) {
+            return Err(OpenError::NoMember(config.name.clone()));
+        }
+        let incidents: VecDeque<Incident> = logged.changes().filter_map(|c| c.incident.clone()).collect();
+        Ok(Arc::new(VirtualDatabase {
+            name: config.name.clone(),
+            settings: Settings {
+                level: config.level.to_string(),
+                pick: config.policy.pick,
+                member_timeout: config.member_timeout,
+                client_frames,
+                users: config.users.clone(),
+            },
+            members,
+            in_flight: Default::default(),
+            sequences: Default::default(),
+            counters: Default::default(),
+            analyses: Analyses::default(),
+            sessions,
+            picker: Default::default(),
+            membership: Membership::new(states),
+            catalog: RwLock::new(Arc::new(Catalog::default())),
+            reported: RwLock::new(Arc::new(Vec::new())),
+            defaults: RwLock::new(MemberDefaults::default()),
+            loader: CatalogLoader::new(),
+            log,
+            incidents: Mutex::new(incidents),
+            open_sessions: AtomicUsize::new(0),
+            writes_stopped: AtomicBool::new(false),
+            carrying: tokio::sync::Mutex::new(()),
+            serving: AtomicBool::new(false),
+        }))
+    }
+
+    /// Looks at every enabled member: those that do not answer are taken out (as long as one does). Reads the catalog.
+    pub async fn first_look(self: &Arc<Self>) {
+        loop {
+            let mut silent = Vec::new();
+            for id in self.view().members() {
+                let member = self.member(id);
+                if let Err(error) = Maintenance::connect(&member.target, &member.login, self.settings.member_timeout).await {
+                    silent.push((id, error.to_string()));
+                }
+            }
+            if silent.len() < self.view().enabled.count_ones() as usize {
+                for (id, detail) in silent {
+                    self.fault(id, Reason::Unreachable, format!("at the start of the proxy: {detail}")).await;
+                }
+                if self.read_lead().await {
+                    return;
+                }
+            } else {
+                tracing::warn!(virtual_database = self.name, "no member answers; waiting");
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+    }
+
+    async fn read_lead(&self) -> bool {
+        let member = self.member(self.view().lead);
+        let within = self.settings.member_timeout;
+        match self.read_lead_of(member, within).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(member = member.target.name, "catalog not read: {error}");
+                false
+            }
+        }
+    }
+
+    async fn read_lead_of(&self, member: &Member, within: Duration) -> Result<(), QueryError> {
+        let catalog = self.loader.load(&member.target, &member.login, within).await?;
+        *self.catalog.write() = Arc::new(catalog);
+        let (link, reported) =
+            connect::connect(&member.target, &member.login, &Vec::new(), super::settings::MEMBER_FRAMES, within).await?;
+        link.close().await;
+        *self.reported.write() = Arc::new(reported);
+        let mut connection = Maintenance::connect(&member.target, &member.login, within).await?;
+        let results = connection.query(&[DEFAULTS_SQL], within).await?;
+        if let Some([Some(isolation), Some(limits), ..]) = results.first().and_then(|r| r.first()).map(Vec::as_slice) {
+            *self.defaults.write() = MemberDefaults {
+                isolation: match isolation.as_str() {
+                    "serializable" => Isolation::Serializable,
+                    "repeatable read" => Isolation::RepeatableRead,
+                    _ => Isolation::ReadCommitted,
+                },
+                time_limits: limits == "true",
+            };
+        }
+        Ok(())
+    }
+
+    /// What the members report of themselves at a plain connection.
+    #[must_use]
+    pub fn reported(&self) -> Arc<Reported> {
+        self.reported.read().clone()
+    }
+
+    /// Defaults of the members' configuration.
+    #[must_use]
+    pub fn member_defaults(&self) -> MemberDefaults {
+        *self.defaults.read()
+    }
+}
+
+fn target(id: MemberId, member: &config::Member) -> Result<Target, OpenError> {
+    let address = match &member.url.endpoint {
+        config::Endpoint::Tcp { host, port } => Address::Tcp { host: host.clone(), port: *port },
+        config::Endpoint::Unix { dir, port } => Address::Unix(dir.join(format!(".s.PGSQL.{port}"))),
+    };
+    let problem = |e: tls::TlsError| OpenError::Tls { member: member.name.clone(), problem: e.to_string() };
+    let tls = match (tls::client_config(&member.url).map_err(problem)?, member.url.sslmode) {
+        (None, _) | (_, config::SslMode::Disable) => MemberTls::Disabled,
+        (Some(tls), config::SslMode::Prefer) => MemberTls::Preferred(tls),
+        (Some(tls), config::SslMode::Require | config::SslMode::VerifyFull) => MemberTls::Required(tls),
+    };
+    Ok(Target { id, name: member.name.clone(), address, database: member.url.dbname.clone(), tls })
+}
+
+fn login(member: &config::Member) -> Login {
+    Login { user: member.url.user.clone(), password: member.url.password.as_ref().map(|p| p.expose().to_owned()) }
+}
