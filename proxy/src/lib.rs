@@ -3,11 +3,11 @@
 
 pub mod admin;
 pub mod cli;
+pub mod frontend;
 pub mod members;
 pub mod recovery_log;
 pub mod server;
-pub mod tls;
-pub mod wire;
-pub mod frontend;
 pub mod session;
+pub mod tls;
 pub mod virtual_database;
+pub mod wire;

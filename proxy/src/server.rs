@@ -101,13 +101,21 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     Ok(())
 }
 
-fn open_databases(config: &Config, limit: FrameLimit, sessions: &Arc<SessionRegistry>) -> Result<Vec<Arc<VirtualDatabase>>, StartError> {
+fn open_databases(
+    config: &Config,
+    limit: FrameLimit,
+    sessions: &Arc<SessionRegistry>,
+) -> Result<Vec<Arc<VirtualDatabase>>, StartError> {
     let mut databases = Vec::new();
     for virtual_database in &config.virtual_databases {
         let directory = directory_of(&config.log_dir, &virtual_database.name);
         let opened = FileLog::open(&directory, &virtual_database.name)?;
         if opened.torn_bytes > 0 {
-            tracing::warn!(bytes = opened.torn_bytes, virtual_database = virtual_database.name, "a torn tail of the recovery log was cut");
+            tracing::warn!(
+                bytes = opened.torn_bytes,
+                virtual_database = virtual_database.name,
+                "a torn tail of the recovery log was cut"
+            );
         }
         let log = Arc::new(opened.log);
         databases.push(VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?);
@@ -116,7 +124,9 @@ fn open_databases(config: &Config, limit: FrameLimit, sessions: &Arc<SessionRegi
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Io { what: format!("cannot listen on {address}"), source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Io { what: format!("cannot listen on {address}"), source })
 }
 
 /// Everything that a virtual database does by itself.

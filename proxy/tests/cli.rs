@@ -6,10 +6,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 fn raidb(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_raidb"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_raidb")).args(arguments).output().unwrap()
 }
 
 fn code(output: &Output) -> Option<i32> {
@@ -26,19 +23,11 @@ fn a_configuration_that_cannot_be_used_is_64_with_all_that_is_wrong() {
         let output = raidb(&arguments);
         let message = String::from_utf8(output.stderr.clone()).unwrap();
         assert_eq!(code(&output), Some(64), "{message}");
-        for part in [
-            "3 errors",
-            "colour",
-            "listen.postgres = \"nowhere\"",
-            "virtual_database: is missing",
-        ] {
+        for part in ["3 errors", "colour", "listen.postgres = \"nowhere\"", "virtual_database: is missing"] {
             assert!(message.contains(part), "{part} is not in {message}");
         }
     }
-    assert_eq!(
-        code(&raidb(&["check", "/nonexistent/raidb.toml"])),
-        Some(64)
-    );
+    assert_eq!(code(&raidb(&["check", "/nonexistent/raidb.toml"])), Some(64));
 }
 
 #[test]
@@ -67,9 +56,6 @@ fn members_that_cannot_be_reached_are_1() {
     let output = raidb(&["check", file.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(code(&output), Some(1));
-    assert!(
-        text.contains("pg1 (postgresql://u@127.0.0.1:1/d): cannot connect"),
-        "{text}"
-    );
+    assert!(text.contains("pg1 (postgresql://u@127.0.0.1:1/d): cannot connect"), "{text}");
     assert!(!text.contains("hunter2"));
 }

@@ -38,9 +38,7 @@ pub async fn serve(
     source: Arc<dyn StatusSource>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(source))
-        .with_graceful_shutdown(shutdown)
-        .await
+    axum::serve(listener, router(source)).with_graceful_shutdown(shutdown).await
 }
 
 async fn status(State(source): State<Source>) -> Json<Status> {
@@ -48,11 +46,7 @@ async fn status(State(source): State<Source>) -> Json<Status> {
 }
 
 async fn metrics_page(State(source): State<Source>) -> Response {
-    (
-        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        metrics::render(&source.status()),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&source.status())).into_response()
 }
 
 async fn live() -> &'static str {
@@ -70,9 +64,6 @@ async fn ready(State(source): State<Source>) -> Response {
     if waiting.is_empty() && !status.virtual_databases.is_empty() {
         return "ready\n".into_response();
     }
-    let text = format!(
-        "not ready: no member is enabled in: {}\n",
-        waiting.join(", ")
-    );
+    let text = format!("not ready: no member is enabled in: {}\n", waiting.join(", "));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }

@@ -17,26 +17,11 @@ struct Fake {
 
 impl StatusSource for Fake {
     fn status(&self) -> Status {
-        let state = if self.disabled.load(Ordering::Relaxed) {
-            "disabled"
-        } else {
-            "enabled"
-        };
-        let member = MemberStatus {
-            name: "pg1".into(),
-            state: state.into(),
-            ..MemberStatus::default()
-        };
-        let database = VirtualDatabaseStatus {
-            name: "bench".into(),
-            members: vec![member],
-            ..VirtualDatabaseStatus::default()
-        };
-        Status {
-            version: "1".into(),
-            clients: 2,
-            virtual_databases: vec![database],
-        }
+        let state = if self.disabled.load(Ordering::Relaxed) { "disabled" } else { "enabled" };
+        let member = MemberStatus { name: "pg1".into(), state: state.into(), ..MemberStatus::default() };
+        let database =
+            VirtualDatabaseStatus { name: "bench".into(), members: vec![member], ..VirtualDatabaseStatus::default() };
+        Status { version: "1".into(), clients: 2, virtual_databases: vec![database] }
     }
 }
 
@@ -61,38 +46,16 @@ async fn answers_and_stops() {
     let status = get(&address, "/status").await;
     assert!(status.starts_with("HTTP/1.0 200"), "{status}");
     let (_, body) = status.split_once("\r\n\r\n").unwrap();
-    assert_eq!(
-        serde_json::from_str::<Status>(body).unwrap(),
-        source.status()
-    );
-    assert!(
-        get(&address, "/metrics")
-            .await
-            .contains("\nraidb_clients 2\n")
-    );
-    assert!(
-        get(&address, "/health/live")
-            .await
-            .starts_with("HTTP/1.0 200")
-    );
-    assert!(
-        get(&address, "/health/ready")
-            .await
-            .starts_with("HTTP/1.0 200")
-    );
+    assert_eq!(serde_json::from_str::<Status>(body).unwrap(), source.status());
+    assert!(get(&address, "/metrics").await.contains("\nraidb_clients 2\n"));
+    assert!(get(&address, "/health/live").await.starts_with("HTTP/1.0 200"));
+    assert!(get(&address, "/health/ready").await.starts_with("HTTP/1.0 200"));
     assert!(get(&address, "/").await.starts_with("HTTP/1.0 404"));
 
     source.disabled.store(true, Ordering::Relaxed);
     let ready = get(&address, "/health/ready").await;
-    assert!(
-        ready.starts_with("HTTP/1.0 503") && ready.contains("bench"),
-        "{ready}"
-    );
-    assert!(
-        get(&address, "/health/live")
-            .await
-            .starts_with("HTTP/1.0 200")
-    );
+    assert!(ready.starts_with("HTTP/1.0 503") && ready.contains("bench"), "{ready}");
+    assert!(get(&address, "/health/live").await.starts_with("HTTP/1.0 200"));
 
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();

@@ -26,10 +26,7 @@ async fn exchange(address: &str, path: &str) -> io::Result<Vec<u8>> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream
-        .take(ANSWER_BYTES_MAX + 1)
-        .read_to_end(&mut answer)
-        .await?;
+    stream.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut answer).await?;
     if u64::try_from(answer.len()).unwrap_or(u64::MAX) > ANSWER_BYTES_MAX {
         return Err(io::Error::other("the answer is too long"));
     }
@@ -38,16 +35,9 @@ async fn exchange(address: &str, path: &str) -> io::Result<Vec<u8>> {
 
 fn body(mut answer: Vec<u8>) -> io::Result<Vec<u8>> {
     let no_http = || io::Error::other("the answer is not HTTP; is this the admin address?");
-    let head_bytes = answer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .ok_or_else(no_http)?;
+    let head_bytes = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(no_http)?;
     let head = String::from_utf8_lossy(&answer[..head_bytes]).into_owned();
-    let first = head
-        .lines()
-        .next()
-        .filter(|line| line.starts_with("HTTP/"))
-        .ok_or_else(no_http)?;
+    let first = head.lines().next().filter(|line| line.starts_with("HTTP/")).ok_or_else(no_http)?;
     if first.split(' ').nth(1) != Some("200") {
         return Err(io::Error::other(format!("the answer is {first}")));
     }
@@ -61,14 +51,9 @@ mod tests {
 
     #[test]
     fn takes_answers_apart() {
-        let text =
-            |answer: &str| body(answer.as_bytes().to_vec()).map_err(|error| error.to_string());
+        let text = |answer: &str| body(answer.as_bytes().to_vec()).map_err(|error| error.to_string());
         assert_eq!(text("HTTP/1.0 200 OK\r\nA: b\r\n\r\n{}").unwrap(), b"{}");
-        assert!(
-            text("HTTP/1.0 404 Not Found\r\n\r\n")
-                .unwrap_err()
-                .contains("404")
-        );
+        assert!(text("HTTP/1.0 404 Not Found\r\n\r\n").unwrap_err().contains("404"));
         assert!(text("R\0\0\0\x08").unwrap_err().contains("not HTTP"));
         assert!(text("nonsense\r\n\r\n").unwrap_err().contains("not HTTP"));
     }

@@ -63,17 +63,10 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come here too; nothing can be done if they cannot be printed.
             let _ = error.print();
-            return if error.use_stderr() {
-                EXIT_USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("raidb: cannot start its threads: {error}");

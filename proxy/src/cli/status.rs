@@ -26,9 +26,7 @@ pub(super) async fn status(admin: &str, json: bool) -> ExitCode {
 }
 
 async fn text(admin: &str, json: bool) -> Result<Vec<u8>, String> {
-    let mut body = http_get::get(admin, "/status")
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut body = http_get::get(admin, "/status").await.map_err(|error| error.to_string())?;
     let status: Status = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
     if json {
         body.push(b'\n');
@@ -47,26 +45,10 @@ fn human(status: &Status) -> String {
 }
 
 fn human_database(database: &VirtualDatabaseStatus) -> String {
-    let VirtualDatabaseStatus {
-        name,
-        level,
-        epoch,
-        sessions,
-        counters,
-        ..
-    } = database;
+    let VirtualDatabaseStatus { name, level, epoch, sessions, counters, .. } = database;
     let lead = database.lead.as_deref().unwrap_or("none");
     let mut text = format!("{name}: {level}, lead {lead}, epoch {epoch}, {sessions} sessions\n");
-    let head = [
-        "MEMBER",
-        "STATE",
-        "ROLE",
-        "CONNECTIONS",
-        "PENDING",
-        "LATENCY",
-        "INCIDENTS",
-        "REASON",
-    ];
+    let head = ["MEMBER", "STATE", "ROLE", "CONNECTIONS", "PENDING", "LATENCY", "INCIDENTS", "REASON"];
     let rows: Vec<Vec<String>> = database.members.iter().map(row).collect();
     text.push_str(&table::render(&head, &rows));
     // Writing to a String cannot fail, here and below.
@@ -83,11 +65,7 @@ fn human_database(database: &VirtualDatabaseStatus) -> String {
     );
     for incident in database.incidents.iter().take(INCIDENTS_SHOWN) {
         let when = time::utc(incident.when_unix_ms);
-        let _ = writeln!(
-            text,
-            "{when} {} {} at {}",
-            incident.member, incident.reason, incident.position
-        );
+        let _ = writeln!(text, "{when} {} {} at {}", incident.member, incident.reason, incident.position);
         if let Some(statement) = &incident.statement {
             let _ = writeln!(text, "  statement: {statement}");
         }
@@ -132,8 +110,7 @@ mod tests {
             reason: reason.map(str::to_owned),
             ..MemberStatus::default()
         };
-        let incident = Incident::new(0, "pg2", Reason::TimedOut, Position(7))
-            .with_answers([("pg1", "UPDATE, 1 rows")]);
+        let incident = Incident::new(0, "pg2", Reason::TimedOut, Position(7)).with_answers([("pg1", "UPDATE, 1 rows")]);
         let database = VirtualDatabaseStatus {
             name: "bench".into(),
             level: "raidb-1".into(),
@@ -145,11 +122,7 @@ mod tests {
             incidents: vec![incident],
             ..VirtualDatabaseStatus::default()
         };
-        let text = human(&Status {
-            version: "1".into(),
-            clients: 3,
-            virtual_databases: vec![database],
-        });
+        let text = human(&Status { version: "1".into(), clients: 3, virtual_databases: vec![database] });
         for line in [
             "raidb 1, 3 clients",
             "bench: raidb-1, lead pg1, epoch 0, 0 sessions",
@@ -158,10 +131,7 @@ mod tests {
             "1970-01-01T00:00:00Z pg2 timed_out at position 7",
             "  pg1: UPDATE, 1 rows",
         ] {
-            assert!(
-                text.lines().any(|found| found == line),
-                "{line:?} is not in:\n{text}"
-            );
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in:\n{text}");
         }
     }
 }

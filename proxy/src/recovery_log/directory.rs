@@ -37,16 +37,11 @@ pub(super) fn segment_paths(dir: &Path) -> Result<Vec<(Position, PathBuf)>, LogE
     let mut segments = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed("list"))? {
         let path = entry.map_err(failed("list"))?.path();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
         if name.ends_with(TEMPORARY_SUFFIX) {
             fs::remove_file(&path).map_err(failed("clean up"))?;
-        } else if let Some(first) = name
-            .strip_suffix(SEGMENT_SUFFIX)
-            .and_then(|n| n.parse().ok())
-        {
+        } else if let Some(first) = name.strip_suffix(SEGMENT_SUFFIX).and_then(|n| n.parse().ok()) {
             segments.push((Position(first), path));
         }
     }
@@ -74,11 +69,7 @@ pub(super) fn sync(dir: &Path) -> std::io::Result<()> {
 pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
     let failed = || LogError::io(format!("lock {}", dir.display()));
     let mut options = OpenOptions::new();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("lock"));
+    let file = options.create(true).truncate(false).write(true).open(dir.join("lock"));
     let file = file.map_err(failed())?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -94,12 +85,9 @@ mod tests {
     #[test]
     fn no_name_leaves_the_directory() {
         let dir = Path::new("/log");
-        for (name, expect) in [
-            ("bench-1_B", "/log/bench-1_B"),
-            ("..", "/log/%2e%2e"),
-            ("a/b", "/log/a%2fb"),
-            ("é", "/log/%c3%a9"),
-        ] {
+        for (name, expect) in
+            [("bench-1_B", "/log/bench-1_B"), ("..", "/log/%2e%2e"), ("a/b", "/log/a%2fb"), ("é", "/log/%c3%a9")]
+        {
             assert_eq!(directory_of(dir, name), PathBuf::from(expect));
         }
     }

@@ -46,17 +46,11 @@ impl Disk for FailingDisk {
         if self.0.is(Fault::Create) {
             return Err(io::Error::other("injected"));
         }
-        Ok(Box::new(FailingFile(
-            self.0.clone(),
-            RealDisk.create(path, header)?,
-        )))
+        Ok(Box::new(FailingFile(self.0.clone(), RealDisk.create(path, header)?)))
     }
 
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn SegmentFile>> {
-        Ok(Box::new(FailingFile(
-            self.0.clone(),
-            RealDisk.open(path, length)?,
-        )))
+        Ok(Box::new(FailingFile(self.0.clone(), RealDisk.open(path, length)?)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

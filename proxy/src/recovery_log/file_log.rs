@@ -57,35 +57,17 @@ impl FileLog {
         segment_bytes_max: u64,
         disk: Box<dyn Disk>,
     ) -> Result<Opened, LogError> {
-        let OpenedFiles {
-            writer,
-            segments,
-            membership,
-            torn_bytes,
-        } = open(dir, virtual_database, segment_bytes_max, disk)?;
+        let OpenedFiles { writer, segments, membership, torn_bytes } =
+            open(dir, virtual_database, segment_bytes_max, disk)?;
         let (requests, queue) = mpsc::channel(APPENDS_QUEUED_MAX);
         let thread = thread::Builder::new().name(String::from("raidb-log"));
-        let thread = thread
-            .spawn(move || writer.run(queue))
-            .map_err(LogError::io("start its thread"))?;
-        let log = Self {
-            requests: Some(requests),
-            segments,
-            thread: Some(thread),
-        };
-        Ok(Opened {
-            log,
-            membership,
-            torn_bytes,
-        })
+        let thread = thread.spawn(move || writer.run(queue)).map_err(LogError::io("start its thread"))?;
+        let log = Self { requests: Some(requests), segments, thread: Some(thread) };
+        Ok(Opened { log, membership, torn_bytes })
     }
 
     /// Hands a request to the thread and waits for its answer.
-    async fn ask<T>(
-        &self,
-        request: Request,
-        answer: oneshot::Receiver<Result<T, LogError>>,
-    ) -> Result<T, LogError> {
+    async fn ask<T>(&self, request: Request, answer: oneshot::Receiver<Result<T, LogError>>) -> Result<T, LogError> {
         let requests = self.requests.as_ref().ok_or(LogError::Closed)?;
         requests.send(request).await.map_err(|_| LogError::Closed)?;
         answer.await.map_err(|_| LogError::Closed)?
@@ -93,28 +75,12 @@ impl FileLog {
 }
 
 impl RecoveryLog for FileLog {
-    fn append(
-        &self,
-        kind: RecordKind,
-        payload: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Position, LogError>> {
+    fn append(&self, kind: RecordKind, payload: Vec<u8>) -> BoxFuture<'_, Result<Position, LogError>> {
         let (reply, answer) = oneshot::channel();
-        self.ask(
-            Request::Append(Append {
-                kind,
-                payload,
-                reply,
-            }),
-            answer,
-        )
-        .boxed()
+        self.ask(Request::Append(Append { kind, payload, reply }), answer).boxed()
     }
 
-    fn read(
-        &self,
-        from: Position,
-        bytes_max: usize,
-    ) -> BoxFuture<'_, Result<Vec<Record>, LogError>> {
+    fn read(&self, from: Position, bytes_max: usize) -> BoxFuture<'_, Result<Vec<Record>, LogError>> {
         let segments = Arc::clone(&self.segments);
         let read = tokio::task::spawn_blocking(move || segments.read(from, bytes_max));
         async move { read.await.map_err(|_| LogError::Closed)? }.boxed()
@@ -122,8 +88,7 @@ impl RecoveryLog for FileLog {
 
     fn truncate(&self, before: Position) -> BoxFuture<'_, Result<(), LogError>> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::Truncate { before, reply }, answer)
-            .boxed()
+        self.ask(Request::Truncate { before, reply }, answer).boxed()
     }
 
     fn end(&self) -> Position {
@@ -143,9 +108,6 @@ impl Drop for FileLog {
 
 impl fmt::Debug for FileLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileLog")
-            .field("dir", &self.segments.dir())
-            .field("end", &self.end())
-            .finish()
+        f.debug_struct("FileLog").field("dir", &self.segments.dir()).field("end", &self.end()).finish()
     }
 }

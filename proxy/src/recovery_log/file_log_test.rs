@@ -18,12 +18,8 @@ fn open(dir: &Path) -> Result<Opened, LogError> {
 }
 
 fn segments(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "seg"))
-        .collect();
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "seg")).collect();
     paths.sort();
     paths
 }
@@ -38,13 +34,7 @@ async fn payloads(log: &FileLog, from: u64) -> Vec<Vec<u8>> {
 }
 
 fn change(member: &str, state: MemberState, epoch: u64) -> MemberChange {
-    MemberChange {
-        member: member.into(),
-        change: state,
-        epoch,
-        when_unix_ms: 0,
-        incident: None,
-    }
+    MemberChange { member: member.into(), change: state, epoch, when_unix_ms: 0, incident: None }
 }
 
 #[tokio::test]
@@ -52,9 +42,7 @@ async fn keeps_order_over_restarts_and_segments() {
     let dir = TempDir::new().unwrap();
     let expect: Vec<Vec<u8>> = (1..=60u8).map(|n| vec![n; usize::from(n)]).collect();
     for part in expect.chunks(20) {
-        let Opened {
-            log, torn_bytes, ..
-        } = open(dir.path()).unwrap();
+        let Opened { log, torn_bytes, .. } = open(dir.path()).unwrap();
         assert_eq!(torn_bytes, 0);
         for payload in part {
             let position = append(&log, payload).await.unwrap();
@@ -78,10 +66,7 @@ async fn appends_at_the_same_time_get_different_positions() {
     let log = FileLog::open(dir.path(), "bench").unwrap().log;
     let appends = (0..2000u32).map(|n| log.append(RecordKind::Intent, n.to_le_bytes().to_vec()));
     let positions = futures::future::join_all(appends).await;
-    let mut positions: Vec<u64> = positions
-        .into_iter()
-        .map(|position| position.unwrap().0)
-        .collect();
+    let mut positions: Vec<u64> = positions.into_iter().map(|position| position.unwrap().0).collect();
     positions.sort_unstable();
     assert_eq!(positions, (1..=2000).collect::<Vec<_>>());
     assert_eq!(payloads(&log, 1).await.len(), 2000);
@@ -99,21 +84,12 @@ async fn a_torn_tail_is_cut_at_any_byte() {
     let second = whole.len() - 28 - 6;
     for length in second..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        let Opened {
-            log, torn_bytes, ..
-        } = FileLog::open(dir.path(), "bench").unwrap();
+        let Opened { log, torn_bytes, .. } = FileLog::open(dir.path(), "bench").unwrap();
         assert!(torn_bytes <= length - second);
-        assert_eq!(
-            append(&log, b"third").await.unwrap(),
-            Position(2),
-            "cut at {length}"
-        );
+        assert_eq!(append(&log, b"third").await.unwrap(), Position(2), "cut at {length}");
         drop(log);
         let log = FileLog::open(dir.path(), "bench").unwrap().log;
-        assert_eq!(
-            payloads(&log, 1).await,
-            [b"first".to_vec(), b"third".to_vec()]
-        );
+        assert_eq!(payloads(&log, 1).await, [b"first".to_vec(), b"third".to_vec()]);
     }
 }
 
@@ -128,9 +104,7 @@ async fn damage_that_is_no_torn_tail_stops_the_start() {
     let paths = segments(dir.path());
     let middle = fs::read(&paths[1]).unwrap();
     let refused = |expect: fn(&CorruptKind) -> bool| {
-        let LogError::Corrupt { corrupt, .. } = open(dir.path()).unwrap_err() else {
-            panic!("another error")
-        };
+        let LogError::Corrupt { corrupt, .. } = open(dir.path()).unwrap_err() else { panic!("another error") };
         assert!(expect(&corrupt.kind), "{corrupt}");
         assert!(corrupt.segment.ends_with(".seg"));
     };
@@ -145,10 +119,7 @@ async fn damage_that_is_no_torn_tail_stops_the_start() {
     fs::write(&paths[1], &middle).unwrap();
     assert_eq!(payloads(&open(dir.path()).unwrap().log, 1).await.len(), 20);
     let other = FileLog::open(dir.path(), "other").unwrap_err();
-    assert!(
-        other.to_string().contains("another virtual database"),
-        "{other}"
-    );
+    assert!(other.to_string().contains("another virtual database"), "{other}");
 }
 
 #[tokio::test]
@@ -156,29 +127,19 @@ async fn truncation_keeps_the_membership() {
     let dir = TempDir::new().unwrap();
     let log = open(dir.path()).unwrap().log;
     let change = change("pg2", MemberState::Draining, 7);
-    log.append(RecordKind::MemberChange, change.encode())
-        .await
-        .unwrap();
+    log.append(RecordKind::MemberChange, change.encode()).await.unwrap();
     for n in 0..20 {
         append(&log, &[n; 30]).await.unwrap();
     }
     let before = segments(dir.path()).len();
     log.truncate(Position(15)).await.unwrap();
     assert!(segments(dir.path()).len() < before);
-    assert!(matches!(
-        log.read(Position(1), 1).await,
-        Err(LogError::Gone { .. })
-    ));
-    assert_eq!(
-        log.read(Position(15), 1).await.unwrap()[0].position,
-        Position(15)
-    );
+    assert!(matches!(log.read(Position(1), 1).await, Err(LogError::Gone { .. })));
+    assert_eq!(log.read(Position(15), 1).await.unwrap()[0].position, Position(15));
     log.truncate(Position(3)).await.unwrap();
     let end = log.end();
     drop(log);
-    let Opened {
-        log, membership, ..
-    } = open(dir.path()).unwrap();
+    let Opened { log, membership, .. } = open(dir.path()).unwrap();
     assert_eq!(membership.changes().collect::<Vec<_>>(), [&change]);
     assert_eq!(append(&log, b"on").await.unwrap(), end.next());
 }
@@ -197,9 +158,7 @@ async fn a_full_disk_loses_nothing_and_a_failed_flush_stops_the_log() {
     let dir = TempDir::new().unwrap();
     let switch = Switch::default();
     let disk = FailingDisk(switch.clone());
-    let log = FileLog::open_on(dir.path(), "bench", SMALL, Box::new(disk))
-        .unwrap()
-        .log;
+    let log = FileLog::open_on(dir.path(), "bench", SMALL, Box::new(disk)).unwrap().log;
     append(&log, b"one").await.unwrap();
     switch.set(Fault::FullAfterHalf);
     assert!(matches!(append(&log, b"lost").await, Err(LogError::Full)));
@@ -209,23 +168,14 @@ async fn a_full_disk_loses_nothing_and_a_failed_flush_stops_the_log() {
     assert_eq!(payloads(&log, 1).await, [b"one".to_vec(), b"two".to_vec()]);
 
     switch.set(Fault::Flush);
-    assert!(matches!(
-        append(&log, b"unknown").await,
-        Err(LogError::Poisoned(_))
-    ));
+    assert!(matches!(append(&log, b"unknown").await, Err(LogError::Poisoned(_))));
     switch.set(Fault::None);
-    assert!(matches!(
-        append(&log, b"never").await,
-        Err(LogError::Poisoned(_))
-    ));
+    assert!(matches!(append(&log, b"never").await, Err(LogError::Poisoned(_))));
     assert_eq!((log.end(), payloads(&log, 1).await.len()), (Position(2), 2));
     drop(log);
     // What was not acknowledged may be there or not; what was, is.
     let log = open(dir.path()).unwrap().log;
-    assert_eq!(
-        payloads(&log, 1).await[..2],
-        [b"one".to_vec(), b"two".to_vec()]
-    );
+    assert_eq!(payloads(&log, 1).await[..2], [b"one".to_vec(), b"two".to_vec()]);
 }
 
 #[tokio::test]
@@ -233,15 +183,10 @@ async fn a_segment_that_cannot_begin_stops_the_log() {
     let dir = TempDir::new().unwrap();
     let switch = Switch::default();
     let disk = FailingDisk(switch.clone());
-    let log = FileLog::open_on(dir.path(), "bench", SMALL, Box::new(disk))
-        .unwrap()
-        .log;
+    let log = FileLog::open_on(dir.path(), "bench", SMALL, Box::new(disk)).unwrap().log;
     append(&log, &[1; 200]).await.unwrap();
     switch.set(Fault::Create);
-    assert!(matches!(
-        append(&log, &[2; 200]).await,
-        Err(LogError::Poisoned(_))
-    ));
+    assert!(matches!(append(&log, &[2; 200]).await, Err(LogError::Poisoned(_))));
     drop(log);
     fs::write(dir.path().join("00000000000000000002.tmp"), b"half").unwrap();
     let log = open(dir.path()).unwrap().log;

@@ -46,19 +46,11 @@ pub trait RecoveryLog: Send + Sync {
     ///
     /// # Cancel safety
     /// A future that is dropped may have queued its record; the record is then written all the same.
-    fn append(
-        &self,
-        kind: RecordKind,
-        payload: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Position, LogError>>;
+    fn append(&self, kind: RecordKind, payload: Vec<u8>) -> BoxFuture<'_, Result<Position, LogError>>;
 
     /// Durable records from `from` on, in order: as many as fit into `bytes_max` of payload, but at least
     /// one if there is one. Empty at the end of the log.
-    fn read(
-        &self,
-        from: Position,
-        bytes_max: usize,
-    ) -> BoxFuture<'_, Result<Vec<Record>, LogError>>;
+    fn read(&self, from: Position, bytes_max: usize) -> BoxFuture<'_, Result<Vec<Record>, LogError>>;
 
     /// Permits to forget records before `before`. Keeps the membership: writes a checkpoint first.
     fn truncate(&self, before: Position) -> BoxFuture<'_, Result<(), LogError>>;

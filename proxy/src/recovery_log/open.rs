@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use raidb_core::log::{
-    Corrupt, CorruptKind, Membership, Place, Position, Segment, SegmentHeader, database_hash,
-    read_segment,
+    Corrupt, CorruptKind, Membership, Place, Position, Segment, SegmentHeader, database_hash, read_segment,
 };
 
 use super::LogError;
@@ -49,10 +48,7 @@ pub(super) fn open(
         Some(last) => disk.open(&last.path, last.bytes),
         None => begin(dir, database, &mut contents.infos, disk.as_ref()),
     };
-    let file = file.map_err(LogError::io(format!(
-        "open the last segment in {}",
-        dir.display()
-    )))?;
+    let file = file.map_err(LogError::io(format!("open the last segment in {}", dir.display())))?;
     let file_bytes = contents.infos.last().map_or(0, |last| last.bytes);
     let segments = Arc::new(Segments::new(dir, database, contents.infos, end));
     let writer = Writer {
@@ -65,12 +61,7 @@ pub(super) fn open(
         poisoned: None,
         _lock: lock,
     };
-    Ok(OpenedFiles {
-        writer,
-        segments,
-        membership: contents.membership,
-        torn_bytes: contents.torn_bytes,
-    })
+    Ok(OpenedFiles { writer, segments, membership: contents.membership, torn_bytes: contents.torn_bytes })
 }
 
 fn begin(
@@ -83,11 +74,7 @@ fn begin(
     let header = SegmentHeader { database, first }.encode();
     let path = segment_path(dir, first);
     let file = disk.create(&path, &header)?;
-    infos.push(SegmentInfo {
-        first,
-        path,
-        bytes: SegmentHeader::BYTES as u64,
-    });
+    infos.push(SegmentInfo { first, path, bytes: SegmentHeader::BYTES as u64 });
     Ok(file)
 }
 
@@ -97,33 +84,19 @@ fn read_all(dir: &Path, database: u64) -> Result<Contents, LogError> {
     let count = paths.len();
     let mut contents = Contents::default();
     for (index, (named, path)) in paths.into_iter().enumerate() {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let place = Place {
-            name: &name,
-            database,
-            follows: contents.next.or(Some(named)),
-            is_last: index + 1 == count,
-        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let place =
+            Place { name: &name, database, follows: contents.next.or(Some(named)), is_last: index + 1 == count };
         let bytes = fs::read(&path).map_err(LogError::io(format!("read {}", path.display())))?;
         let segment = read_segment(&bytes, place).and_then(|segment| {
             fold(&segment, &name, &mut contents.membership)?;
             Ok(segment)
         });
-        let segment = segment.map_err(|corrupt| LogError::Corrupt {
-            dir: dir.to_owned(),
-            corrupt,
-        })?;
+        let segment = segment.map_err(|corrupt| LogError::Corrupt { dir: dir.to_owned(), corrupt })?;
         contents.next = Some(segment.next());
         contents.torn_bytes += segment.torn_bytes;
         let bytes = u64::try_from(segment.good_bytes).unwrap_or(0);
-        contents.infos.push(SegmentInfo {
-            first: segment.header.first,
-            path,
-            bytes,
-        });
+        contents.infos.push(SegmentInfo { first: segment.header.first, path, bytes });
     }
     Ok(contents)
 }
@@ -132,11 +105,7 @@ fn fold(segment: &Segment, name: &str, membership: &mut Membership) -> Result<()
     for record in &segment.records {
         membership.apply(record).map_err(|kind| {
             let kind = CorruptKind::Payload(format!("{}: {kind}", record.position));
-            Corrupt {
-                segment: name.to_owned(),
-                offset: SegmentHeader::BYTES,
-                kind,
-            }
+            Corrupt { segment: name.to_owned(), offset: SegmentHeader::BYTES, kind }
         })?;
     }
     Ok(())

@@ -35,18 +35,9 @@ struct Shared {
 }
 
 impl Segments {
-    pub(super) fn new(
-        dir: &Path,
-        database: u64,
-        segments: Vec<SegmentInfo>,
-        end: Position,
-    ) -> Self {
+    pub(super) fn new(dir: &Path, database: u64, segments: Vec<SegmentInfo>, end: Position) -> Self {
         let shared = Mutex::new(Shared { segments, end });
-        Self {
-            dir: dir.to_owned(),
-            database,
-            shared,
-        }
+        Self { dir: dir.to_owned(), database, shared }
     }
 
     /// The last durable position.
@@ -61,11 +52,7 @@ impl Segments {
 
     /// Header of a segment that begins at `first`.
     pub(super) fn header(&self, first: Position) -> [u8; SegmentHeader::BYTES] {
-        SegmentHeader {
-            database: self.database,
-            first,
-        }
-        .encode()
+        SegmentHeader { database: self.database, first }.encode()
     }
 
     /// A new segment is the one that is appended to.
@@ -85,10 +72,7 @@ impl Segments {
     /// Segments that hold only records before `before`; never the last.
     pub(super) fn removable(&self, before: Position) -> Vec<SegmentInfo> {
         let shared = self.shared.lock();
-        let pairs = shared
-            .segments
-            .windows(2)
-            .take_while(|pair| pair[1].first <= before);
+        let pairs = shared.segments.windows(2).take_while(|pair| pair[1].first <= before);
         pairs.map(|pair| pair[0].clone()).collect()
     }
 
@@ -129,24 +113,14 @@ impl Segments {
         let file = match File::open(&segment.path) {
             // Truncated between the look at the list and this.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let first = self
-                    .shared
-                    .lock()
-                    .segments
-                    .first()
-                    .map_or(from, |segment| segment.first);
+                let first = self.shared.lock().segments.first().map_or(from, |segment| segment.first);
                 return Err(LogError::Gone { from, first });
             }
             other => other.map_err(failed())?,
         };
         // Not further than what is durable: behind it the log's thread is writing.
-        file.take(segment.bytes)
-            .read_to_end(&mut content)
-            .map_err(failed())?;
-        let name = segment
-            .path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        file.take(segment.bytes).read_to_end(&mut content).map_err(failed())?;
+        let name = segment.path.file_name().map(|name| name.to_string_lossy().into_owned());
         let place = Place {
             name: &name.unwrap_or_default(),
             database: self.database,
@@ -154,12 +128,7 @@ impl Segments {
             is_last: false,
         };
         let segment = read_segment(&content, place);
-        let mut records = segment
-            .map_err(|corrupt| LogError::Corrupt {
-                dir: self.dir.clone(),
-                corrupt,
-            })?
-            .records;
+        let mut records = segment.map_err(|corrupt| LogError::Corrupt { dir: self.dir.clone(), corrupt })?.records;
         records.retain(|record| record.position >= from);
         Ok(records)
     }

@@ -23,10 +23,7 @@ pub(super) enum Request {
     /// Append a record.
     Append(Append),
     /// Forget records before a position.
-    Truncate {
-        before: Position,
-        reply: oneshot::Sender<Result<(), LogError>>,
-    },
+    Truncate { before: Position, reply: oneshot::Sender<Result<(), LogError>> },
 }
 
 /// A record to append, and who waits for it.
@@ -89,11 +86,7 @@ impl Writer {
         for (append, position) in written {
             let answer = match &result {
                 Ok(()) => {
-                    self.fold(Record {
-                        position,
-                        kind: append.kind,
-                        payload: append.payload,
-                    });
+                    self.fold(Record { position, kind: append.kind, payload: append.payload });
                     Ok(position)
                 }
                 Err(Failure::Full) => Err(LogError::Full),
@@ -115,8 +108,7 @@ impl Writer {
             return Err(Failure::Poisoned(why.clone()));
         }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let empty =
-            self.file_bytes == u64::try_from(raidb_core::log::SegmentHeader::BYTES).unwrap_or(0);
+        let empty = self.file_bytes == u64::try_from(raidb_core::log::SegmentHeader::BYTES).unwrap_or(0);
         if !empty && self.file_bytes.saturating_add(length) > self.segment_bytes_max {
             self.begin_segment()?;
         }
@@ -144,11 +136,7 @@ impl Writer {
             Ok(file) => {
                 self.file = file;
                 self.file_bytes = u64::try_from(header.len()).unwrap_or(0);
-                self.segments.push(SegmentInfo {
-                    first,
-                    path,
-                    bytes: self.file_bytes,
-                });
+                self.segments.push(SegmentInfo { first, path, bytes: self.file_bytes });
                 Ok(())
             }
             Err(error) if is_full(&error) => Err(Failure::Full),
@@ -172,18 +160,11 @@ impl Writer {
         let position = self.segments.end().next();
         let payload = Checkpoint::of(&self.membership).encode();
         let mut bytes = Vec::new();
-        encode_record(
-            &mut bytes,
-            position,
-            position,
-            RecordKind::Checkpoint,
-            &payload,
-        )?;
-        self.write(&bytes, position)
-            .map_err(|failure| match failure {
-                Failure::Full => LogError::Full,
-                Failure::Poisoned(why) => LogError::Poisoned(why),
-            })?;
+        encode_record(&mut bytes, position, position, RecordKind::Checkpoint, &payload)?;
+        self.write(&bytes, position).map_err(|failure| match failure {
+            Failure::Full => LogError::Full,
+            Failure::Poisoned(why) => LogError::Poisoned(why),
+        })?;
         for segment in removable {
             let failed = LogError::io(format!("remove {}", segment.path.display()));
             self.disk.remove(&segment.path).map_err(failed)?;
@@ -202,18 +183,12 @@ enum Failure {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Adds to the batch what is already queued, up to its limits. Returns a request that ends the batch.
 fn collect(batch: &mut Vec<Append>, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
-    let mut bytes = batch
-        .iter()
-        .map(|append| append.payload.len())
-        .sum::<usize>();
+    let mut bytes = batch.iter().map(|append| append.payload.len()).sum::<usize>();
     while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
         match requests.try_recv() {
             Ok(Request::Append(append)) => {

@@ -98,7 +98,8 @@ impl Session {
             Owner::Discarded | Owner::Foreground => {}
             Owner::Setting => {
                 if let Some((sqlstate, message)) = outcome.error {
-                    let detail = format!("a setting that the lead took: {}: {message}", String::from_utf8_lossy(&sqlstate));
+                    let detail =
+                        format!("a setting that the lead took: {}: {message}", String::from_utf8_lossy(&sqlstate));
                     self.report(member, Reason::Diverged, detail);
                 }
             }
@@ -118,8 +119,8 @@ impl Session {
 
     fn follower_answered(&mut self, member: MemberId, outcome: UnitOutcome) {
         let index = self.slot(member).cursor.answering();
-        let rolling_back = matches!(self.follower_step(member), Step::Await { doomed: true })
-            || outcome.tag.as_ref() == b"ROLLBACK";
+        let rolling_back =
+            matches!(self.follower_step(member), Step::Await { doomed: true }) || outcome.tag.as_ref() == b"ROLLBACK";
         let expected = self.open.as_ref().and_then(|open| open.transcript.get(index)).and_then(|e| e.tag.clone());
         let agrees = outcome.error.is_none() && (rolling_back || expected.is_none_or(|tag| tag == outcome.tag));
         let slot = &mut self.slots[usize::from(member.0)];
@@ -151,7 +152,9 @@ impl Session {
 
     /// One step of the follower machine. True if something happened.
     fn step_follower(&mut self, member: MemberId, cx: &mut Context<'_>) -> bool {
-        if !self.view.is_enabled(member) || self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun) {
+        if !self.view.is_enabled(member)
+            || self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun)
+        {
             return false;
         }
         match self.follower_step(member) {
@@ -180,15 +183,10 @@ impl Session {
         let slot = &mut self.slots[usize::from(member.0)];
         if matches!(entry.payload, Payload::Copied) {
             // A replay reached rows that went through once: they cannot be sent again.
-            slot.difference = Some(UnitOutcome {
-                tag: bytes::Bytes::new(),
-                error: Some((*b"XX000", "COPY data cannot be replayed".into())),
-            });
             let database = self.database.clone();
-            let detail = "rows sent by COPY cannot be sent again for a replay".to_owned();
-            slot.work = Some(Box::pin(async move {
-                WorkDone::Judged(database.fault(member, Reason::Diverged, detail).await)
-            }));
+            let detail = format!("{:?}; a replay is not possible behind COPY", slot.difference);
+            slot.work =
+                Some(Box::pin(async move { WorkDone::Judged(database.fault(member, Reason::Diverged, detail).await) }));
             slot.lost = true;
             return false;
         }
@@ -249,7 +247,11 @@ impl Session {
         let handle = self.handle.clone();
         if self.slot(member).settling.is_none() {
             let tickets = self.database.in_flight.all_on(member);
-            let pause = if attempt < 2 { Duration::ZERO } else { (REPLAY_PAUSE * 2_u32.saturating_pow(attempt - 1)).min(REPLAY_PAUSE_MAX) };
+            let pause = if attempt < 2 {
+                Duration::ZERO
+            } else {
+                (REPLAY_PAUSE * 2_u32.saturating_pow(attempt - 1)).min(REPLAY_PAUSE_MAX)
+            };
             let slot = self.slot(member);
             slot.settling = Some(tickets);
             slot.settle_until = Some(Instant::now() + pause);

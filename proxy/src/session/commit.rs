@@ -69,7 +69,12 @@ impl Session {
     pub(crate) fn check_lead(&mut self) -> Result<(), Trouble> {
         if self.handle.take_break() && self.open.is_some() {
             self.database.counters.cycle_breaks.add();
-            return Err(SqlError::new("40P01", "deadlock across members detected", "Run the transaction again. Please report this: it should not happen.").into());
+            return Err(SqlError::new(
+                "40P01",
+                "deadlock across members detected",
+                "Run the transaction again. Please report this: it should not happen.",
+            )
+            .into());
         }
         let Some(open) = &self.open else { return Ok(()) };
         let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
@@ -171,7 +176,12 @@ impl Session {
         }
         self.settle_followers().await?;
         if self.database.writes_stopped() {
-            return Err(SqlError::new("58030", "the proxy cannot write its log; writes have stopped", "See the proxy's log for the cause, free disk space or repair the disk, and restart the proxy.").into());
+            return Err(SqlError::new(
+                "58030",
+                "the proxy cannot write its log; writes have stopped",
+                "See the proxy's log for the cause, free disk space or repair the disk, and restart the proxy.",
+            )
+            .into());
         }
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
@@ -190,7 +200,8 @@ impl Session {
 
     fn any_follower_involved(&self) -> bool {
         let Some(open) = &self.open else { return false };
-        !open.transcript.is_empty() || self.view.members().any(|m| m != open.lead && self.slots[usize::from(m.0)].involved())
+        !open.transcript.is_empty()
+            || self.view.members().any(|m| m != open.lead && self.slots[usize::from(m.0)].involved())
     }
 
     /// From here on the transaction is committed wherever a member lives.
@@ -212,7 +223,12 @@ impl Session {
         result
     }
 
-    async fn commit_members(&mut self, lead: MemberId, serializable: bool, ticket: &Arc<Ticket>) -> Result<(), Trouble> {
+    async fn commit_members(
+        &mut self,
+        lead: MemberId,
+        serializable: bool,
+        ticket: &Arc<Ticket>,
+    ) -> Result<(), Trouble> {
         let members: Vec<MemberId> = self.view.members().collect();
         if serializable {
             // The lead certifies: its COMMIT decides, then the others follow.
@@ -284,7 +300,8 @@ impl Session {
             if one_done {
                 self.limit_commit(members);
             }
-            if self.view.down && waiting && !one_done && members.iter().any(|m| self.slots[usize::from(m.0)].last_down) {
+            if self.view.down && waiting && !one_done && members.iter().any(|m| self.slots[usize::from(m.0)].last_down)
+            {
                 return Poll::Ready(Err(Trouble::Fatal(SqlError::new(
                     "08007",
                     "transaction resolution unknown: the last member was lost during COMMIT",
@@ -324,21 +341,22 @@ impl Session {
 
     /// Everybody has committed: settings take effect, the catalog is read again, the transaction is closed.
     async fn after_commit(&mut self) {
+        // The transcript goes together with the cursors: a cursor that starts anew must never see the old transcript,
+        // or it would send it again.
+        let Some(open) = self.open.take() else { return };
         for slot in &mut self.slots {
             slot.cursor.committed();
             slot.deadline = None;
         }
-        let Some(open) = self.open.as_mut() else { return };
-        let settings = std::mem::take(&mut open.settings);
-        let reload = open.own_catalog.is_some();
-        for setting in settings {
+        self.database.leave(open.epoch);
+        self.names.end_transaction();
+        for setting in open.settings {
             self.settings.apply(&setting.effect);
         }
-        if reload {
+        if open.own_catalog.is_some() {
             let database = self.database.clone();
             self.drive(async move { database.reload_catalog().await }).await;
         }
-        self.close_transaction();
     }
 
     /// Forgets the open transaction; nothing of it is left on the lead.
@@ -443,7 +461,10 @@ impl Session {
                 return Poll::Ready(Ok(diverged));
             }
             if Instant::now() >= limit {
-                return Poll::Ready(Err(SqlError::retry("the lead was lost, and the other members did not follow in time").into()));
+                return Poll::Ready(Err(SqlError::retry(
+                    "the lead was lost, and the other members did not follow in time",
+                )
+                .into()));
             }
             self.wake_at(limit);
             let _old = old;

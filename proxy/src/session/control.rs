@@ -59,7 +59,9 @@ impl Session {
             Command::Release(name) => self.release_savepoint(name).await,
             Command::RollbackTo(name) => self.rollback_to(name).await,
             Command::Session(change) => self.session_change(statement, change).await,
-            Command::Prepare { .. } | Command::Deallocate(_) | Command::Discard { .. } => self.names_command(statement).await,
+            Command::Prepare { .. } | Command::Deallocate(_) | Command::Discard { .. } => {
+                self.names_command(statement).await
+            }
             Command::Utility(utility) => self.utility_outside(statement, utility).await,
             Command::Refused(refusal) => {
                 self.database.counters.refusals.add();
@@ -222,7 +224,11 @@ impl Session {
                     self.complete("SET");
                     return Ok(());
                 }
-                Some(Effect::Modes { sql: statement.sql.clone(), isolation: modes.isolation, read_only: modes.read_only })
+                Some(Effect::Modes {
+                    sql: statement.sql.clone(),
+                    isolation: modes.isolation,
+                    read_only: modes.read_only,
+                })
             }
             SessionChange::Reset { name } => Some(Effect::Reset(name.clone())),
             SessionChange::ResetAll => Some(Effect::ResetAll),
@@ -240,7 +246,12 @@ impl Session {
     }
 
     /// In a transaction a setting is part of it: it comes and goes with it on every member.
-    async fn setting_in_transaction(&mut self, statement: &Statement, change: &SessionChange, effect: Option<Effect>) -> Result<(), Trouble> {
+    async fn setting_in_transaction(
+        &mut self,
+        statement: &Statement,
+        change: &SessionChange,
+        effect: Option<Effect>,
+    ) -> Result<(), Trouble> {
         self.simple_on_lead(statement).await?;
         if let SessionChange::TransactionModes(modes) = change {
             // Followers always run READ COMMITTED, READ WRITE.

@@ -40,7 +40,9 @@ impl Session {
         self.lock_for_copy(copy).await?;
         let result = self.copy_rows(statement, copy).await;
         match result {
-            Err(Trouble::LeadChanged | Trouble::MemberLost) => Err(SqlError::retry("the lead was lost during COPY").into()),
+            Err(Trouble::LeadChanged | Trouble::MemberLost) => {
+                Err(SqlError::retry("the lead was lost during COPY").into())
+            }
             other => other,
         }
     }
@@ -102,7 +104,12 @@ impl Session {
     }
 
     /// The followers get the same COPY; their answer is owed to the transcript's new entry.
-    fn start_followers(&mut self, statement: &Statement, copy: &CopyIn, took: std::time::Duration) -> Result<usize, Trouble> {
+    fn start_followers(
+        &mut self,
+        statement: &Statement,
+        copy: &CopyIn,
+        took: std::time::Duration,
+    ) -> Result<usize, Trouble> {
         let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &|_| None);
         self.push_entry(Payload::Copied, None, &footprint, took)?;
         if let Some(open) = self.open.as_mut() {

@@ -63,7 +63,11 @@ impl Session {
             match decode_message(frame) {
                 Ok(message) => messages.push(message),
                 Err(malformed) => {
-                    return Err(Trouble::Fatal(SqlError::new("08P01", malformed.to_string(), "The connection is closed.")));
+                    return Err(Trouble::Fatal(SqlError::new(
+                        "08P01",
+                        malformed.to_string(),
+                        "The connection is closed.",
+                    )));
                 }
             }
         }
@@ -80,7 +84,11 @@ impl Session {
             return Err(SqlError::new("42P05", format!("prepared statement \"{name}\" already exists"), ""));
         }
         if self.names.len() >= PREPARED_MAX {
-            return Err(SqlError::new("54000", format!("more than {PREPARED_MAX} prepared statements in one session"), "Close some."));
+            return Err(SqlError::new(
+                "54000",
+                format!("more than {PREPARED_MAX} prepared statements in one session"),
+                "Close some.",
+            ));
         }
         let analysis = self.analysis(&parse.text, true);
         let prepared = Prepared {
@@ -95,7 +103,11 @@ impl Session {
     /// A known statement, judged anew if the catalog or the settings have changed since.
     pub(crate) fn known_statement(&mut self, name: &Bytes) -> Result<PreparedStatement, SqlError> {
         let Some(known) = self.names.statement(name).cloned() else {
-            let what = if name.is_empty() { "unnamed prepared statement".to_owned() } else { format!("prepared statement \"{}\"", String::from_utf8_lossy(name)) };
+            let what = if name.is_empty() {
+                "unnamed prepared statement".to_owned()
+            } else {
+                format!("prepared statement \"{}\"", String::from_utf8_lossy(name))
+            };
             return Err(SqlError::new("26000", format!("{what} does not exist"), ""));
         };
         let version = self.analysis_version();
@@ -147,7 +159,8 @@ impl Session {
                     portals.iter().find(|(name, _)| name == portal)?;
                 }
                 Message::Close(Named::Statement(name), _) => {
-                    let read = self.names.statement(name).is_none_or(|s| super::simple::reads_outside(&s.analysis.command));
+                    let read =
+                        self.names.statement(name).is_none_or(|s| super::simple::reads_outside(&s.analysis.command));
                     if !read {
                         return None;
                     }
@@ -224,7 +237,12 @@ impl Session {
     }
 
     /// Binds a portal.
-    pub(crate) fn bind_portal(&mut self, portal: &Bytes, statement: &PreparedStatement, tail: &Bytes) -> Result<(), SqlError> {
+    pub(crate) fn bind_portal(
+        &mut self,
+        portal: &Bytes,
+        statement: &PreparedStatement,
+        tail: &Bytes,
+    ) -> Result<(), SqlError> {
         if !portal.is_empty() && self.names.has_portal(portal) {
             let name = String::from_utf8_lossy(portal).into_owned();
             return Err(SqlError::new("42P03", format!("portal \"{name}\" already exists"), ""));
@@ -236,7 +254,11 @@ impl Session {
     /// The statement behind a portal.
     pub(crate) fn portal_statement(&mut self, portal: &Bytes) -> Result<Statement, SqlError> {
         let Some(found) = self.names.portal(portal) else {
-            return Err(SqlError::new("34000", format!("portal \"{}\" does not exist", String::from_utf8_lossy(portal)), ""));
+            return Err(SqlError::new(
+                "34000",
+                format!("portal \"{}\" does not exist", String::from_utf8_lossy(portal)),
+                "",
+            ));
         };
         Ok(Statement {
             sql: found.statement.prepared.text.clone(),
@@ -281,7 +303,13 @@ impl ReadBatch {
     }
 }
 
-fn write_read_batch(link: &mut Link, messages: &[Message], batch: &ReadBatch, probe: bool, parses: &mut Vec<Bytes>) -> Reading {
+fn write_read_batch(
+    link: &mut Link,
+    messages: &[Message],
+    batch: &ReadBatch,
+    probe: bool,
+    parses: &mut Vec<Bytes>,
+) -> Reading {
     let mut steps = VecDeque::new();
     let hidden_commands = if probe { write_probe_begin(link.out(), &mut steps) } else { 0 };
     let mut fresh = batch.parsed.iter();
@@ -313,7 +341,11 @@ fn write_read_batch(link: &mut Link, messages: &[Message], batch: &ReadBatch, pr
                     }
                 }
                 link.out().extend_from_slice(frame);
-                steps.push_back(if matches!(message, Message::Bind(..)) { Step::Bind { visible: true } } else { Step::DescribeStatement });
+                steps.push_back(if matches!(message, Message::Bind(..)) {
+                    Step::Bind { visible: true }
+                } else {
+                    Step::DescribeStatement
+                });
             }
             Message::Describe(Named::Portal(_), frame) => {
                 link.out().extend_from_slice(frame);

@@ -176,7 +176,13 @@ impl Session {
     }
 
     /// Handles one frame. True at the end of the unit (or where COPY data is wanted).
-    fn take_frame(&mut self, member: MemberId, head: FrameHead, reading: &mut Reading, end: &mut UnitEnd) -> Result<bool, Trouble> {
+    fn take_frame(
+        &mut self,
+        member: MemberId,
+        head: FrameHead,
+        reading: &mut Reading,
+        end: &mut UnitEnd,
+    ) -> Result<bool, Trouble> {
         let slot = &mut self.slots[usize::from(member.0)];
         let Some(link) = slot.link.as_mut() else { return Ok(false) };
         let frame = link.peek(head);
@@ -188,7 +194,12 @@ impl Session {
                 if head.tag == b'D' && !head.continued && !head.more {
                     take_row(frame, reading, end, staged)?;
                 } else if !matches!(reading.rows, Rows::Forward) && head.tag == b'D' {
-                    return Err(SqlError::new("54000", "a row is too large to be captured", "Write rows of less than 256 KiB here, or give their values in the statement.").into());
+                    return Err(SqlError::new(
+                        "54000",
+                        "a row is too large to be captured",
+                        "Write rows of less than 256 KiB here, or give their values in the statement.",
+                    )
+                    .into());
                 } else if !matches!(reading.rows, Rows::Discard | Rows::Results) {
                     staged.extend_from_slice(frame);
                 }
@@ -212,7 +223,10 @@ impl Session {
                 over = true;
             }
             b'W' => {
-                end.error = Some(local_error(&SqlError::refused("replication connections are not supported", "Connect to a member directly.")));
+                end.error = Some(local_error(&SqlError::refused(
+                    "replication connections are not supported",
+                    "Connect to a member directly.",
+                )));
             }
             _ if end.error.is_some() => {}
             tag => take_control(tag, frame, reading, end, staged),
@@ -240,7 +254,11 @@ impl Session {
             if !self.view.is_enabled(member) {
                 return Poll::Ready(Err(Trouble::MemberLost));
             }
-            if super::background::barrier_clear(&tickets, member, &handle) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if super::background::barrier_clear(&tickets, member, &handle) {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
         })
         .await
     }

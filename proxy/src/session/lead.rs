@@ -43,7 +43,8 @@ impl Session {
                 members.extend(self.view.members().filter(|m| *m != lead));
             }
             self.ensure_links(&members).await?;
-            let complete = members.iter().all(|m| !self.view.is_enabled(*m) || self.slots[usize::from(m.0)].link.is_some());
+            let complete =
+                members.iter().all(|m| !self.view.is_enabled(*m) || self.slots[usize::from(m.0)].link.is_some());
             if complete && self.view.is_enabled(lead) {
                 self.before_first_statement(lead).await?;
                 return Ok(lead);
@@ -113,7 +114,13 @@ impl Session {
     }
 
     /// Notes what the lead has just answered, for the followers. From here on it is part of the transaction.
-    pub(crate) fn push_entry(&mut self, payload: Payload, tag: Option<Bytes>, footprint: &Footprint, lead_took: Duration) -> Result<(), SqlError> {
+    pub(crate) fn push_entry(
+        &mut self,
+        payload: Payload,
+        tag: Option<Bytes>,
+        footprint: &Footprint,
+        lead_took: Duration,
+    ) -> Result<(), SqlError> {
         // Rule 2: the commits that had been sent out before the lead answered. Tickets are registered before
         // COMMIT leaves, so whatever the lead has seen is in this list (or finished everywhere).
         let barrier = if footprint.is_nothing() { Vec::new() } else { self.database.in_flight.conflicting(footprint) };
@@ -127,7 +134,11 @@ impl Session {
         };
         open.transcript_bytes += size;
         if open.transcript_bytes > TRANSCRIPT_BYTES_MAX {
-            return Err(SqlError::new("54000", format!("the transaction writes more than {TRANSCRIPT_BYTES_MAX} bytes of statements"), "Commit more often."));
+            return Err(SqlError::new(
+                "54000",
+                format!("the transaction writes more than {TRANSCRIPT_BYTES_MAX} bytes of statements"),
+                "Commit more often.",
+            ));
         }
         open.footprint.absorb(footprint.clone());
         open.transcript.push(Entry { payload, tag, barrier, lead_took });
@@ -136,10 +147,15 @@ impl Session {
     }
 
     /// Reads a client's unit on the lead, measuring it.
-    pub(crate) async fn read_client_unit(&mut self, lead: MemberId, reading: Reading) -> Result<(UnitEnd, Duration), Trouble> {
+    pub(crate) async fn read_client_unit(
+        &mut self,
+        lead: MemberId,
+        reading: Reading,
+    ) -> Result<(UnitEnd, Duration), Trouble> {
         let started = Instant::now();
         let _pending = PendingGuard::new(self.database.clone(), lead);
-        self.handle.set_running(self.slots[usize::from(lead.0)].link.as_ref().map(crate::members::pg::link::Link::cancel_key));
+        self.handle
+            .set_running(self.slots[usize::from(lead.0)].link.as_ref().map(crate::members::pg::link::Link::cancel_key));
         let result = self.read_unit(lead, reading).await;
         self.handle.set_running(None);
         let took = started.elapsed();
@@ -151,7 +167,9 @@ impl Session {
     pub(crate) async fn note_sequences(&mut self, sequences: &[String], exact: bool) -> Result<(), Trouble> {
         for name in sequences {
             let rows = self.lead_results(&format!("SELECT last_value, is_called FROM {name}")).await?;
-            let Some([Some(value), Some(called)]) = rows.first().and_then(|r| r.first()).map(Vec::as_slice) else { continue };
+            let Some([Some(value), Some(called)]) = rows.first().and_then(|r| r.first()).map(Vec::as_slice) else {
+                continue;
+            };
             if let Ok(value) = value.parse() {
                 let state = crate::virtual_database::sequences::SequenceState { value, called: called == "t" };
                 self.database.sequences.note(name, state, exact);

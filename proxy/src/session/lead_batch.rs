@@ -135,22 +135,33 @@ impl Session {
                 let identity = known.prepared.identity;
                 let local = answered_here(&known.analysis.command)?;
                 let bound = Bound { prepared: known.prepared.clone(), tail: bind.tail.clone() };
-                let statement = Statement { sql: known.prepared.text.clone(), analysis: known.analysis.clone(), bound: Some(bound) };
-                let pending = if local { Pending::Local(bare(b'2')) } else { Pending::Bind { portal: bind.portal, statement } };
+                let statement = Statement {
+                    sql: known.prepared.text.clone(),
+                    analysis: known.analysis.clone(),
+                    bound: Some(bound),
+                };
+                let pending =
+                    if local { Pending::Local(bare(b'2')) } else { Pending::Bind { portal: bind.portal, statement } };
                 self.add(unit, identity, pending).await
             }
             Message::Describe(Named::Statement(name), _) => {
                 let known = self.known_statement(&name)?;
                 let identity = known.prepared.identity;
-                let pending =
-                    if answered_here(&known.analysis.command)? { Pending::Local(no_rows(true)) } else { Pending::DescribeStatement(known) };
+                let pending = if answered_here(&known.analysis.command)? {
+                    Pending::Local(no_rows(true))
+                } else {
+                    Pending::DescribeStatement(known)
+                };
                 self.add(unit, identity, pending).await
             }
             Message::Describe(Named::Portal(portal), _) => {
                 let statement = self.portal_statement(&portal)?;
                 let identity = statement.bound.as_ref().map_or(0, |b| b.prepared.identity);
-                let pending =
-                    if answered_here(&statement.analysis.command)? { Pending::Local(no_rows(false)) } else { Pending::DescribePortal(portal) };
+                let pending = if answered_here(&statement.analysis.command)? {
+                    Pending::Local(no_rows(false))
+                } else {
+                    Pending::DescribePortal(portal)
+                };
                 self.add(unit, identity, pending).await
             }
             Message::Close(Named::Statement(name), _) => {
@@ -260,7 +271,10 @@ impl Session {
             self.before_statement(statement, lead).await?;
         }
         let probe = execute.is_some_and(|(_, s, _)| {
-            matches!(&s.analysis.command, Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. }))
+            matches!(
+                &s.analysis.command,
+                Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
+            )
         });
         let described = self.describing(unit, execute)?;
         let mut reading = Reading { rows: described, ..Reading::default() };
@@ -285,7 +299,9 @@ impl Session {
         let (end, took) = self.read_client_unit(lead, reading).await?;
         match execute {
             Some((_, statement, _)) => {
-                if end.suspended && let Some(open) = self.open.as_mut() {
+                if end.suspended
+                    && let Some(open) = self.open.as_mut()
+                {
                     open.lead_only_state = true;
                 }
                 self.after_statement(statement, end, took, 0).await
@@ -315,7 +331,12 @@ impl Session {
     }
 
     /// BEGIN, if the transaction has not begun on the lead, in the same pipeline.
-    fn write_lead_begin(&mut self, lead: raidb_core::ids::MemberId, probe: bool, reading: &mut Reading) -> Result<(), Trouble> {
+    fn write_lead_begin(
+        &mut self,
+        lead: raidb_core::ids::MemberId,
+        probe: bool,
+        reading: &mut Reading,
+    ) -> Result<(), Trouble> {
         let begin = match self.open.as_mut() {
             Some(open) if !open.lead_begun => {
                 open.lead_begun = true;
@@ -350,15 +371,29 @@ impl Session {
         };
         let prepared = &bound.prepared;
         Ok(match self.rewritten(statement)? {
-            None => OnLead { name: prepared.name.clone(), identity: prepared.identity, text: vec![prepared.text.clone()], rows: Rows::Forward },
+            None => OnLead {
+                name: prepared.name.clone(),
+                identity: prepared.identity,
+                text: vec![prepared.text.clone()],
+                rows: Rows::Forward,
+            },
             Some((text, rows)) => {
-                let name = if prepared.name.is_empty() { Bytes::new() } else { Bytes::from([b"raidb_w_", &prepared.name[..]].concat()) };
+                let name = if prepared.name.is_empty() {
+                    Bytes::new()
+                } else {
+                    Bytes::from([b"raidb_w_", &prepared.name[..]].concat())
+                };
                 OnLead { name, identity: prepared.identity | REWRITTEN, text, rows }
             }
         })
     }
 
-    fn write_pending(&mut self, lead: raidb_core::ids::MemberId, pending: &Pending, steps: &mut VecDeque<Step>) -> Result<(), Trouble> {
+    fn write_pending(
+        &mut self,
+        lead: raidb_core::ids::MemberId,
+        pending: &Pending,
+        steps: &mut VecDeque<Step>,
+    ) -> Result<(), Trouble> {
         let on_lead = match pending {
             Pending::Parse(known) | Pending::DescribeStatement(known) => Some(self.on_lead(&unbound(known))?),
             Pending::Bind { statement, .. } => Some(self.on_lead(statement)?),
@@ -405,7 +440,9 @@ impl Session {
                 steps.push_back(Step::Close { visible: true });
                 let name = name.clone();
                 for (index, slot) in self.slots.iter_mut().enumerate() {
-                    if index != usize::from(lead.0) && let Some(link) = slot.link.as_mut() {
+                    if index != usize::from(lead.0)
+                        && let Some(link) = slot.link.as_mut()
+                    {
                         link.forget(&name);
                     }
                 }
@@ -424,7 +461,8 @@ impl Session {
         unit: &Unit,
         steps: &mut VecDeque<Step>,
     ) -> Result<(), Trouble> {
-        let bound_here = unit.pending.iter().any(|p| matches!(p, Pending::Bind { portal: bound, .. } if bound == portal));
+        let bound_here =
+            unit.pending.iter().any(|p| matches!(p, Pending::Bind { portal: bound, .. } if bound == portal));
         if bound_here {
             if let Some(portal) = self.names.portal(portal) {
                 portal.bound_on = Some(lead);
@@ -457,7 +495,10 @@ fn unbound(known: &PreparedStatement) -> Statement {
 fn answered_here(command: &Command) -> Result<bool, SqlError> {
     match command {
         Command::Refused(refusal) => Err(SqlError::refused(&refusal.reason, refusal.hint.clone())),
-        Command::Execute { .. } => Err(SqlError::refused("EXECUTE in the extended protocol is not supported", "Bind the prepared statement in the driver.")),
+        Command::Execute { .. } => Err(SqlError::refused(
+            "EXECUTE in the extended protocol is not supported",
+            "Bind the prepared statement in the driver.",
+        )),
         Command::Utility(_) | Command::LockTable(_) => Ok(true),
         other => Ok(is_control(other)),
     }
@@ -497,7 +538,14 @@ fn write_parse(link: &mut Link, on_lead: &OnLead, types: &Bytes, visible: bool, 
     steps.push_back(Step::Parse { visible });
 }
 
-fn write_bind(link: &mut Link, on_lead: &OnLead, portal: &Bytes, bound: &Bound, visible: bool, steps: &mut VecDeque<Step>) {
+fn write_bind(
+    link: &mut Link,
+    on_lead: &OnLead,
+    portal: &Bytes,
+    bound: &Bound,
+    visible: bool,
+    steps: &mut VecDeque<Step>,
+) {
     write_parse(link, on_lead, &bound.prepared.types, false, steps);
     let extra = match on_lead.rows {
         Rows::Capture { columns, .. } => columns,

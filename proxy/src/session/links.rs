@@ -148,13 +148,19 @@ impl Session {
     }
 
     /// A future that opens a connection; it does not borrow the session.
-    pub(crate) fn opening(&self, member: MemberId) -> Result<impl Future<Output = Result<Opened, ConnectError>> + Send + use<>, SqlError> {
+    pub(crate) fn opening(
+        &self,
+        member: MemberId,
+    ) -> Result<impl Future<Output = Result<Opened, ConnectError>> + Send + use<>, SqlError> {
         let database: Arc<VirtualDatabase> = self.database.clone();
         let Some(permit) = database.member(member).slot() else {
             let limit = database.member(member).connections_max();
             return Err(SqlError::new(
                 "53300",
-                format!("too many connections to member \"{}\": the limit is {limit}", database.member(member).target.name),
+                format!(
+                    "too many connections to member \"{}\": the limit is {limit}",
+                    database.member(member).target.name
+                ),
                 "Close sessions, or raise max_connections_per_member and the member's max_connections.",
             ));
         };

@@ -171,7 +171,10 @@ impl Session {
             // Left over from a COPY that failed: PostgreSQL ignores them too.
             b'd' | b'c' | b'f' => {}
             b'F' => {
-                self.fail_statement(SqlError::refused("function calls of the fast path (large objects) cannot be replicated", "Use SQL, and bytea instead of large objects."));
+                self.fail_statement(SqlError::refused(
+                    "function calls of the fast path (large objects) cannot be replicated",
+                    "Use SQL, and bytea instead of large objects.",
+                ));
                 self.ready().await?;
             }
             other => {
@@ -221,7 +224,11 @@ impl Session {
             self.check_lead()?;
         }
         if self.handle.stopping() {
-            let error = SqlError::new("57P01", "terminating connection due to administrator command", "The proxy is shutting down; connect again.");
+            let error = SqlError::new(
+                "57P01",
+                "terminating connection due to administrator command",
+                "The proxy is shutting down; connect again.",
+            );
             return Poll::Ready(Err(Trouble::Fatal(error)));
         }
         // The client is always sent what is ready before it is waited for.
@@ -232,9 +239,11 @@ impl Session {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(head)) => Poll::Ready(Ok(head)),
             Poll::Ready(Err(WireError::Closed | WireError::Io(_))) => Poll::Ready(Err(Trouble::ClientGone)),
-            Poll::Ready(Err(error @ WireError::Length { .. })) => {
-                Poll::Ready(Err(Trouble::Fatal(SqlError::new("08P01", error.to_string(), "The connection is out of step and is closed."))))
-            }
+            Poll::Ready(Err(error @ WireError::Length { .. })) => Poll::Ready(Err(Trouble::Fatal(SqlError::new(
+                "08P01",
+                error.to_string(),
+                "The connection is out of step and is closed.",
+            )))),
         }
     }
 

@@ -87,7 +87,11 @@ impl Session {
     }
 
     /// Runs a unit of reads on a picked member: `write` puts its frames on the link and says how to read the answer.
-    pub(crate) async fn balanced(&mut self, plan: &ReadPlan, write: &mut (dyn FnMut(&mut Link) -> Reading + Send)) -> Result<UnitEnd, Trouble> {
+    pub(crate) async fn balanced(
+        &mut self,
+        plan: &ReadPlan,
+        write: &mut (dyn FnMut(&mut Link) -> Reading + Send),
+    ) -> Result<UnitEnd, Trouble> {
         loop {
             let mark = self.staged.len();
             match self.try_balanced(plan, write).await {
@@ -103,7 +107,11 @@ impl Session {
         }
     }
 
-    async fn try_balanced(&mut self, plan: &ReadPlan, write: &mut (dyn FnMut(&mut Link) -> Reading + Send)) -> Result<UnitEnd, Trouble> {
+    async fn try_balanced(
+        &mut self,
+        plan: &ReadPlan,
+        write: &mut (dyn FnMut(&mut Link) -> Reading + Send),
+    ) -> Result<UnitEnd, Trouble> {
         let member = self.reader(plan.lead_only).await?;
         if !plan.footprint.is_nothing() {
             let mut tickets = self.database.in_flight.conflicting(&plan.footprint);

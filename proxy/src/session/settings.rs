@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn options_of_the_start_packet() {
-        let parameters = vec![(Bytes::from_static(b"options"), Bytes::from_static(b"-c search_path=a\\ b -c statement_timeout=5"))];
+        let parameters =
+            vec![(Bytes::from_static(b"options"), Bytes::from_static(b"-c search_path=a\\ b -c statement_timeout=5"))];
         let s = SessionSettings::new(&MemberDefaults::default(), &parameters);
         assert_eq!(s.search_path, Some(vec!["a b".to_owned()]));
         assert!(s.time_limits);

@@ -19,7 +19,13 @@ impl Session {
     pub(crate) async fn simple_query(&mut self, frame: &Bytes) -> Result<(), Trouble> {
         let text = match decode::query(frame) {
             Ok(text) => text,
-            Err(malformed) => return Err(Trouble::Fatal(SqlError::new("08P01", malformed.to_string(), "Use a driver that speaks protocol 3."))),
+            Err(malformed) => {
+                return Err(Trouble::Fatal(SqlError::new(
+                    "08P01",
+                    malformed.to_string(),
+                    "Use a driver that speaks protocol 3.",
+                )));
+            }
         };
         let pieces = split(&text, self.settings.standard_conforming);
         if pieces.is_empty() {
@@ -87,12 +93,21 @@ impl Session {
         use raidb_core::sql::analysis::{RowLock, Write, WriteForm};
         let name = Bytes::copy_from_slice(name.as_bytes());
         let Some(known) = self.names.statement(&name) else {
-            return Err(SqlError::new("26000", format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(&name)), ""));
+            return Err(SqlError::new(
+                "26000",
+                format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(&name)),
+                "",
+            ));
         };
-        let analysis = if known.version == self.analysis_version() { known.analysis.clone() } else { self.analysis(&known.prepared.text, true) };
+        let analysis = if known.version == self.analysis_version() {
+            known.analysis.clone()
+        } else {
+            self.analysis(&known.prepared.text, true)
+        };
         let rewritten = matches!(
             &analysis.command,
-            Command::Write(Write { form: WriteForm::Captured(_), .. }) | Command::RowLock(RowLock { capture: Some(_), .. })
+            Command::Write(Write { form: WriteForm::Captured(_), .. })
+                | Command::RowLock(RowLock { capture: Some(_), .. })
         );
         if rewritten {
             return Err(SqlError::refused(
@@ -101,7 +116,10 @@ impl Session {
             ));
         }
         if is_control(&analysis.command) {
-            return Err(SqlError::refused("EXECUTE of this kind of statement is not supported", "Send the statement itself."));
+            return Err(SqlError::refused(
+                "EXECUTE of this kind of statement is not supported",
+                "Send the statement itself.",
+            ));
         }
         // Parameters come from the EXECUTE's text, which is not looked into: keys are unknown.
         let analysis = std::sync::Arc::new(without_parameters(&analysis));
@@ -169,7 +187,9 @@ fn without_parameters(analysis: &raidb_core::sql::analysis::Analysis) -> raidb_c
     use raidb_core::sql::analysis::FootprintHint;
     let mut analysis = analysis.clone();
     match &mut analysis.command {
-        Command::Write(write) if matches!(write.footprint, FootprintHint::Keys(_)) => write.footprint = FootprintHint::Group,
+        Command::Write(write) if matches!(write.footprint, FootprintHint::Keys(_)) => {
+            write.footprint = FootprintHint::Group
+        }
         Command::RowLock(lock) => lock.footprint = FootprintHint::Group,
         _ => {}
     }

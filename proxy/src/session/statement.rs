@@ -120,7 +120,11 @@ impl Session {
     }
 
     /// What must happen on the lead before the statement: waits of a strict read, table locks.
-    pub(crate) async fn before_statement(&mut self, statement: &Statement, lead: raidb_core::ids::MemberId) -> Result<(), Trouble> {
+    pub(crate) async fn before_statement(
+        &mut self,
+        statement: &Statement,
+        lead: raidb_core::ids::MemberId,
+    ) -> Result<(), Trouble> {
         let footprint = self.read_footprint(statement);
         let mut tickets = self.database.in_flight.conflicting(&footprint);
         tickets.retain(|t| t.pending_on(lead));
@@ -144,7 +148,13 @@ impl Session {
         Ok(())
     }
 
-    fn push_lock(&mut self, sql: &str, tag: Option<Bytes>, barrier: &Footprint, took: Duration) -> Result<(), SqlError> {
+    fn push_lock(
+        &mut self,
+        sql: &str,
+        tag: Option<Bytes>,
+        barrier: &Footprint,
+        took: Duration,
+    ) -> Result<(), SqlError> {
         // A lock waits for every commit, but writes nothing: the transaction's own footprint stays.
         let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
         self.push_entry(Payload::Simple(Bytes::copy_from_slice(sql.as_bytes())), tag, barrier, took)?;
@@ -169,7 +179,8 @@ impl Session {
         footprint_of(hint, table, &|n| {
             let index = usize::from(n).checked_sub(1)?;
             let parameter = parameters.get(index)?;
-            let oid = types.get(2 + 4 * index..6 + 4 * index).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+            let oid =
+                types.get(2 + 4 * index..6 + 4 * index).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
             Some(ParamValue { type_oid: oid, binary: parameter.binary, bytes: parameter.value? })
         })
     }
@@ -178,7 +189,10 @@ impl Session {
     fn lead_text<'a>(&self, statement: &'a Statement) -> Result<LeadPlan<'a>, Trouble> {
         let whole = || vec![statement.sql.clone()];
         let (text, rows) = self.rewritten(statement)?.unwrap_or_else(|| (whole(), Rows::Forward));
-        let probe = matches!(&statement.analysis.command, Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. }));
+        let probe = matches!(
+            &statement.analysis.command,
+            Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
+        );
         let (prefix, hidden): (&[u8], usize) = if probe { (PROBE_BEGIN, 2) } else { (b"", 0) };
         Ok(LeadPlan { prefix, hidden, text, rows, probe })
     }
@@ -194,7 +208,9 @@ impl Session {
                 let rows = Rows::Capture { columns: capture.columns.len(), hide: !client_returning };
                 Ok(Some((vec![sql.slice(..at), suffix, sql.slice(at..)], rows)))
             }
-            Command::RowLock(RowLock { capture: Some(LockCapture { insert_at, lead_insert, columns, .. }), .. }) => {
+            Command::RowLock(RowLock {
+                capture: Some(LockCapture { insert_at, lead_insert, columns, .. }), ..
+            }) => {
                 self.must_capture_exactly()?;
                 let insert = Bytes::copy_from_slice(lead_insert.as_bytes());
                 let rows = Rows::Capture { columns: columns.len(), hide: false };
@@ -205,7 +221,13 @@ impl Session {
     }
 
     /// The lead has answered: an error ends it, success goes into the transcript.
-    pub(crate) async fn after_statement(&mut self, statement: &Statement, end: UnitEnd, took: Duration, shift: usize) -> Result<(), Trouble> {
+    pub(crate) async fn after_statement(
+        &mut self,
+        statement: &Statement,
+        end: UnitEnd,
+        took: Duration,
+        shift: usize,
+    ) -> Result<(), Trouble> {
         if let Some(frame) = end.error {
             return Err(self.explain_error(statement, &frame, shift));
         }
@@ -239,7 +261,8 @@ impl Session {
     }
 
     fn explain_error(&self, statement: &Statement, frame: &[u8], shift: usize) -> Trouble {
-        let probed = matches!(&statement.analysis.command, Command::Read(r) | Command::CopyOut(r) if r.proof == Proof::Probe);
+        let probed =
+            matches!(&statement.analysis.command, Command::Read(r) | Command::CopyOut(r) if r.proof == Proof::Probe);
         if probed && is_read_only_violation(frame) && !self.settings.read_only {
             self.database.counters.refusals.add();
             return SqlError::refused(
@@ -264,7 +287,13 @@ impl Session {
         Ok(())
     }
 
-    fn after_write(&mut self, statement: &Statement, write: &Write, end: &UnitEnd, took: Duration) -> Result<(), SqlError> {
+    fn after_write(
+        &mut self,
+        statement: &Statement,
+        write: &Write,
+        end: &UnitEnd,
+        took: Duration,
+    ) -> Result<(), SqlError> {
         if let Some(open) = self.open.as_mut() {
             open.deferred |= write.deferred;
         }
@@ -284,17 +313,30 @@ impl Session {
             )),
             WriteForm::Locked(_) => self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took),
             WriteForm::Captured(capture) => {
-                let captured =
-                    CapturedRows { columns: &capture.columns, key_columns: capture.key_columns, operation: capture.operation };
+                let captured = CapturedRows {
+                    columns: &capture.columns,
+                    key_columns: capture.key_columns,
+                    operation: capture.operation,
+                };
                 if end.captured.len() as u64 != touched {
-                    return Err(SqlError::new("XX000", format!("{touched} rows were touched, {} captured", end.captured.len()), "Report this."));
+                    return Err(SqlError::new(
+                        "XX000",
+                        format!("{touched} rows were touched, {} captured", end.captured.len()),
+                        "Report this.",
+                    ));
                 }
                 self.push_rows(&write.table, captured, &end.captured, &footprint, took)
             }
         }
     }
 
-    fn after_row_lock(&mut self, statement: &Statement, lock: &RowLock, end: &UnitEnd, took: Duration) -> Result<(), SqlError> {
+    fn after_row_lock(
+        &mut self,
+        statement: &Statement,
+        lock: &RowLock,
+        end: &UnitEnd,
+        took: Duration,
+    ) -> Result<(), SqlError> {
         // Locks write nothing: a commit of them is waited for by nobody. Their own barrier is what they read.
         let barrier = self.footprint(&lock.footprint, &lock.table, statement.bound.as_ref());
         let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
@@ -303,7 +345,8 @@ impl Session {
             None => self.push_entry(statement.payload(), Some(end.tag.clone()), &barrier, took)?,
             Some(capture) => {
                 let operation = CapturedOperation::Lock(capture.strength);
-                let captured = CapturedRows { columns: &capture.columns, key_columns: capture.columns.len(), operation };
+                let captured =
+                    CapturedRows { columns: &capture.columns, key_columns: capture.columns.len(), operation };
                 self.push_rows(&lock.table, captured, &end.captured, &barrier, took)?;
             }
         }
@@ -314,7 +357,14 @@ impl Session {
         Ok(())
     }
 
-    fn push_rows(&mut self, table: &Table, captured: CapturedRows<'_>, rows: &[CapturedRow], footprint: &Footprint, took: Duration) -> Result<(), SqlError> {
+    fn push_rows(
+        &mut self,
+        table: &Table,
+        captured: CapturedRows<'_>,
+        rows: &[CapturedRow],
+        footprint: &Footprint,
+        took: Duration,
+    ) -> Result<(), SqlError> {
         let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|row| row.iter().map(|v| v.as_deref()).collect()).collect();
         let verb = match captured.operation {
             CapturedOperation::Insert | CapturedOperation::Upsert => "INSERT 0",
@@ -332,7 +382,9 @@ impl Session {
     /// DDL of this transaction: its later statements must be judged by what it made.
     async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
         // The queries change the search path; a savepoint puts it back.
-        let sql = format!("SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog");
+        let sql = format!(
+            "SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog"
+        );
         let mut results = self.lead_results(&sql).await?;
         results.remove(0);
         results.truncate(CATALOG_RESULTS);
@@ -343,7 +395,9 @@ impl Session {
                 }
                 Ok(())
             }
-            Err(error) => Err(SqlError::new("XX000", format!("the catalog cannot be read: {error}"), "Report this.").into()),
+            Err(error) => {
+                Err(SqlError::new("XX000", format!("the catalog cannot be read: {error}"), "Report this.").into())
+            }
         }
     }
 
@@ -354,7 +408,11 @@ impl Session {
         tokio::pin!(pause);
         std::future::poll_fn(|cx| {
             self.poll_background(cx);
-            if self.view.version != version { std::task::Poll::Ready(()) } else { std::future::Future::poll(pause.as_mut(), cx) }
+            if self.view.version != version {
+                std::task::Poll::Ready(())
+            } else {
+                std::future::Future::poll(pause.as_mut(), cx)
+            }
         })
         .await;
     }
@@ -394,7 +452,11 @@ pub trait CommandExt {
 impl CommandExt for Command {
     fn may_write(&self) -> bool {
         match self {
-            Command::Write(_) | Command::RowLock(_) | Command::CopyIn(_) | Command::LockTable(_) | Command::Utility(_) => true,
+            Command::Write(_)
+            | Command::RowLock(_)
+            | Command::CopyIn(_)
+            | Command::LockTable(_)
+            | Command::Utility(_) => true,
             Command::Empty
             | Command::Begin(_)
             | Command::Commit { .. }

@@ -40,7 +40,11 @@ impl SqlError {
     /// 57P03: nobody to work with.
     #[must_use]
     pub fn no_member() -> Self {
-        SqlError::new("57P03", "no member of the virtual database answers", "Wait for a member to come back and try again; see `raidb status`.")
+        SqlError::new(
+            "57P03",
+            "no member of the virtual database answers",
+            "Wait for a member to come back and try again; see `raidb status`.",
+        )
     }
 
     /// 25P02.
@@ -98,8 +102,8 @@ pub fn move_position(frame: &[u8], chars: usize) -> Bytes {
 }
 
 fn change_position(frame: &[u8], change: impl Fn(usize) -> usize) -> Bytes {
-    let position = crate::wire::decode::error_field(frame, b'P')
-        .and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
+    let position =
+        crate::wire::decode::error_field(frame, b'P').and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
     let Some(position) = position else { return Bytes::copy_from_slice(frame) };
     let mut out = BytesMut::with_capacity(frame.len());
     encode::frame(&mut out, frame[0], |out| {

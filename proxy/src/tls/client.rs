@@ -33,43 +33,22 @@ pub fn client_config(url: &MemberUrl) -> Result<Option<Arc<ClientConfig>>, TlsEr
     let verifier: Arc<dyn ServerCertVerifier> = match &url.sslrootcert {
         None => Arc::new(AnyCertificate(Arc::clone(&provider))),
         Some(file) => {
-            let chain = WebPkiServerVerifier::builder_with_provider(
-                Arc::new(roots(file)?),
-                Arc::clone(&provider),
-            );
-            let chain = chain
-                .build()
-                .map_err(|error| TlsError::Roots(error.to_string()))?;
-            if url.sslmode == SslMode::VerifyFull {
-                chain
-            } else {
-                Arc::new(AnyHostName(chain))
-            }
+            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(file)?), Arc::clone(&provider));
+            let chain = chain.build().map_err(|error| TlsError::Roots(error.to_string()))?;
+            if url.sslmode == SslMode::VerifyFull { chain } else { Arc::new(AnyHostName(chain)) }
         }
     };
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     Ok(Some(Arc::new(config)))
 }
 
 fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
     let failed = |problem: String| TlsError::file(file, problem);
     let mut roots = RootCertStore::empty();
-    for certificate in
-        CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))?
-    {
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))? {
         let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| failed(error.to_string()))?;
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
     }
-    if roots.is_empty() {
-        Err(failed("holds no certificate".into()))
-    } else {
-        Ok(roots)
-    }
+    if roots.is_empty() { Err(failed("holds no certificate".into())) } else { Ok(roots) }
 }

@@ -28,9 +28,6 @@ pub enum TlsError {
 
 impl TlsError {
     fn file(file: &std::path::Path, problem: impl ToString) -> Self {
-        Self::File {
-            file: file.display().to_string(),
-            problem: problem.to_string(),
-        }
+        Self::File { file: file.display().to_string(), problem: problem.to_string() }
     }
 }

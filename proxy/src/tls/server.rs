@@ -21,11 +21,8 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     if chain.is_empty() {
         return Err(TlsError::file(&files.cert, "holds no certificate"));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| TlsError::file(&files.key, error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::file(&files.key, error))?;
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;
-    Ok(Arc::new(
-        builder.with_no_client_auth().with_single_cert(chain, key)?,
-    ))
+    Ok(Arc::new(builder.with_no_client_auth().with_single_cert(chain, key)?))
 }

@@ -42,7 +42,8 @@ pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
             }
             Err(error) => {
                 let had_connection = connection.take().is_some();
-                let timed_out = matches!(&error, QueryError::TimedOut(_) | QueryError::Connect(ConnectError::TimedOut(_)));
+                let timed_out =
+                    matches!(&error, QueryError::TimedOut(_) | QueryError::Connect(ConnectError::TimedOut(_)));
                 if full(&error) {
                     last_answer = Instant::now();
                 } else if timed_out && last_answer.elapsed() >= limit {

@@ -81,7 +81,8 @@ impl Sequences {
             missing.map(|(name, k)| (name.clone(), k.state)).collect()
         };
         for (name, state) in todo {
-            let sql = format!("SELECT pg_catalog.setval('{}', {}, {})", name.replace('\'', "''"), state.value, state.called);
+            let sql =
+                format!("SELECT pg_catalog.setval('{}', {}, {})", name.replace('\'', "''"), state.value, state.called);
             match connection.query(&[&sql], within).await {
                 Ok(_) => self.has(member, &name, state),
                 // Dropped meanwhile: nothing to carry.

@@ -102,7 +102,9 @@ pub enum OpenError {
         problem: String,
     },
     /// The log says that no member is enabled.
-    #[error("virtual database \"{0}\": every member is disabled in the log; bring one back (docs/operations.md) before starting")]
+    #[error(
+        "virtual database \"{0}\": every member is disabled in the log; bring one back (docs/operations.md) before starting"
+    )]
     NoMember(String),
 }
 
@@ -128,8 +130,11 @@ impl VirtualDatabase {
                 config.max_connections_per_member as usize,
             ));
         }
-        let states: Vec<MemberState> =
-            config.members.iter().map(|m| logged.of(&m.name).map_or(MemberState::Enabled, |change| change.change)).collect();
+        let states: Vec<MemberState> = config
+            .members
+            .iter()
+            .map(|m| logged.of(&m.name).map_or(MemberState::Enabled, |change| change.change))
+            .collect();
         if !states.iter().any(|s| s.is_enabled()) {
             return Err(OpenError::NoMember(config.name.clone()));
         }
@@ -170,7 +175,9 @@ impl VirtualDatabase {
             let mut silent = Vec::new();
             for id in self.view().members() {
                 let member = self.member(id);
-                if let Err(error) = Maintenance::connect(&member.target, &member.login, self.settings.member_timeout).await {
+                if let Err(error) =
+                    Maintenance::connect(&member.target, &member.login, self.settings.member_timeout).await
+                {
                     silent.push((id, error.to_string()));
                 }
             }
@@ -204,7 +211,8 @@ impl VirtualDatabase {
         let catalog = self.loader.load(&member.target, &member.login, within).await?;
         *self.catalog.write() = Arc::new(catalog);
         let (link, reported) =
-            connect::connect(&member.target, &member.login, &Vec::new(), super::settings::MEMBER_FRAMES, within).await?;
+            connect::connect(&member.target, &member.login, &Vec::new(), super::settings::MEMBER_FRAMES, within)
+                .await?;
         link.close().await;
         *self.reported.write() = Arc::new(reported);
         let mut connection = Maintenance::connect(&member.target, &member.login, within).await?;

@@ -32,8 +32,7 @@ url = "postgresql://postgres@127.0.0.1:5502/bench"
 const MEMBER: &str = "[[virtual_database.member]]\nname = \"pg1\"\nurl = \"postgresql://u@h/d\"\n";
 
 fn parse(text: &str) -> Result<Config, Vec<String>> {
-    Config::parse(text, Path::new("/etc/raidb"))
-        .map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+    Config::parse(text, Path::new("/etc/raidb")).map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
 }
 
 /// One finding, and exactly one, that contains all the given texts.
@@ -52,27 +51,12 @@ fn reads_the_configuration_of_the_issue() {
     assert_eq!(config.listen.admin.to_string(), "127.0.0.1:7432");
     assert_eq!(config.log_dir, PathBuf::from("/etc/raidb/raidb-log"));
     let database = &config.virtual_databases[0];
-    assert_eq!(
-        (database.name.as_str(), database.level),
-        ("bench", Level::Raidb1)
-    );
-    assert_eq!(
-        database.policy,
-        Level::Raidb1.policy(Pick::LeastPending, WaitFor::All)
-    );
-    assert_eq!(
-        (database.consistency, database.durability),
-        (Consistency::Strict, Durability::Members)
-    );
+    assert_eq!((database.name.as_str(), database.level), ("bench", Level::Raidb1));
+    assert_eq!(database.policy, Level::Raidb1.policy(Pick::LeastPending, WaitFor::All));
+    assert_eq!((database.consistency, database.durability), (Consistency::Strict, Durability::Members));
     assert_eq!(database.member_timeout, Duration::from_secs(3));
     assert_eq!(database.members.len(), 2);
-    assert_eq!(
-        database.members[1].url.endpoint,
-        Endpoint::Tcp {
-            host: "127.0.0.1".into(),
-            port: 5502
-        }
-    );
+    assert_eq!(database.members[1].url.endpoint, Endpoint::Tcp { host: "127.0.0.1".into(), port: 5502 });
 }
 
 #[test]
@@ -84,11 +68,7 @@ fn fills_in_defaults() {
     assert_eq!(config.listen.tls, None);
     assert_eq!(config.virtual_databases[0].max_connections_per_member, 100);
     assert_eq!(config.virtual_databases[0].members[0].weight, 1);
-    let written = ISSUE
-        .lines()
-        .filter(|line| !line.contains("= \"3s\""))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let written = ISSUE.lines().filter(|line| !line.contains("= \"3s\"")).collect::<Vec<_>>().join("\n");
     assert_eq!(parse(&written), parse(ISSUE));
 }
 
@@ -139,10 +119,7 @@ fn reports_every_finding_at_once() {
     ];
     assert_eq!(errors.len(), expect.len(), "{errors:#?}");
     for (error, start) in errors.iter().zip(expect) {
-        assert!(
-            error.starts_with(start),
-            "expected {start}\n     got {error}"
-        );
+        assert!(error.starts_with(start), "expected {start}\n     got {error}");
     }
 }
 
@@ -154,15 +131,9 @@ fn refuses_what_is_not_supported_yet() {
         ("\"strict\"", "\"session\""),
         ("\"members\"", "\"log\""),
     ] {
-        one_error(
-            &ISSUE.replacen(from, to, 1),
-            &[to, "is not supported yet; allowed: "],
-        );
+        one_error(&ISSUE.replacen(from, to, 1), &[to, "is not supported yet; allowed: "]);
     }
-    one_error(
-        &ISSUE.replacen("raidb-1", "single", 1),
-        &["virtual_database[0].member", "exactly one"],
-    );
+    one_error(&ISSUE.replacen("raidb-1", "single", 1), &["virtual_database[0].member", "exactly one"]);
 }
 
 #[test]
@@ -174,16 +145,9 @@ fn refuses_duplicates() {
     );
     let second = "[[virtual_database]]\nname = \"bench\"\n";
     let other = MEMBER.replace("@h/", "@i/");
+    one_error(&format!("{ISSUE}{second}{other}"), &["virtual_database[1].name", "virtual_database[0]"]);
     one_error(
-        &format!("{ISSUE}{second}{other}"),
-        &["virtual_database[1].name", "virtual_database[0]"],
-    );
-    one_error(
-        &format!(
-            "{ISSUE}{}{}",
-            second.replace("bench", "b2"),
-            MEMBER.replace("@h/d", "@127.0.0.1:5501/bench")
-        ),
+        &format!("{ISSUE}{}{}", second.replace("bench", "b2"), MEMBER.replace("@h/d", "@127.0.0.1:5501/bench")),
         &["virtual_database[1].member[0].url", "same database"],
     );
 }
@@ -192,33 +156,18 @@ fn refuses_duplicates() {
 fn trusts_clients_on_loopback_only() {
     let open = ISSUE.replace("127.0.0.1:6432", "0.0.0.0:6432");
     one_error(&open, &["listen.postgres = \"0.0.0.0:6432\"", "loopback"]);
-    let user =
-        "[[virtual_database.user]]\nname = \"app\"\npassword = \"hunter2\"\nmember_user = \"m\"\n";
+    let user = "[[virtual_database.user]]\nname = \"app\"\npassword = \"hunter2\"\nmember_user = \"m\"\n";
     let config = parse(&format!("{open}{user}")).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
-    assert_eq!(
-        config.virtual_databases[0].users[0].password.expose(),
-        "hunter2"
-    );
-    one_error(
-        &format!("{ISSUE}[[virtual_database.user]]\nname = \"app\"\n"),
-        &["user[0].password", "missing"],
-    );
+    assert_eq!(config.virtual_databases[0].users[0].password.expose(), "hunter2");
+    one_error(&format!("{ISSUE}[[virtual_database.user]]\nname = \"app\"\n"), &["user[0].password", "missing"]);
     one_error(&format!("{ISSUE}{user}{user}"), &["user[1].name", "twice"]);
-    one_error(
-        &format!("{ISSUE}{user}passwort = \"hunter3\"\n"),
-        &["user[0].passwort", "unknown key"],
-    );
+    one_error(&format!("{ISSUE}{user}passwort = \"hunter3\"\n"), &["user[0].passwort", "unknown key"]);
 }
 
 #[test]
 fn never_prints_a_password() {
-    for wrong in [
-        "password = 123456",
-        "password = \"\"",
-        "member_password = 123456",
-        "pasword = \"123456\"",
-    ] {
+    for wrong in ["password = 123456", "password = \"\"", "member_password = 123456", "pasword = \"123456\""] {
         let text = format!("{ISSUE}[[virtual_database.user]]\nname = \"app\"\n{wrong}\n");
         let errors = parse(&text).unwrap_err();
         assert!(!format!("{errors:?}").contains("123456"), "{errors:?}");
@@ -228,15 +177,9 @@ fn never_prints_a_password() {
 #[test]
 fn refuses_what_is_not_toml() {
     one_error("listen = ", &["line 1 is not TOML"]);
-    let errors = parse(&format!(
-        "{ISSUE}\n[[virtual_database.user]]\npassword = \"hunter2\" x"
-    ))
-    .unwrap_err();
+    let errors = parse(&format!("{ISSUE}\n[[virtual_database.user]]\npassword = \"hunter2\" x")).unwrap_err();
     assert!(!errors[0].contains("hunter2"), "{errors:?}");
-    one_error(
-        &ISSUE.replace("[listen]", "[listen]\nadmin = \"127.0.0.1:7432\""),
-        &["is not TOML"],
-    );
+    one_error(&ISSUE.replace("[listen]", "[listen]\nadmin = \"127.0.0.1:7432\""), &["is not TOML"]);
     let text = format!("listen = 3\nvirtual_database = 4\n{}", "[log]\n");
     assert_eq!(parse(&text).unwrap_err().len(), 2 + 1);
 }

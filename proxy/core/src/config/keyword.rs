@@ -15,23 +15,15 @@ pub(super) trait Keyword: Copy + PartialEq + 'static {
     fn read(word: &str) -> Result<Self, String> {
         match Self::WORDS.iter().find(|(name, _)| *name == word) {
             Some((_, value)) if Self::SUPPORTED.contains(value) => Ok(*value),
-            Some(_) => Err(format!(
-                "is not supported yet; allowed: {}",
-                Self::allowed()
-            )),
+            Some(_) => Err(format!("is not supported yet; allowed: {}", Self::allowed())),
             None => Err(format!("is unknown; allowed: {}", Self::allowed())),
         }
     }
 
     /// The supported words, for a message.
     fn allowed() -> String {
-        let words = Self::WORDS
-            .iter()
-            .filter(|(_, value)| Self::SUPPORTED.contains(value));
-        words
-            .map(|(name, _)| format!("\"{name}\""))
-            .collect::<Vec<_>>()
-            .join(", ")
+        let words = Self::WORDS.iter().filter(|(_, value)| Self::SUPPORTED.contains(value));
+        words.map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -48,42 +40,29 @@ impl Keyword for Level {
 }
 
 impl Keyword for Pick {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("round-robin", Self::RoundRobin),
-        ("weighted", Self::Weighted),
-        ("least-pending", Self::LeastPending),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("round-robin", Self::RoundRobin), ("weighted", Self::Weighted), ("least-pending", Self::LeastPending)];
     const SUPPORTED: &'static [Self] = &[Self::RoundRobin, Self::Weighted, Self::LeastPending];
 }
 
 impl Keyword for WaitFor {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("all", Self::All),
-        ("majority", Self::Majority),
-        ("first", Self::First),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("majority", Self::Majority), ("first", Self::First)];
     const SUPPORTED: &'static [Self] = &[Self::All];
 }
 
 impl Keyword for Consistency {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("strict", Self::Strict),
-        ("session", Self::Session),
-        ("eventual", Self::Eventual),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("strict", Self::Strict), ("session", Self::Session), ("eventual", Self::Eventual)];
     const SUPPORTED: &'static [Self] = &[Self::Strict];
 }
 
 impl Keyword for Durability {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("members", Self::Members), ("log", Self::Log)];
+    const WORDS: &'static [(&'static str, Self)] = &[("members", Self::Members), ("log", Self::Log)];
     const SUPPORTED: &'static [Self] = &[Self::Members];
 }
 
 /// The word that stands for a value, as it is written in the configuration.
 pub(super) fn word_of<T: Keyword>(value: T) -> &'static str {
-    T::WORDS
-        .iter()
-        .find(|(_, meaning)| *meaning == value)
-        .map_or("", |(word, _)| *word)
+    T::WORDS.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| *word)
 }

@@ -79,17 +79,11 @@ impl MemberUrl {
     /// # Errors
     /// What is wrong and what is allowed; never contains the password.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = text
-            .strip_prefix("postgresql://")
-            .or_else(|| text.strip_prefix("postgres://"));
+        let rest = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"));
         let rest = rest.ok_or("must begin with \"postgresql://\"")?;
-        let (rest, query) = rest
-            .split_once('?')
-            .map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let (authority, dbname) = rest.split_once('/').unwrap_or((rest, ""));
-        let (userinfo, address) = authority
-            .rsplit_once('@')
-            .map_or((None, authority), |(u, a)| (Some(u), a));
+        let (userinfo, address) = authority.rsplit_once('@').map_or((None, authority), |(u, a)| (Some(u), a));
         let mut parts = Parts::default();
         parts.set_userinfo(userinfo)?;
         parts.set_address(address)?;
@@ -118,9 +112,7 @@ impl Parts {
         let Some(userinfo) = userinfo else {
             return Ok(());
         };
-        let (user, password) = userinfo
-            .split_once(':')
-            .map_or((userinfo, None), |(u, p)| (u, Some(p)));
+        let (user, password) = userinfo.split_once(':').map_or((userinfo, None), |(u, p)| (u, Some(p)));
         self.user = non_empty(decode(user)?);
         self.password = password.map(decode).transpose()?.map(Secret::new);
         Ok(())
@@ -128,24 +120,13 @@ impl Parts {
 
     fn set_address(&mut self, address: &str) -> Result<(), String> {
         if address.contains(',') {
-            return Err(
-                "names several hosts; write one [[virtual_database.member]] for each".into(),
-            );
+            return Err("names several hosts; write one [[virtual_database.member]] for each".into());
         }
         let (host, port) = if let Some(rest) = address.strip_prefix('[') {
             let (host, port) = rest.split_once(']').ok_or("has a \"[\" without \"]\"")?;
-            (
-                host,
-                if port.is_empty() {
-                    None
-                } else {
-                    Some(port.strip_prefix(':').ok_or("has text after \"]\"")?)
-                },
-            )
+            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or("has text after \"]\"")?) })
         } else {
-            address
-                .split_once(':')
-                .map_or((address, None), |(host, port)| (host, Some(port)))
+            address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port)))
         };
         self.host = non_empty(decode(host)?);
         self.port = port.map(str::to_owned);
@@ -153,9 +134,7 @@ impl Parts {
     }
 
     fn set_parameter(&mut self, pair: &str) -> Result<(), String> {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or("has a parameter without \"=\"")?;
+        let (key, value) = pair.split_once('=').ok_or("has a parameter without \"=\"")?;
         let value = decode(value)?;
         match key {
             "host" => set_once(&mut self.host, value, key),
@@ -173,46 +152,28 @@ impl Parts {
     }
 
     fn check(self) -> Result<MemberUrl, String> {
-        let host = self
-            .host
-            .ok_or("names no host; a Unix socket is ?host=/directory")?;
+        let host = self.host.ok_or("names no host; a Unix socket is ?host=/directory")?;
         let port = match self.port {
             None => PORT_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|port| *port > 0)
-                .ok_or("has a port that is not 1 to 65535")?,
+            Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or("has a port that is not 1 to 65535")?,
         };
         let endpoint = if host.starts_with('/') {
-            Endpoint::Unix {
-                dir: PathBuf::from(host),
-                port,
-            }
+            Endpoint::Unix { dir: PathBuf::from(host), port }
         } else {
             Endpoint::Tcp { host, port }
         };
-        let sslmode = self
-            .sslmode
-            .as_deref()
-            .map_or(Ok(SslMode::Prefer), SslMode::read)?;
+        let sslmode = self.sslmode.as_deref().map_or(Ok(SslMode::Prefer), SslMode::read)?;
         if sslmode == SslMode::VerifyFull && self.sslrootcert.is_none() {
             return Err("has sslmode=verify-full without sslrootcert=FILE".into());
         }
-        if matches!(endpoint, Endpoint::Unix { .. })
-            && matches!(sslmode, SslMode::Require | SslMode::VerifyFull)
-        {
+        if matches!(endpoint, Endpoint::Unix { .. }) && matches!(sslmode, SslMode::Require | SslMode::VerifyFull) {
             return Err("asks for TLS over a Unix socket, which PostgreSQL does not offer".into());
         }
         Ok(MemberUrl {
             endpoint,
-            user: self
-                .user
-                .ok_or("names no user; allowed: postgresql://user@host:port/dbname")?,
+            user: self.user.ok_or("names no user; allowed: postgresql://user@host:port/dbname")?,
             password: self.password,
-            dbname: self
-                .dbname
-                .ok_or("names no database; allowed: postgresql://user@host:port/dbname")?,
+            dbname: self.dbname.ok_or("names no database; allowed: postgresql://user@host:port/dbname")?,
             sslmode,
             sslrootcert: self.sslrootcert.map(PathBuf::from),
         })
@@ -226,9 +187,7 @@ impl SslMode {
             "prefer" => Ok(Self::Prefer),
             "require" => Ok(Self::Require),
             "verify-full" => Ok(Self::VerifyFull),
-            _ => Err(format!(
-                "has sslmode \"{word}\"; allowed: disable, prefer, require, verify-full"
-            )),
+            _ => Err(format!("has sslmode \"{word}\"; allowed: disable, prefer, require, verify-full")),
         }
     }
 }
@@ -256,10 +215,6 @@ impl fmt::Display for Endpoint {
 
 impl fmt::Display for MemberUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "postgresql://{}@{}/{}",
-            self.user, self.endpoint, self.dbname
-        )
+        write!(f, "postgresql://{}@{}/{}", self.user, self.endpoint, self.dbname)
     }
 }

@@ -6,49 +6,20 @@ use super::{Endpoint, MemberUrl, SslMode};
 #[test]
 fn reads_tcp() {
     let url = MemberUrl::parse("postgresql://postgres@127.0.0.1:5501/bench").unwrap();
-    assert_eq!(
-        url.endpoint,
-        Endpoint::Tcp {
-            host: "127.0.0.1".into(),
-            port: 5501
-        }
-    );
-    assert_eq!(
-        (url.user.as_str(), url.dbname.as_str(), url.sslmode),
-        ("postgres", "bench", SslMode::Prefer)
-    );
-    let url =
-        MemberUrl::parse("postgres://a%40b:p%3Aw%2F@[::1]/d?sslmode=require&sslrootcert=/r.pem")
-            .unwrap();
-    assert_eq!(
-        url.endpoint,
-        Endpoint::Tcp {
-            host: "::1".into(),
-            port: 5432
-        }
-    );
-    assert_eq!(
-        (url.user.as_str(), url.password.as_ref().unwrap().expose()),
-        ("a@b", "p:w/")
-    );
-    assert_eq!(
-        (url.sslmode, url.sslrootcert.clone()),
-        (SslMode::Require, Some("/r.pem".into()))
-    );
+    assert_eq!(url.endpoint, Endpoint::Tcp { host: "127.0.0.1".into(), port: 5501 });
+    assert_eq!((url.user.as_str(), url.dbname.as_str(), url.sslmode), ("postgres", "bench", SslMode::Prefer));
+    let url = MemberUrl::parse("postgres://a%40b:p%3Aw%2F@[::1]/d?sslmode=require&sslrootcert=/r.pem").unwrap();
+    assert_eq!(url.endpoint, Endpoint::Tcp { host: "::1".into(), port: 5432 });
+    assert_eq!((url.user.as_str(), url.password.as_ref().unwrap().expose()), ("a@b", "p:w/"));
+    assert_eq!((url.sslmode, url.sslrootcert.clone()), (SslMode::Require, Some("/r.pem".into())));
     assert_eq!(url.to_string(), "postgresql://a@b@[::1]:5432/d");
     assert!(!format!("{url:?}").contains("p:w"));
 }
 
 #[test]
 fn reads_unix_sockets() {
-    let endpoint = Endpoint::Unix {
-        dir: "/run/pg".into(),
-        port: 5502,
-    };
-    for text in [
-        "postgresql://u@/d?host=/run/pg&port=5502",
-        "postgresql://u@%2Frun%2Fpg:5502/d",
-    ] {
+    let endpoint = Endpoint::Unix { dir: "/run/pg".into(), port: 5502 };
+    for text in ["postgresql://u@/d?host=/run/pg&port=5502", "postgresql://u@%2Frun%2Fpg:5502/d"] {
         assert_eq!(MemberUrl::parse(text).unwrap().endpoint, endpoint);
     }
 }
@@ -92,11 +63,7 @@ fn hides_passwords_in_broken_urls() {
         "postgresql://u:hun/hunter2@h/d",
         "postgresql://u@h/d?password=hunter2&x=1",
     ] {
-        assert!(
-            !hide_password(text).contains("hunter2"),
-            "{}",
-            hide_password(text)
-        );
+        assert!(!hide_password(text).contains("hunter2"), "{}", hide_password(text));
     }
     let plain = "postgresql://u@h:5432/d";
     assert_eq!(hide_password(plain), plain);

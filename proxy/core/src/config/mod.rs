@@ -48,6 +48,4 @@ mod member_url_test;
 pub use error::{ConfigError, ConfigErrors};
 pub use member_url::{Endpoint, MemberUrl, SslMode};
 pub use secret::Secret;
-pub use validated::{
-    Config, Consistency, Durability, Listen, Member, TlsFiles, User, VirtualDatabase,
-};
+pub use validated::{Config, Consistency, Durability, Listen, Member, TlsFiles, User, VirtualDatabase};

@@ -8,25 +8,16 @@ use std::time::Duration;
 use toml::Table;
 
 use super::section::Section;
-use super::{
-    Config, ConfigError, ConfigErrors, Listen, TlsFiles, VirtualDatabase, virtual_database,
-};
+use super::{Config, ConfigError, ConfigErrors, Listen, TlsFiles, VirtualDatabase, virtual_database};
 
 /// Reads and validates a configuration text; relative paths are joined to `base_dir`.
 pub(super) fn config(text: &str, base_dir: &Path) -> Result<Config, ConfigErrors> {
     let table = text.parse::<Table>().map_err(|error| {
         // Not the error's own text: it quotes the line, which may hold a password.
-        let before = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .unwrap_or_default();
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let problem = format!("line {line} is not TOML: {}", error.message());
-        ConfigErrors(vec![ConfigError {
-            path: String::new(),
-            value: None,
-            problem,
-        }])
+        ConfigErrors(vec![ConfigError { path: String::new(), value: None, problem }])
     })?;
     let mut errors = Vec::new();
     let mut root = Section::new("", table, &mut errors);
@@ -34,11 +25,7 @@ pub(super) fn config(text: &str, base_dir: &Path) -> Result<Config, ConfigErrors
     let log_table = root.table("log");
     let database_tables = root.tables("virtual_database");
     if database_tables.is_empty() {
-        root.fail(
-            "virtual_database",
-            None,
-            "is missing; at least one [[virtual_database]] is needed",
-        );
+        root.fail("virtual_database", None, "is missing; at least one [[virtual_database]] is needed");
     }
     root.finish();
 
@@ -52,15 +39,7 @@ pub(super) fn config(text: &str, base_dir: &Path) -> Result<Config, ConfigErrors
     check_names(&virtual_databases, &mut errors);
     check_targets(&virtual_databases, &mut errors);
     check_trust(&listen, &virtual_databases, &mut errors);
-    if errors.is_empty() {
-        Ok(Config {
-            listen,
-            log_dir,
-            virtual_databases,
-        })
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    if errors.is_empty() { Ok(Config { listen, log_dir, virtual_databases }) } else { Err(ConfigErrors(errors)) }
 }
 
 fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Listen {
@@ -69,11 +48,7 @@ fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Liste
     let postgres = section.parsed("postgres", loopback(6432), address);
     let admin = section.parsed("admin", loopback(7432), address);
     if postgres == admin && postgres.port() != 0 {
-        section.fail(
-            "admin",
-            Some(format!("\"{admin}\"")),
-            "must differ from listen.postgres",
-        );
+        section.fail("admin", Some(format!("\"{admin}\"")), "must differ from listen.postgres");
     }
     let cert = section.text("tls_cert").map(|file| base_dir.join(file));
     let key = section.text("tls_key").map(|file| base_dir.join(file));
@@ -81,19 +56,11 @@ fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Liste
         (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
         (None, None) => None,
         (Some(_), None) => {
-            section.fail(
-                "tls_key",
-                None,
-                "is missing, but listen.tls_cert is given; allowed: both or neither",
-            );
+            section.fail("tls_key", None, "is missing, but listen.tls_cert is given; allowed: both or neither");
             None
         }
         (None, Some(_)) => {
-            section.fail(
-                "tls_cert",
-                None,
-                "is missing, but listen.tls_key is given; allowed: both or neither",
-            );
+            section.fail("tls_cert", None, "is missing, but listen.tls_key is given; allowed: both or neither");
             None
         }
     };
@@ -102,36 +69,20 @@ fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Liste
     let startup_timeout = section.duration("startup_timeout", Duration::from_secs(10), range);
     let message_size_max = section.size("message_size_max", 1 << 30, [1 << 16, 1 << 30]);
     section.finish();
-    Listen {
-        postgres,
-        admin,
-        tls,
-        max_clients,
-        startup_timeout,
-        message_size_max,
-    }
+    Listen { postgres, admin, tls, max_clients, startup_timeout, message_size_max }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let port = text
-        .strip_prefix("localhost:")
-        .and_then(|port| port.parse().ok());
+    let port = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
     let loopback = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    let problem =
-        "must be an IP address and a port, for instance \"127.0.0.1:6432\" or \"[::1]:6432\"";
-    loopback
-        .or_else(|| text.parse().ok())
-        .ok_or_else(|| problem.into())
+    let problem = "must be an IP address and a port, for instance \"127.0.0.1:6432\" or \"[::1]:6432\"";
+    loopback.or_else(|| text.parse().ok()).ok_or_else(|| problem.into())
 }
 
 fn log(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> PathBuf {
     let mut section = Section::new("log", table, errors);
     let dir = section.parsed("dir", PathBuf::from("raidb-log"), |text| {
-        if text.is_empty() {
-            Err("must be the path of a directory".into())
-        } else {
-            Ok(PathBuf::from(text))
-        }
+        if text.is_empty() { Err("must be the path of a directory".into()) } else { Ok(PathBuf::from(text)) }
     });
     section.finish();
     base_dir.join(dir)
@@ -164,14 +115,8 @@ fn check_targets(databases: &[VirtualDatabase], errors: &mut Vec<ConfigError>) {
             }
             let path = format!("virtual_database[{d}].member[{m}].url");
             if let Some(first) = seen.get(&member.url.target()) {
-                let problem = format!(
-                    "names the same database as {first}; a member belongs to one place only"
-                );
-                errors.push(ConfigError {
-                    path,
-                    value: Some(format!("\"{}\"", member.url)),
-                    problem,
-                });
+                let problem = format!("names the same database as {first}; a member belongs to one place only");
+                errors.push(ConfigError { path, value: Some(format!("\"{}\"", member.url)), problem });
             } else {
                 seen.insert(member.url.target(), path);
             }
@@ -181,10 +126,7 @@ fn check_targets(databases: &[VirtualDatabase], errors: &mut Vec<ConfigError>) {
 
 /// Without users everybody is trusted, so nobody from another machine may reach a listener.
 fn check_trust(listen: &Listen, databases: &[VirtualDatabase], errors: &mut Vec<ConfigError>) {
-    let Some(index) = databases
-        .iter()
-        .position(|database| database.users.is_empty())
-    else {
+    let Some(index) = databases.iter().position(|database| database.users.is_empty()) else {
         return;
     };
     for (key, address) in [("postgres", listen.postgres), ("admin", listen.admin)] {

@@ -21,31 +21,18 @@ pub(super) struct Section<'e> {
 impl<'e> Section<'e> {
     /// Starts to read `table`, found at `path` (empty for the whole file).
     pub(super) fn new(path: &str, table: Table, errors: &'e mut Vec<ConfigError>) -> Self {
-        Self {
-            path: path.to_owned(),
-            table,
-            asked: BTreeSet::new(),
-            errors,
-        }
+        Self { path: path.to_owned(), table, asked: BTreeSet::new(), errors }
     }
 
     /// Records a finding at `key`, with the value that was written, if it may be shown.
     pub(super) fn fail(&mut self, key: &str, value: Option<String>, problem: impl Into<String>) {
         let path = self.path_of(key);
-        self.errors.push(ConfigError {
-            path,
-            value,
-            problem: problem.into(),
-        });
+        self.errors.push(ConfigError { path, value, problem: problem.into() });
     }
 
     /// Key path of a key in this table.
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -107,23 +94,12 @@ impl<'e> Section<'e> {
     }
 
     /// A duration within `range` (both ends included), or `default`.
-    pub(super) fn duration(
-        &mut self,
-        key: &'static str,
-        default: Duration,
-        range: [Duration; 2],
-    ) -> Duration {
+    pub(super) fn duration(&mut self, key: &'static str, default: Duration, range: [Duration; 2]) -> Duration {
         let [low, high] = range;
         self.parsed(key, default, |text| {
-            duration::parse(text)
-                .filter(|value| (low..=high).contains(value))
-                .ok_or_else(|| {
-                    format!(
-                        "must be a duration from \"{}\" to \"{}\"",
-                        duration::show(low),
-                        duration::show(high)
-                    )
-                })
+            duration::parse(text).filter(|value| (low..=high).contains(value)).ok_or_else(|| {
+                format!("must be a duration from \"{}\" to \"{}\"", duration::show(low), duration::show(high))
+            })
         })
     }
 
@@ -133,19 +109,11 @@ impl<'e> Section<'e> {
         let Some(value) = self.take(key) else {
             return default;
         };
-        let number = value
-            .as_integer()
-            .and_then(|number| u32::try_from(number).ok());
-        number
-            .filter(|number| (low..=high).contains(number))
-            .unwrap_or_else(|| {
-                self.fail(
-                    key,
-                    Some(value.to_string()),
-                    format!("must be a whole number from {low} to {high}"),
-                );
-                default
-            })
+        let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+        number.filter(|number| (low..=high).contains(number)).unwrap_or_else(|| {
+            self.fail(key, Some(value.to_string()), format!("must be a whole number from {low} to {high}"));
+            default
+        })
     }
 
     /// A size in bytes within `range` (both ends included), as text with a unit or as a number, or `default`.
@@ -157,24 +125,15 @@ impl<'e> Section<'e> {
         let bytes = match &value {
             Value::String(text) => size::parse(text),
             Value::Integer(number) => u64::try_from(*number).ok(),
-            Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Array(_)
-            | Value::Table(_) => None,
+            Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
         };
         let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
-        bytes
-            .filter(|bytes| (low..=high).contains(bytes))
-            .unwrap_or_else(|| {
-                let allowed = [size::show(u64::from(low)), size::show(u64::from(high))];
-                let problem = format!(
-                    "must be a size from \"{}\" to \"{}\"",
-                    allowed[0], allowed[1]
-                );
-                self.fail(key, Some(value.to_string()), problem);
-                default
-            })
+        bytes.filter(|bytes| (low..=high).contains(bytes)).unwrap_or_else(|| {
+            let allowed = [size::show(u64::from(low)), size::show(u64::from(high))];
+            let problem = format!("must be a size from \"{}\" to \"{}\"", allowed[0], allowed[1]);
+            self.fail(key, Some(value.to_string()), problem);
+            default
+        })
     }
 
     /// A sub-table, empty if missing.
@@ -183,15 +142,7 @@ impl<'e> Section<'e> {
             None => Table::new(),
             Some(Value::Table(table)) => table,
             Some(other) => {
-                self.fail(
-                    key,
-                    None,
-                    format!(
-                        "must be a table: [{}], not {}",
-                        self.path_of(key),
-                        other.type_str()
-                    ),
-                );
+                self.fail(key, None, format!("must be a table: [{}], not {}", self.path_of(key), other.type_str()));
                 Table::new()
             }
         }

@@ -1,12 +1,7 @@
 //! Sizes as text: `"64KiB"`, `"16MiB"`, `"1GiB"`, or a plain number of bytes.
 
 /// Units, largest first, in bytes.
-const UNITS: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads a whole number and a unit (`B`, `KiB`, `MiB`, `GiB`; none means bytes).
 pub(super) fn parse(text: &str) -> Option<u64> {
@@ -19,13 +14,8 @@ pub(super) fn parse(text: &str) -> Option<u64> {
 
 /// Writes a size as [`parse`] reads it, in the largest unit that leaves a whole number.
 pub(super) fn show(size: u64) -> String {
-    let unit = UNITS
-        .iter()
-        .find(|(_, bytes)| size >= *bytes && size.is_multiple_of(*bytes));
-    unit.map_or_else(
-        || format!("{size}B"),
-        |(name, bytes)| format!("{}{name}", size / bytes),
-    )
+    let unit = UNITS.iter().find(|(_, bytes)| size >= *bytes && size.is_multiple_of(*bytes));
+    unit.map_or_else(|| format!("{size}B"), |(name, bytes)| format!("{}{name}", size / bytes))
 }
 
 #[cfg(test)]
@@ -34,12 +24,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for (text, bytes) in [
-            ("0B", 0),
-            ("100B", 100),
-            ("64KiB", 65_536),
-            ("1GiB", 1 << 30),
-        ] {
+        for (text, bytes) in [("0B", 0), ("100B", 100), ("64KiB", 65_536), ("1GiB", 1 << 30)] {
             assert_eq!(parse(text), Some(bytes));
             assert_eq!(show(bytes), text);
         }
@@ -48,16 +33,7 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in [
-            "",
-            "KiB",
-            "1KB",
-            "1 GiB",
-            "-1",
-            "1.5MiB",
-            "99999999999999999999",
-            "18446744073709551615GiB",
-        ] {
+        for text in ["", "KiB", "1KB", "1 GiB", "-1", "1.5MiB", "99999999999999999999", "18446744073709551615GiB"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

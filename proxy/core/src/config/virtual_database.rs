@@ -9,8 +9,7 @@ use toml::Table;
 use super::section::{Section, quoted};
 use super::uri_text::hide_password;
 use super::{
-    ConfigError, Consistency, Durability, Endpoint, Member, MemberUrl, Secret, SslMode, User,
-    VirtualDatabase,
+    ConfigError, Consistency, Durability, Endpoint, Member, MemberUrl, Secret, SslMode, User, VirtualDatabase,
 };
 use crate::placement::{Level, Pick, WaitFor};
 
@@ -18,12 +17,7 @@ use crate::placement::{Level, Pick, WaitFor};
 const NAME_BYTES_MAX: usize = 63;
 
 /// Reads one virtual database. What could not be read is a finding, and a default in the result.
-pub(super) fn read(
-    path: &str,
-    table: Table,
-    base_dir: &Path,
-    errors: &mut Vec<ConfigError>,
-) -> VirtualDatabase {
+pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> VirtualDatabase {
     let mut section = Section::new(path, table, errors);
     let name = section.required("name", NAME_ALLOWED).unwrap_or_default();
     check_name(&mut section, "name", &name);
@@ -65,23 +59,11 @@ fn check_name(section: &mut Section<'_>, key: &'static str, name: &str) {
 fn check_member_count(section: &mut Section<'_>, level: Level, count: usize) {
     let max = VirtualDatabase::MEMBERS_MAX;
     if count == 0 {
-        section.fail(
-            "member",
-            None,
-            "is missing; at least one [[virtual_database.member]] is needed",
-        );
+        section.fail("member", None, "is missing; at least one [[virtual_database.member]] is needed");
     } else if level == Level::Single && count != 1 {
-        section.fail(
-            "member",
-            None,
-            format!("has {count} members; level \"single\" allows exactly one"),
-        );
+        section.fail("member", None, format!("has {count} members; level \"single\" allows exactly one"));
     } else if count > max {
-        section.fail(
-            "member",
-            None,
-            format!("has {count} members; allowed: 1 to {max}"),
-        );
+        section.fail("member", None, format!("has {count} members; allowed: 1 to {max}"));
     }
 }
 
@@ -94,40 +76,20 @@ fn users(database: &mut Section<'_>, tables: Vec<Table>) -> Vec<User> {
         let name = section.required("name", NAME_ALLOWED).unwrap_or_default();
         check_name(&mut section, "name", &name);
         if !name.is_empty() && !names.insert(name.clone()) {
-            section.fail(
-                "name",
-                Some(quoted(&name)),
-                "is given twice in this virtual database",
-            );
+            section.fail("name", Some(quoted(&name)), "is given twice in this virtual database");
         }
         let password = section.secret("password");
-        if password
-            .as_ref()
-            .is_none_or(|password| password.expose().is_empty())
-        {
-            section.fail(
-                "password",
-                None,
-                "is missing or empty; a user must have a password",
-            );
+        if password.as_ref().is_none_or(|password| password.expose().is_empty()) {
+            section.fail("password", None, "is missing or empty; a user must have a password");
         }
         let member_user = section.text("member_user");
         let member_password = section.secret("member_password");
         if member_password.is_some() && member_user.is_none() {
-            section.fail(
-                "member_user",
-                None,
-                "is missing, but member_password is given",
-            );
+            section.fail("member_user", None, "is missing, but member_password is given");
         }
         section.finish();
         let password = password.unwrap_or_else(|| Secret::new(""));
-        users.push(User {
-            name,
-            password,
-            member_user,
-            member_password,
-        });
+        users.push(User { name, password, member_user, member_password });
     }
     users
 }
@@ -144,20 +106,12 @@ fn members(database: &mut Section<'_>, tables: Vec<Table>, base_dir: &Path) -> V
             section.fail("name", Some(quoted(&name)), format!("must be {allowed}"));
         }
         if !name.is_empty() && !names.insert(name.clone()) {
-            section.fail(
-                "name",
-                Some(quoted(&name)),
-                "is given twice in this virtual database",
-            );
+            section.fail("name", Some(quoted(&name)), "is given twice in this virtual database");
         }
         let url = member_url(&mut section, base_dir);
         let weight = section.number("weight", 1, [1, 1000]);
         section.finish();
-        members.push(Member {
-            name,
-            url,
-            weight: u16::try_from(weight).unwrap_or(1),
-        });
+        members.push(Member { name, url, weight: u16::try_from(weight).unwrap_or(1) });
     }
     members
 }
@@ -170,10 +124,7 @@ fn is_member_name(name: &str) -> bool {
 /// The member's URL; one that could not be read has an empty user.
 fn member_url(section: &mut Section<'_>, base_dir: &Path) -> MemberUrl {
     let unreadable = || MemberUrl {
-        endpoint: Endpoint::Unix {
-            dir: PathBuf::new(),
-            port: 0,
-        },
+        endpoint: Endpoint::Unix { dir: PathBuf::new(), port: 0 },
         user: String::new(),
         password: None,
         dbname: String::new(),

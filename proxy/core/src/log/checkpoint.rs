@@ -15,9 +15,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// A checkpoint of this membership.
     pub fn of(membership: &Membership) -> Self {
-        Self {
-            members: membership.changes().cloned().collect(),
-        }
+        Self { members: membership.changes().cloned().collect() }
     }
 
     /// The payload of its record.

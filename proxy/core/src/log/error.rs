@@ -40,9 +40,7 @@ pub enum CorruptKind {
         expected: Position,
     },
     /// A record is damaged, and a flushed record or another segment follows: it is no torn tail.
-    #[error(
-        "a damaged record before an intact one; something changed the file after it was flushed"
-    )]
+    #[error("a damaged record before an intact one; something changed the file after it was flushed")]
     DamagedRecord,
     /// An intact record of a kind that this program does not know.
     #[error("the record has the unknown kind {0}; it was written by a newer version")]

@@ -67,15 +67,10 @@ mod tests {
         let position = Position(7);
         let mut change = MemberChange {
             member: "pg2".into(),
-            change: MemberState::Disabled {
-                reason: Reason::Diverged,
-                position,
-            },
+            change: MemberState::Disabled { reason: Reason::Diverged, position },
             epoch: 3,
             when_unix_ms: 1,
-            incident: Some(
-                Incident::new(1, "pg2", Reason::Diverged, position).on_statement("select 1", None),
-            ),
+            incident: Some(Incident::new(1, "pg2", Reason::Diverged, position).on_statement("select 1", None)),
         };
         assert_eq!(MemberChange::decode(&change.encode()), Ok(change.clone()));
         assert_eq!(change.reason(), Some(Reason::Diverged));
@@ -83,10 +78,7 @@ mod tests {
         change.change = MemberState::Enabled;
         assert_eq!(MemberChange::decode(&change.encode()), Ok(change.clone()));
         assert_eq!(change.reason(), None);
-        assert!(matches!(
-            MemberChange::decode(b"{}"),
-            Err(CorruptKind::Payload(_))
-        ));
+        assert!(matches!(MemberChange::decode(b"{}"), Err(CorruptKind::Payload(_))));
     }
 
     #[test]

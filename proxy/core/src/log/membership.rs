@@ -55,21 +55,11 @@ mod tests {
     use crate::member::MemberState;
 
     fn record(position: u64, kind: RecordKind, payload: Vec<u8>) -> Record {
-        Record {
-            position: Position(position),
-            kind,
-            payload,
-        }
+        Record { position: Position(position), kind, payload }
     }
 
     fn change(member: &str, change: MemberState, epoch: u64) -> MemberChange {
-        MemberChange {
-            member: member.into(),
-            change,
-            epoch,
-            when_unix_ms: 0,
-            incident: None,
-        }
+        MemberChange { member: member.into(), change, epoch, when_unix_ms: 0, incident: None }
     }
 
     #[test]
@@ -77,34 +67,15 @@ mod tests {
         let draining = change("pg1", MemberState::Draining, 2);
         let mut membership = Membership::default();
         let enabled = change("pg1", MemberState::Enabled, 1);
-        membership
-            .apply(&record(1, RecordKind::MemberChange, enabled.encode()))
-            .unwrap();
-        membership
-            .apply(&record(2, RecordKind::Intent, b"opaque".to_vec()))
-            .unwrap();
-        membership
-            .apply(&record(3, RecordKind::MemberChange, draining.encode()))
-            .unwrap();
-        assert_eq!(
-            (membership.of("pg1"), membership.epoch()),
-            (Some(&draining), 2)
-        );
+        membership.apply(&record(1, RecordKind::MemberChange, enabled.encode())).unwrap();
+        membership.apply(&record(2, RecordKind::Intent, b"opaque".to_vec())).unwrap();
+        membership.apply(&record(3, RecordKind::MemberChange, draining.encode())).unwrap();
+        assert_eq!((membership.of("pg1"), membership.epoch()), (Some(&draining), 2));
         assert_eq!(membership.of("pg2"), None);
 
         let mut again = Membership::default();
-        again
-            .apply(&record(
-                4,
-                RecordKind::Checkpoint,
-                Checkpoint::of(&membership).encode(),
-            ))
-            .unwrap();
+        again.apply(&record(4, RecordKind::Checkpoint, Checkpoint::of(&membership).encode())).unwrap();
         assert_eq!(again, membership);
-        assert!(
-            again
-                .apply(&record(5, RecordKind::MemberChange, b"x".to_vec()))
-                .is_err()
-        );
+        assert!(again.apply(&record(5, RecordKind::MemberChange, b"x".to_vec())).is_err());
     }
 }

@@ -39,9 +39,7 @@ pub struct Segment {
 impl Segment {
     /// Position of the record that comes after this segment.
     pub fn next(&self) -> Position {
-        self.records
-            .last()
-            .map_or(self.header.first, |record| record.position.next())
+        self.records.last().map_or(self.header.first, |record| record.position.next())
     }
 }
 
@@ -50,61 +48,33 @@ impl Segment {
 /// # Errors
 /// [`Corrupt`]: something that is no torn tail; see the table of this module.
 pub fn read_segment(bytes: &[u8], place: Place<'_>) -> Result<Segment, Corrupt> {
-    let corrupt = |offset, kind| Corrupt {
-        segment: place.name.to_owned(),
-        offset,
-        kind,
-    };
+    let corrupt = |offset, kind| Corrupt { segment: place.name.to_owned(), offset, kind };
     let header = SegmentHeader::decode(bytes).map_err(|kind| corrupt(0, kind))?;
     if header.database != place.database {
         return Err(corrupt(0, CorruptKind::OtherDatabase));
     }
     if let Some(expected) = place.follows.filter(|expected| *expected != header.first) {
-        return Err(corrupt(
-            0,
-            CorruptKind::Gap {
-                found: header.first,
-                expected,
-            },
-        ));
+        return Err(corrupt(0, CorruptKind::Gap { found: header.first, expected }));
     }
     let mut records = Vec::new();
     let mut offset = SegmentHeader::BYTES;
     let mut expected = header.first;
     while let Some(raw) = record::decode(&bytes[offset..]) {
         if raw.position != expected {
-            return Err(corrupt(
-                offset,
-                CorruptKind::Gap {
-                    found: raw.position,
-                    expected,
-                },
-            ));
+            return Err(corrupt(offset, CorruptKind::Gap { found: raw.position, expected }));
         }
         let kind = RecordKind::from_code(raw.kind);
         let kind = kind.ok_or_else(|| corrupt(offset, CorruptKind::UnknownKind(raw.kind)))?;
-        records.push(Record {
-            position: raw.position,
-            kind,
-            payload: raw.payload.to_vec(),
-        });
+        records.push(Record { position: raw.position, kind, payload: raw.payload.to_vec() });
         offset += raw.bytes();
         expected = expected.next();
     }
     let rest = &bytes[offset..];
-    let torn_bytes = rest
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
+    let torn_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if torn_bytes > 0 && (!place.is_last || later_batch_follows(rest, expected)) {
         return Err(corrupt(offset, CorruptKind::DamagedRecord));
     }
-    Ok(Segment {
-        header,
-        records,
-        good_bytes: offset,
-        torn_bytes,
-    })
+    Ok(Segment { header, records, good_bytes: offset, torn_bytes })
 }
 
 /// Whether an intact record behind the damage says that the damaged one, at `position`, had been flushed.

@@ -1,42 +1,23 @@
 //! Damage of every kind at every place: a torn tail is cut, everything else is found.
 
-use super::{
-    CorruptKind, Place, Position, RecordKind, Segment, SegmentHeader, encode_record, read_segment,
-};
+use super::{CorruptKind, Place, Position, RecordKind, Segment, SegmentHeader, encode_record, read_segment};
 
 const DATABASE: u64 = 77;
 
 /// A segment with one record for each entry (batch it belongs to, payload), positions from 5,
 /// and the offset of each record's end.
 fn segment(records: &[(u64, &[u8])]) -> (Vec<u8>, Vec<usize>) {
-    let mut bytes = SegmentHeader {
-        database: DATABASE,
-        first: Position(5),
-    }
-    .encode()
-    .to_vec();
+    let mut bytes = SegmentHeader { database: DATABASE, first: Position(5) }.encode().to_vec();
     let mut ends = Vec::new();
     for (position, (batch, payload)) in (5..).zip(records) {
-        encode_record(
-            &mut bytes,
-            Position(position),
-            Position(*batch),
-            RecordKind::Intent,
-            payload,
-        )
-        .unwrap();
+        encode_record(&mut bytes, Position(position), Position(*batch), RecordKind::Intent, payload).unwrap();
         ends.push(bytes.len());
     }
     (bytes, ends)
 }
 
 fn place(is_last: bool) -> Place<'static> {
-    Place {
-        name: "s",
-        database: DATABASE,
-        follows: Some(Position(5)),
-        is_last,
-    }
+    Place { name: "s", database: DATABASE, follows: Some(Position(5)), is_last }
 }
 
 fn read(bytes: &[u8]) -> Result<Segment, CorruptKind> {
@@ -50,16 +31,9 @@ const FLUSHED: [(u64, &[u8]); 3] = [(5, b"one"), (6, b""), (7, b"three")];
 fn reads_records_in_order() {
     let (bytes, _) = segment(&FLUSHED);
     let segment = read(&bytes).unwrap();
-    let payloads: Vec<_> = segment
-        .records
-        .iter()
-        .map(|record| record.payload.as_slice())
-        .collect();
+    let payloads: Vec<_> = segment.records.iter().map(|record| record.payload.as_slice()).collect();
     assert_eq!(payloads, [b"one".as_slice(), b"", b"three"]);
-    assert_eq!(
-        (segment.next(), segment.good_bytes, segment.torn_bytes),
-        (Position(8), bytes.len(), 0)
-    );
+    assert_eq!((segment.next(), segment.good_bytes, segment.torn_bytes), (Position(8), bytes.len(), 0));
     let (empty, _) = self::segment(&[]);
     assert_eq!(read(&empty).unwrap().next(), Position(5));
 }
@@ -69,32 +43,17 @@ fn a_cut_at_any_byte_is_a_torn_tail() {
     let (bytes, ends) = segment(&FLUSHED);
     for length in SegmentHeader::BYTES..bytes.len() {
         let whole = ends.iter().filter(|end| **end <= length).count();
-        let good = ends[..whole]
-            .last()
-            .copied()
-            .unwrap_or(SegmentHeader::BYTES);
+        let good = ends[..whole].last().copied().unwrap_or(SegmentHeader::BYTES);
         let segment = read(&bytes[..length]).unwrap();
-        assert_eq!(
-            (segment.records.len(), segment.good_bytes),
-            (whole, good),
-            "cut at {length}"
-        );
+        assert_eq!((segment.records.len(), segment.good_bytes), (whole, good), "cut at {length}");
         // Zeros behind it, as a preallocated file has them, change nothing, unless zeros are what was cut off.
         let mut padded = bytes[..length].to_vec();
         padded.resize(length + 100, 0);
         let lost_zeros = bytes[length..ends[whole]].iter().all(|byte| *byte == 0);
-        assert_eq!(
-            read(&padded).unwrap().records.len(),
-            whole + usize::from(lost_zeros),
-            "padded at {length}"
-        );
+        assert_eq!(read(&padded).unwrap().records.len(), whole + usize::from(lost_zeros), "padded at {length}");
         // In a segment that is not the last, only an end after a whole record is one.
         let torn = bytes[good..length].iter().any(|byte| *byte != 0);
-        assert_eq!(
-            read_segment(&bytes[..length], place(false)).is_err(),
-            torn,
-            "cut at {length}"
-        );
+        assert_eq!(read_segment(&bytes[..length], place(false)).is_err(), torn, "cut at {length}");
     }
     for length in 0..SegmentHeader::BYTES {
         assert_eq!(read(&bytes[..length]), Err(CorruptKind::Header));
@@ -111,16 +70,8 @@ fn a_flipped_bit_is_found_wherever_it_is() {
         let damaged = ends.iter().position(|end| bit / 8 < *end).unwrap();
         if damaged + 1 < ends.len() {
             let corrupt = result.unwrap_err();
-            let start = if damaged == 0 {
-                SegmentHeader::BYTES
-            } else {
-                ends[damaged - 1]
-            };
-            assert_eq!(
-                (corrupt.kind, corrupt.offset),
-                (CorruptKind::DamagedRecord, start),
-                "bit {bit}"
-            );
+            let start = if damaged == 0 { SegmentHeader::BYTES } else { ends[damaged - 1] };
+            assert_eq!((corrupt.kind, corrupt.offset), (CorruptKind::DamagedRecord, start), "bit {bit}");
             assert_eq!(corrupt.segment, "s");
         } else {
             assert_eq!(result.unwrap().records.len(), damaged, "bit {bit}");
@@ -141,41 +92,13 @@ fn damage_within_the_last_batch_is_a_torn_tail() {
 #[test]
 fn positions_must_go_on() {
     let (mut bytes, _) = segment(&FLUSHED);
-    encode_record(
-        &mut bytes,
-        Position(9),
-        Position(9),
-        RecordKind::Intent,
-        b"",
-    )
-    .unwrap();
-    assert_eq!(
-        read(&bytes),
-        Err(CorruptKind::Gap {
-            found: Position(9),
-            expected: Position(8)
-        })
-    );
-    let late = Place {
-        follows: Some(Position(6)),
-        ..place(true)
-    };
+    encode_record(&mut bytes, Position(9), Position(9), RecordKind::Intent, b"").unwrap();
+    assert_eq!(read(&bytes), Err(CorruptKind::Gap { found: Position(9), expected: Position(8) }));
+    let late = Place { follows: Some(Position(6)), ..place(true) };
     let error = read_segment(&bytes, late).unwrap_err();
-    assert_eq!(
-        error.kind,
-        CorruptKind::Gap {
-            found: Position(5),
-            expected: Position(6)
-        }
-    );
-    let other = Place {
-        database: 78,
-        ..place(true)
-    };
-    assert_eq!(
-        read_segment(&bytes, other).unwrap_err().kind,
-        CorruptKind::OtherDatabase
-    );
+    assert_eq!(error.kind, CorruptKind::Gap { found: Position(5), expected: Position(6) });
+    let other = Place { database: 78, ..place(true) };
+    assert_eq!(read_segment(&bytes, other).unwrap_err().kind, CorruptKind::OtherDatabase);
 }
 
 #[test]

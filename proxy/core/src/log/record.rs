@@ -57,15 +57,9 @@ pub struct TooLarge(pub usize);
 impl RecordKind {
     /// The kind of this number.
     pub fn from_code(code: u8) -> Option<Self> {
-        [
-            Self::Intent,
-            Self::Outcome,
-            Self::MemberChange,
-            Self::Checkpoint,
-            Self::SequenceHighWater,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == code)
+        [Self::Intent, Self::Outcome, Self::MemberChange, Self::Checkpoint, Self::SequenceHighWater]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
     }
 }
 
@@ -80,10 +74,7 @@ pub fn encode_record(
     kind: RecordKind,
     payload: &[u8],
 ) -> Result<(), TooLarge> {
-    debug_assert!(
-        batch <= position && batch > Position::START,
-        "a batch begins with its first record"
-    );
+    debug_assert!(batch <= position && batch > Position::START, "a batch begins with its first record");
     let too_large = TooLarge(payload.len());
     let length = u32::try_from(payload.len()).map_err(|_| too_large)?;
     if payload.len() > PAYLOAD_BYTES_MAX {
@@ -120,20 +111,13 @@ impl Raw<'_> {
 /// The record at the beginning of `bytes`, if there is an intact one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Raw<'_>> {
     let head: &[u8; HEAD_BYTES] = bytes.first_chunk()?;
-    let length = usize::try_from(u32_at(head, 0))
-        .ok()
-        .filter(|length| *length <= PAYLOAD_BYTES_MAX)?;
+    let length = usize::try_from(u32_at(head, 0)).ok().filter(|length| *length <= PAYLOAD_BYTES_MAX)?;
     let payload = bytes.get(HEAD_BYTES..HEAD_BYTES + length)?;
     let (position, batch) = (Position(u64_at(head, 8)), Position(u64_at(head, 16)));
     // Cheap tests first: the reader also looks for records where there are none.
     let plausible = head[25..] == [0; 3] && Position::START < batch && batch <= position;
     let intact = plausible && checksum(head, payload) == u32_at(head, 4);
-    intact.then_some(Raw {
-        position,
-        batch,
-        kind: head[24],
-        payload,
-    })
+    intact.then_some(Raw { position, batch, kind: head[24], payload })
 }
 
 fn checksum(head: &[u8; HEAD_BYTES], payload: &[u8]) -> u32 {
@@ -148,23 +132,10 @@ mod tests {
     #[test]
     fn reads_what_it_writes_and_nothing_else() {
         let mut bytes = Vec::new();
-        encode_record(
-            &mut bytes,
-            Position(9),
-            Position(8),
-            RecordKind::Intent,
-            b"payload",
-        )
-        .unwrap();
+        encode_record(&mut bytes, Position(9), Position(8), RecordKind::Intent, b"payload").unwrap();
         let raw = decode(&bytes).unwrap();
-        assert_eq!(
-            (raw.position, raw.batch, raw.kind),
-            (Position(9), Position(8), 1)
-        );
-        assert_eq!(
-            (raw.payload, raw.bytes()),
-            (b"payload".as_slice(), bytes.len())
-        );
+        assert_eq!((raw.position, raw.batch, raw.kind), (Position(9), Position(8), 1));
+        assert_eq!((raw.payload, raw.bytes()), (b"payload".as_slice(), bytes.len()));
         for length in 0..bytes.len() {
             assert!(decode(&bytes[..length]).is_none(), "cut at {length}");
         }
@@ -178,10 +149,7 @@ mod tests {
     #[test]
     fn kinds_and_their_numbers() {
         for code in 0..=u8::MAX {
-            assert_eq!(
-                RecordKind::from_code(code).map(|kind| kind as u8),
-                (1..=5).contains(&code).then_some(code)
-            );
+            assert_eq!(RecordKind::from_code(code).map(|kind| kind as u8), (1..=5).contains(&code).then_some(code));
         }
     }
 
@@ -189,13 +157,7 @@ mod tests {
     fn refuses_what_is_too_large() {
         let mut out = Vec::new();
         let payload = vec![0; PAYLOAD_BYTES_MAX + 1];
-        let result = encode_record(
-            &mut out,
-            Position(1),
-            Position(1),
-            RecordKind::Intent,
-            &payload,
-        );
+        let result = encode_record(&mut out, Position(1), Position(1), RecordKind::Intent, &payload);
         assert_eq!((result, out.len()), (Err(TooLarge(payload.len())), 0));
     }
 }

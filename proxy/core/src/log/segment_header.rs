@@ -26,9 +26,7 @@ pub struct SegmentHeader {
 
 /// FNV-1a over the name: tells logs of different virtual databases apart. Part of the format.
 pub fn database_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl SegmentHeader {
@@ -59,32 +57,20 @@ impl SegmentHeader {
         }
         let found = u32_at(bytes, 8);
         if found != FORMAT_VERSION {
-            return Err(CorruptKind::Version {
-                found,
-                expected: FORMAT_VERSION,
-            });
+            return Err(CorruptKind::Version { found, expected: FORMAT_VERSION });
         }
-        Ok(Self {
-            database: u64_at(bytes, 12),
-            first: Position(u64_at(bytes, 20)),
-        })
+        Ok(Self { database: u64_at(bytes, 12), first: Position(u64_at(bytes, 20)) })
     }
 }
 
 /// The number at `offset`; 0 if the bytes end before it.
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    bytes
-        .get(offset..)
-        .and_then(|rest| rest.first_chunk())
-        .map_or(0, |chunk| u32::from_le_bytes(*chunk))
+    bytes.get(offset..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 
 /// The number at `offset`; 0 if the bytes end before it.
 pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    bytes
-        .get(offset..)
-        .and_then(|rest| rest.first_chunk())
-        .map_or(0, |chunk| u64::from_le_bytes(*chunk))
+    bytes.get(offset..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
 #[cfg(test)]
@@ -93,46 +79,26 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes_and_nothing_else() {
-        let header = SegmentHeader {
-            database: database_hash("bench"),
-            first: Position(7),
-        };
+        let header = SegmentHeader { database: database_hash("bench"), first: Position(7) };
         let bytes = header.encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                SegmentHeader::decode(&flipped),
-                Err(CorruptKind::Header),
-                "bit {bit}"
-            );
+            assert_eq!(SegmentHeader::decode(&flipped), Err(CorruptKind::Header), "bit {bit}");
         }
         for length in 0..bytes.len() {
-            assert_eq!(
-                SegmentHeader::decode(&bytes[..length]),
-                Err(CorruptKind::Header)
-            );
+            assert_eq!(SegmentHeader::decode(&bytes[..length]), Err(CorruptKind::Header));
         }
     }
 
     #[test]
     fn names_another_version() {
-        let mut bytes = SegmentHeader {
-            database: 1,
-            first: Position(1),
-        }
-        .encode();
+        let mut bytes = SegmentHeader { database: 1, first: Position(1) }.encode();
         bytes[8] = 9;
         let crc = crc32c::crc32c(&bytes[..28]);
         bytes[28..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(
-            SegmentHeader::decode(&bytes),
-            Err(CorruptKind::Version {
-                found: 9,
-                expected: 1
-            })
-        );
+        assert_eq!(SegmentHeader::decode(&bytes), Err(CorruptKind::Version { found: 9, expected: 1 }));
     }
 
     #[test]

@@ -51,12 +51,7 @@ pub struct Answer {
 
 impl Incident {
     /// An incident without a statement.
-    pub fn new(
-        when_unix_ms: u64,
-        member: impl Into<String>,
-        reason: Reason,
-        position: Position,
-    ) -> Self {
+    pub fn new(when_unix_ms: u64, member: impl Into<String>, reason: Reason, position: Position) -> Self {
         Self {
             when_unix_ms,
             member: member.into(),
@@ -79,14 +74,8 @@ impl Incident {
 
     /// Adds what each member answered; [`crate::verdict::Outcome`] has a `Display` for this.
     #[must_use]
-    pub fn with_answers<'a, A: ToString>(
-        mut self,
-        answers: impl IntoIterator<Item = (&'a str, A)>,
-    ) -> Self {
-        let answer = |(member, answer): (&str, A)| Answer {
-            member: member.to_owned(),
-            answer: answer.to_string(),
-        };
+    pub fn with_answers<'a, A: ToString>(mut self, answers: impl IntoIterator<Item = (&'a str, A)>) -> Self {
+        let answer = |(member, answer): (&str, A)| Answer { member: member.to_owned(), answer: answer.to_string() };
         self.answers = answers.into_iter().map(answer).collect();
         self
     }
@@ -99,9 +88,7 @@ pub fn summarize_parameters(parameters: &[Option<&[u8]>]) -> String {
     for (number, value) in (1..=PARAMETERS_MAX).zip(parameters) {
         let comma = if number > 1 { ", " } else { "" };
         let text = value.and_then(|value| std::str::from_utf8(value).ok());
-        let shown = text.filter(|text| {
-            text.len() <= PARAMETER_BYTES_MAX && !text.chars().any(char::is_control)
-        });
+        let shown = text.filter(|text| text.len() <= PARAMETER_BYTES_MAX && !text.chars().any(char::is_control));
         // Writing to a String cannot fail.
         let _ = match (value, shown) {
             (None, _) => write!(summary, "{comma}${number} = NULL"),
@@ -119,10 +106,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let end = (0..=bytes_max)
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
+    let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}…", &text[..end])
 }
 
@@ -132,8 +116,7 @@ mod tests {
 
     #[test]
     fn keeps_statements_within_the_limit() {
-        let incident = Incident::new(1, "pg1", Reason::Diverged, Position(7))
-            .on_statement(&"é".repeat(5000), None);
+        let incident = Incident::new(1, "pg1", Reason::Diverged, Position(7)).on_statement(&"é".repeat(5000), None);
         let statement = incident.statement.clone().unwrap();
         assert!(statement.len() <= STATEMENT_BYTES_MAX + "…".len() && statement.ends_with("é…"));
         assert!(incident.what_to_do.contains("rebuild"));
@@ -142,12 +125,8 @@ mod tests {
     #[test]
     fn summarizes_parameters() {
         let long = [b'x'; 70];
-        let summary =
-            summarize_parameters(&[Some(b"abc"), None, Some(&long), Some(&[0, 1]), Some(b"")]);
-        assert_eq!(
-            summary,
-            "$1 = 'abc', $2 = NULL, $3 = 70 bytes, $4 = 2 bytes, $5 = ''"
-        );
+        let summary = summarize_parameters(&[Some(b"abc"), None, Some(&long), Some(&[0, 1]), Some(b"")]);
+        assert_eq!(summary, "$1 = 'abc', $2 = NULL, $3 = 70 bytes, $4 = 2 bytes, $5 = ''");
         assert!(summarize_parameters(&[None; 40]).ends_with("$32 = NULL and 8 more"));
         assert_eq!(summarize_parameters(&[]), "");
     }

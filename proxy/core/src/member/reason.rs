@@ -144,11 +144,7 @@ impl TryFrom<String> for Reason {
                 _ => Err(unknown()),
             };
         }
-        PLAIN
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, reason)| *reason)
-            .ok_or_else(unknown)
+        PLAIN.iter().find(|(name, _)| *name == text).map(|(_, reason)| *reason).ok_or_else(unknown)
     }
 }
 
@@ -159,21 +155,12 @@ mod tests {
     #[test]
     fn text_and_back() {
         let sqlstate = SqlState::parse(b"58030").unwrap();
-        let with_state = [
-            Reason::ServerError { sqlstate },
-            Reason::Resource { sqlstate },
-        ];
+        let with_state = [Reason::ServerError { sqlstate }, Reason::Resource { sqlstate }];
         for reason in PLAIN.iter().map(|(_, reason)| *reason).chain(with_state) {
             assert_eq!(Reason::try_from(reason.to_string()), Ok(reason));
             assert!(reason.to_string().starts_with(reason.name()));
         }
-        for text in [
-            "",
-            "server_error",
-            "server_error:5803",
-            "diverged:58030",
-            "Diverged",
-        ] {
+        for text in ["", "server_error", "server_error:5803", "diverged:58030", "Diverged"] {
             assert!(Reason::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

@@ -114,44 +114,30 @@ impl MemberState {
             },
             Self::Draining => match input {
                 MemberInput::Resume => Ok(Self::Enabled),
-                MemberInput::Drained(position) => Ok(Self::Disabled {
-                    reason: Reason::ByOperator,
-                    position,
-                }),
+                MemberInput::Drained(position) => Ok(Self::Disabled { reason: Reason::ByOperator, position }),
                 MemberInput::Disable(reason, position) => Ok(Self::Disabled { reason, position }),
                 _ => illegal,
             },
             Self::Disabled { reason, position } => match input {
-                MemberInput::Rejoin if reason.contents_are_known() => {
-                    Ok(Self::Rejoining { position })
-                }
-                MemberInput::Rebuild => Ok(Self::Rebuilding {
-                    phase: RebuildPhase::Schema,
-                }),
+                MemberInput::Rejoin if reason.contents_are_known() => Ok(Self::Rejoining { position }),
+                MemberInput::Rebuild => Ok(Self::Rebuilding { phase: RebuildPhase::Schema }),
                 _ => illegal,
             },
             Self::Rejoining { position } => match input {
-                MemberInput::Applied(next) if next >= position => {
-                    Ok(Self::Rejoining { position: next })
-                }
+                MemberInput::Applied(next) if next >= position => Ok(Self::Rejoining { position: next }),
                 MemberInput::CaughtUp => Ok(Self::Enabled),
                 MemberInput::Disable(reason, _) => Ok(Self::Disabled { reason, position }),
                 _ => illegal,
             },
             Self::Rebuilding { phase } => match (phase, input) {
-                (RebuildPhase::Schema, MemberInput::PhaseDone) => Ok(Self::Rebuilding {
-                    phase: RebuildPhase::Rows,
-                }),
-                (RebuildPhase::Rows, MemberInput::PhaseDone) => Ok(Self::Rebuilding {
-                    phase: RebuildPhase::Constraints,
-                }),
-                (RebuildPhase::Constraints, MemberInput::Copied(position)) => {
-                    Ok(Self::Rejoining { position })
+                (RebuildPhase::Schema, MemberInput::PhaseDone) => Ok(Self::Rebuilding { phase: RebuildPhase::Rows }),
+                (RebuildPhase::Rows, MemberInput::PhaseDone) => {
+                    Ok(Self::Rebuilding { phase: RebuildPhase::Constraints })
                 }
-                (_, MemberInput::Disable(..)) => Ok(Self::Disabled {
-                    reason: Reason::RebuildUnfinished,
-                    position: Position::START,
-                }),
+                (RebuildPhase::Constraints, MemberInput::Copied(position)) => Ok(Self::Rejoining { position }),
+                (_, MemberInput::Disable(..)) => {
+                    Ok(Self::Disabled { reason: Reason::RebuildUnfinished, position: Position::START })
+                }
                 _ => illegal,
             },
         }

@@ -40,12 +40,7 @@ impl Level {
 
     /// Expands the name to the four factors.
     pub fn policy(self, pick: Pick, wait_for: WaitFor) -> Policy {
-        Policy {
-            placement: self.placement(),
-            pick,
-            wait_for,
-            error_check: self.error_check(),
-        }
+        Policy { placement: self.placement(), pick, wait_for, error_check: self.error_check() }
     }
 }
 
@@ -65,15 +60,7 @@ mod tests {
         ];
         for (level, placement, error_check) in expect {
             let policy = level.policy(Pick::Weighted, WaitFor::All);
-            assert_eq!(
-                policy,
-                Policy {
-                    placement,
-                    pick: Pick::Weighted,
-                    wait_for: WaitFor::All,
-                    error_check
-                }
-            );
+            assert_eq!(policy, Policy { placement, pick: Pick::Weighted, wait_for: WaitFor::All, error_check });
         }
     }
 }

@@ -67,10 +67,7 @@ pub struct UniqueKey {
 
 /// One relation.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, not a state"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct Table {
     /// Its oid on the member that the catalog was read from.
     pub id: TableId,
@@ -110,10 +107,7 @@ pub struct Table {
 
 /// Facts of all functions that share a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, not a state"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct FunctionFacts {
     /// All of them are in `pg_catalog` and were there when the database was made (oid < 16384).
     pub builtin: bool,
@@ -145,12 +139,7 @@ impl Functions {
             return Some(*facts);
         }
         let volatility = *self.builtin.get(name)?;
-        Some(FunctionFacts {
-            builtin: true,
-            volatility,
-            trusted: true,
-            attribute: false,
-        })
+        Some(FunctionFacts { builtin: true, volatility, trusted: true, attribute: false })
     }
 }
 
@@ -188,21 +177,13 @@ impl Catalog {
     /// Finds a relation by its name as the parser gives it (already case-folded), or along the search path.
     /// `pg_catalog` is searched first unless the path names it, as PostgreSQL does; `pg_temp` is not in the catalog.
     #[must_use]
-    pub fn resolve(
-        &self,
-        schema: Option<&str>,
-        name: &str,
-        search_path: &[String],
-    ) -> Option<&Arc<Table>> {
+    pub fn resolve(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Arc<Table>> {
         let find = |schema: &str| self.tables.get(&(schema.to_owned(), name.to_owned()));
         match schema {
             Some(schema) => find(schema),
             None => {
                 let explicit = search_path.iter().any(|s| s == "pg_catalog");
-                (!explicit)
-                    .then(|| find("pg_catalog"))
-                    .flatten()
-                    .or_else(|| search_path.iter().find_map(|s| find(s)))
+                (!explicit).then(|| find("pg_catalog")).flatten().or_else(|| search_path.iter().find_map(|s| find(s)))
             }
         }
     }

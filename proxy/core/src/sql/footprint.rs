@@ -56,11 +56,7 @@ impl Rows {
         let merged = match (std::mem::replace(self, Rows::All), other) {
             (Rows::Keys(mut a), Rows::Keys(b)) => {
                 a.extend(b);
-                if a.len() > keys_max {
-                    Rows::All
-                } else {
-                    Rows::Keys(a)
-                }
+                if a.len() > keys_max { Rows::All } else { Rows::Keys(a) }
             }
             (Rows::Append, Rows::Append) => Rows::Append,
             _ => Rows::All,
@@ -91,10 +87,9 @@ impl Footprint {
         match (self, other) {
             (Footprint::Nothing, _) | (_, Footprint::Nothing) => false,
             (Footprint::Everything, _) | (_, Footprint::Everything) => true,
-            (Footprint::Touches(a), Footprint::Touches(b)) => a.iter().any(|x| {
-                b.iter()
-                    .any(|y| x.group == y.group && x.rows.conflicts(&y.rows))
-            }),
+            (Footprint::Touches(a), Footprint::Touches(b)) => {
+                a.iter().any(|x| b.iter().any(|y| x.group == y.group && x.rows.conflicts(&y.rows)))
+            }
         }
     }
 

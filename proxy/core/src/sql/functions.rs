@@ -219,9 +219,7 @@ pub(crate) fn settings_only(name: &str) -> bool {
 
 /// Whether it has no effect although it is declared volatile.
 pub(crate) fn harmless(name: &str) -> bool {
-    HARMLESS_VOLATILE.contains(&name)
-        || name.starts_with("pg_ls_")
-        || name.starts_with("pg_get_wal_")
+    HARMLESS_VOLATILE.contains(&name) || name.starts_with("pg_ls_") || name.starts_with("pg_get_wal_")
 }
 
 /// Whether it may have an effect although it is declared stable.
@@ -237,9 +235,7 @@ pub(crate) fn order_dependent(name: &str) -> bool {
 /// Why a function must not be called through the proxy, if so.
 pub(crate) fn denied(name: &str) -> Option<Refusal> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|p| name.starts_with(p));
-    let hint = if (name.starts_with("lo_") && name != "lo_get")
-        || matches!(name, "lowrite" | "loread")
-    {
+    let hint = if (name.starts_with("lo_") && name != "lo_get") || matches!(name, "lowrite" | "loread") {
         "large objects are not replicated: keep the bytes in a bytea column"
     } else if starts(&["pg_advisory", "pg_try_advisory"]) {
         "advisory locks would be held on one member alone: lock a row with SELECT … FOR UPDATE, or use LOCK TABLE"
@@ -247,10 +243,7 @@ pub(crate) fn denied(name: &str) -> Option<Refusal> {
         "NOTIFY reaches one member's listeners alone: connect to a member directly, or poll a table"
     } else if starts(&["dblink", "postgres_fdw_"]) {
         "what it does on the other server would be done once for each member: connect to that server directly"
-    } else if matches!(
-        name,
-        "pg_terminate_backend" | "pg_cancel_backend" | "pg_log_backend_memory_contexts"
-    ) {
+    } else if matches!(name, "pg_terminate_backend" | "pg_cancel_backend" | "pg_log_backend_memory_contexts") {
         "process ids belong to one member: connect to that member, or use raidb's admin interface"
     } else if name == "set_config" {
         "use SET or SET LOCAL, or SELECT set_config('name', 'value', false) alone with constants"
@@ -291,10 +284,7 @@ pub(crate) fn denied(name: &str) -> Option<Refusal> {
     } else {
         return None;
     };
-    Some(Refusal {
-        reason: format!("{name}() has effects that cannot be replicated"),
-        hint: hint.to_owned(),
-    })
+    Some(Refusal { reason: format!("{name}() has effects that cannot be replicated"), hint: hint.to_owned() })
 }
 
 /// Whether a text could mean the current time when it is read as a date or time: PostgreSQL takes `now`, `today`,
@@ -306,8 +296,6 @@ pub fn may_mean_now(text: &[u8]) -> bool {
     const DATE_BYTES_MAX: usize = 160;
     text.len() <= DATE_BYTES_MAX
         && text.split(|b| !b.is_ascii_alphabetic()).any(|word| {
-            ["now", "today", "tomorrow", "yesterday"]
-                .iter()
-                .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
+            ["now", "today", "tomorrow", "yesterday"].iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
         })
 }

@@ -73,11 +73,7 @@ pub fn footprint_of<'p>(
     Footprint::one(table.group, rows)
 }
 
-fn hash_key<'p>(
-    key: &PinnedKey,
-    table: &Table,
-    params: &dyn Fn(u16) -> Option<ParamValue<'p>>,
-) -> Option<u64> {
+fn hash_key<'p>(key: &PinnedKey, table: &Table, params: &dyn Fn(u16) -> Option<ParamValue<'p>>) -> Option<u64> {
     let mut hash = Fnv::new();
     for (column, value) in &key.values {
         let column = table.columns.get(*column)?;
@@ -122,27 +118,18 @@ fn canonical_text(kind: KeyType, text: &[u8]) -> Option<Vec<u8>> {
 
 /// A decimal integer as PostgreSQL reads it: blanks around, a sign.
 fn integer(text: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(text)
-        .ok()?
-        .trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
+    let text = std::str::from_utf8(text).ok()?.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
     text.parse().ok()
 }
 
 /// 32 hex digits, with hyphens and braces anywhere.
 fn uuid(text: &[u8]) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|b| !b"-{} ".contains(b))
-        .collect();
+    let digits: Vec<u8> = text.iter().copied().filter(|b| !b"-{} ".contains(b)).collect();
     if digits.len() != 32 {
         return None;
     }
     let digit = |b: u8| char::from(b).to_digit(16);
-    digits
-        .chunks(2)
-        .map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok())
-        .collect()
+    digits.chunks(2).map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()).collect()
 }
 
 /// FNV-1a with the length of each part, finished by a mixing step.
@@ -175,23 +162,13 @@ mod tests {
     }
 
     fn literal(kind: &str, text: &str) -> Footprint {
-        let key = PinnedKey {
-            values: vec![(0, KeyValue::Literal(text.to_owned()))],
-        };
+        let key = PinnedKey { values: vec![(0, KeyValue::Literal(text.to_owned()))] };
         footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &|_| None)
     }
 
     fn param(kind: &str, type_oid: u32, binary: bool, bytes: &[u8]) -> Footprint {
-        let key = PinnedKey {
-            values: vec![(0, KeyValue::Parameter(1))],
-        };
-        let value = |n| {
-            (n == 1).then_some(ParamValue {
-                type_oid,
-                binary,
-                bytes,
-            })
-        };
+        let key = PinnedKey { values: vec![(0, KeyValue::Parameter(1))] };
+        let value = |n| (n == 1).then_some(ParamValue { type_oid, binary, bytes });
         footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &value)
     }
 
@@ -212,23 +189,12 @@ mod tests {
         ] {
             assert_eq!(five, same);
         }
-        assert_eq!(
-            literal("int", "-7"),
-            param("int", 0, true, &(-7_i32).to_be_bytes())
-        );
+        assert_eq!(literal("int", "-7"), param("int", 0, true, &(-7_i32).to_be_bytes()));
         assert_ne!(five, literal("bigint", "6"));
-        assert_eq!(
-            literal("varchar", "ab "),
-            param("text", VARCHAR, true, b"ab")
-        );
+        assert_eq!(literal("varchar", "ab "), param("text", VARCHAR, true, b"ab"));
         assert_eq!(
             literal("uuid", "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}"),
-            param(
-                "uuid",
-                UUID,
-                true,
-                b"\xa0\xee\xbc\x99\x9c\x0b\x4e\xf8\xbb\x6d\x6b\xb9\xbd\x38\x0a\x11"
-            )
+            param("uuid", UUID, true, b"\xa0\xee\xbc\x99\x9c\x0b\x4e\xf8\xbb\x6d\x6b\xb9\xbd\x38\x0a\x11")
         );
     }
 
@@ -250,12 +216,7 @@ mod tests {
             assert_eq!(wide, all());
         }
         // NULL pins no row, and is no key.
-        let key = PinnedKey {
-            values: vec![(0, KeyValue::Parameter(2))],
-        };
-        assert_eq!(
-            footprint_of(&FootprintHint::Keys(vec![key]), &table_of("int"), &|_| None),
-            all()
-        );
+        let key = PinnedKey { values: vec![(0, KeyValue::Parameter(2))] };
+        assert_eq!(footprint_of(&FootprintHint::Keys(vec![key]), &table_of("int"), &|_| None), all());
     }
 }

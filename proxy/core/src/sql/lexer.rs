@@ -78,11 +78,7 @@ impl Token {
 /// All tokens of a text. `standard_conforming`: a backslash in `'…'` is an ordinary character.
 #[must_use]
 pub fn lex(text: &[u8], standard_conforming: bool) -> Vec<Token> {
-    let mut lexer = Lexer {
-        text,
-        at: 0,
-        standard_conforming,
-    };
+    let mut lexer = Lexer { text, at: 0, standard_conforming };
     let mut tokens = Vec::with_capacity(text.len() / 6 + 4);
     while let Some(token) = lexer.next_token() {
         tokens.push(token);
@@ -161,11 +157,7 @@ impl Lexer<'_> {
             self.at = self.text.len();
         }
         debug_assert!(self.at > start);
-        Some(Token {
-            kind: kind.unwrap_or(TokenKind::Incomplete),
-            start,
-            end: self.at,
-        })
+        Some(Token { kind: kind.unwrap_or(TokenKind::Incomplete), start, end: self.at })
     }
 
     /// Scans one token from `at`; `None`: it has no end.
@@ -177,9 +169,7 @@ impl Lexer<'_> {
             (b'e' | b'E', b'\'') => self.quoted(1, true, TokenKind::EscapeString),
             (b'n' | b'N', b'\'') => self.quoted(1, !self.standard_conforming, TokenKind::String),
             (b'b' | b'B' | b'x' | b'X', b'\'') => self.quoted(1, false, TokenKind::BitString),
-            (b'u' | b'U', b'&') if self.peek(2) == b'\'' => {
-                self.quoted(2, false, TokenKind::UnicodeString)
-            }
+            (b'u' | b'U', b'&') if self.peek(2) == b'\'' => self.quoted(2, false, TokenKind::UnicodeString),
             (b'u' | b'U', b'&') if self.peek(2) == b'"' => self.quoted_ident(2),
             (b'$', b'0'..=b'9') => {
                 self.at += 1;
@@ -224,9 +214,7 @@ impl Lexer<'_> {
             let end = self.at;
             let continued = self.skip_blanks().is_ok()
                 && self.peek(0) == b'\''
-                && self.text[end..self.at]
-                    .iter()
-                    .any(|b| matches!(b, b'\n' | b'\r'));
+                && self.text[end..self.at].iter().any(|b| matches!(b, b'\n' | b'\r'));
             if !continued {
                 self.at = end;
                 return Some(kind);
@@ -241,10 +229,7 @@ impl Lexer<'_> {
 
     fn dollar(&mut self) -> Option<TokenKind> {
         let rest = &self.text[self.at + 1..];
-        let tag = rest
-            .iter()
-            .take_while(|&&b| is_ident_part(b) && b != b'$')
-            .count();
+        let tag = rest.iter().take_while(|&&b| is_ident_part(b) && b != b'$').count();
         if rest.get(tag) != Some(&b'$') {
             self.at += 1;
             return Some(TokenKind::Junk);
@@ -257,17 +242,13 @@ impl Lexer<'_> {
     }
 
     fn digits(&mut self) {
-        while self.peek(0).is_ascii_digit()
-            || (self.peek(0) == b'_' && self.peek(1).is_ascii_digit())
-        {
+        while self.peek(0).is_ascii_digit() || (self.peek(0) == b'_' && self.peek(1).is_ascii_digit()) {
             self.at += 1;
         }
     }
 
     fn number(&mut self) {
-        if self.peek(0) == b'0'
-            && matches!(self.peek(1) | 0x20, b'x' | b'o' | b'b')
-            && self.peek(2).is_ascii_hexdigit()
+        if self.peek(0) == b'0' && matches!(self.peek(1) | 0x20, b'x' | b'o' | b'b') && self.peek(2).is_ascii_hexdigit()
         {
             self.at += 2;
             while self.peek(0).is_ascii_hexdigit() || self.peek(0) == b'_' {
@@ -327,8 +308,7 @@ fn end_of_quoted(text: &[u8], open: usize, quote: u8, backslash: bool) -> Option
 
 /// Where `needle` first stands in `hay`.
 fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len())
-        .position(|window| window == needle)
+    hay.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -344,50 +324,24 @@ mod tests {
     #[test]
     fn tokens_as_postgresql_reads_them() {
         use TokenKind::{
-            BitString, DollarString, EscapeString, Ident, Incomplete, Number, Operator, Parameter,
-            QuotedIdent, String, Symbol, UnicodeString,
+            BitString, DollarString, EscapeString, Ident, Incomplete, Number, Operator, Parameter, QuotedIdent, String,
+            Symbol, UnicodeString,
         };
         check("a -- c\n/* x /* y */ z */b", &[(Ident, "a"), (Ident, "b")]);
         check(
             "'a''b' E'\\'' U&'x' X'1F'",
-            &[
-                (String, "'a''b'"),
-                (EscapeString, "E'\\''"),
-                (UnicodeString, "U&'x'"),
-                (BitString, "X'1F'"),
-            ],
+            &[(String, "'a''b'"), (EscapeString, "E'\\''"), (UnicodeString, "U&'x'"), (BitString, "X'1F'")],
         );
         check("'a'\n 'b' 'c'", &[(String, "'a'\n 'b'"), (String, "'c'")]);
-        check(
-            "$$a;b$$ $t$ $$ $t$ $1",
-            &[
-                (DollarString, "$$a;b$$"),
-                (DollarString, "$t$ $$ $t$"),
-                (Parameter, "$1"),
-            ],
-        );
+        check("$$a;b$$ $t$ $$ $t$ $1", &[(DollarString, "$$a;b$$"), (DollarString, "$t$ $$ $t$"), (Parameter, "$1")]);
         check("a$b$c", &[(Ident, "a$b$c")]);
         check("1..2", &[(Number, "1"), (Symbol, ".."), (Number, "2")]);
-        check(
-            "1.5e-3 .5 1.",
-            &[(Number, "1.5e-3"), (Number, ".5"), (Number, "1.")],
-        );
-        check(
-            "a=-1",
-            &[
-                (Ident, "a"),
-                (Operator, "="),
-                (Operator, "-"),
-                (Number, "1"),
-            ],
-        );
+        check("1.5e-3 .5 1.", &[(Number, "1.5e-3"), (Number, ".5"), (Number, "1.")]);
+        check("a=-1", &[(Ident, "a"), (Operator, "="), (Operator, "-"), (Number, "1")]);
         check("a@-1", &[(Ident, "a"), (Operator, "@-"), (Number, "1")]);
         check("a*/*c*/b", &[(Ident, "a"), (Operator, "*"), (Ident, "b")]);
         check("a::int", &[(Ident, "a"), (Symbol, "::"), (Ident, "int")]);
-        check(
-            "\"a\"\"b\" U&\"x\"",
-            &[(QuotedIdent, "\"a\"\"b\""), (QuotedIdent, "U&\"x\"")],
-        );
+        check("\"a\"\"b\" U&\"x\"", &[(QuotedIdent, "\"a\"\"b\""), (QuotedIdent, "U&\"x\"")]);
         check("a 'b", &[(Ident, "a"), (Incomplete, "'b")]);
         check("a /* b", &[(Ident, "a"), (Incomplete, "/* b")]);
         check("$x$ a", &[(Incomplete, "$x$ a")]);

@@ -44,11 +44,7 @@ pub fn follower_statements(
     rows: &[Row<'_>],
     standard_conforming: bool,
 ) -> Vec<RowStatement> {
-    let writer = Writer {
-        table,
-        captured,
-        standard_conforming,
-    };
+    let writer = Writer { table, captured, standard_conforming };
     let mut statements = Vec::new();
     let mut first = 0;
     while first < rows.len() {
@@ -58,20 +54,13 @@ pub fn follower_statements(
             .take(ROWS_PER_STATEMENT_MAX)
             .take_while(|row| {
                 let fits = bytes < STATEMENT_BYTES_MAX;
-                bytes += row
-                    .iter()
-                    .flatten()
-                    .map(|value| value.len() + 8)
-                    .sum::<usize>();
+                bytes += row.iter().flatten().map(|value| value.len() + 8).sum::<usize>();
                 fits
             })
             .count()
             .max(1);
         let batch = &rows[first..first + count];
-        statements.push(RowStatement {
-            sql: writer.statement(batch),
-            rows: count as u64,
-        });
+        statements.push(RowStatement { sql: writer.statement(batch), rows: count as u64 });
         first += count;
     }
     statements
@@ -90,9 +79,7 @@ impl Writer<'_> {
             CapturedOperation::Upsert => self.upsert(rows),
             CapturedOperation::Update => self.update(rows),
             CapturedOperation::Delete => self.by_key("DELETE", rows, ""),
-            CapturedOperation::Lock(strength) => {
-                self.by_key("SELECT 1", rows, lock_clause(strength))
-            }
+            CapturedOperation::Lock(strength) => self.by_key("SELECT 1", rows, lock_clause(strength)),
         }
     }
 
@@ -105,19 +92,12 @@ impl Writer<'_> {
     }
 
     fn list(&self, places: std::ops::Range<usize>, item: impl Fn(String) -> String) -> String {
-        places
-            .map(|place| item(self.column(place)))
-            .collect::<Vec<_>>()
-            .join(", ")
+        places.map(|place| item(self.column(place))).collect::<Vec<_>>().join(", ")
     }
 
     fn insert(&self, rows: &[Row<'_>]) -> Vec<u8> {
         let columns = self.list(0..self.captured.columns.len(), |c| c);
-        let mut sql = format!(
-            "INSERT INTO {} ({columns}) OVERRIDING SYSTEM VALUE VALUES ",
-            self.name()
-        )
-        .into_bytes();
+        let mut sql = format!("INSERT INTO {} ({columns}) OVERRIDING SYSTEM VALUE VALUES ", self.name()).into_bytes();
         self.values(&mut sql, rows, 0..self.captured.columns.len(), false);
         sql
     }
@@ -125,16 +105,9 @@ impl Writer<'_> {
     fn upsert(&self, rows: &[Row<'_>]) -> Vec<u8> {
         let mut sql = self.insert(rows);
         let key = self.list(0..self.captured.key_columns, |c| c);
-        let rest = self.list(
-            self.captured.key_columns..self.captured.columns.len(),
-            |c| format!("{c} = EXCLUDED.{c}"),
-        );
+        let rest = self.list(self.captured.key_columns..self.captured.columns.len(), |c| format!("{c} = EXCLUDED.{c}"));
         // Every row must be touched: a row that only has a key is assigned its own key.
-        let rest = if rest.is_empty() {
-            self.list(0..1, |c| format!("{c} = EXCLUDED.{c}"))
-        } else {
-            rest
-        };
+        let rest = if rest.is_empty() { self.list(0..1, |c| format!("{c} = EXCLUDED.{c}")) } else { rest };
         sql.extend_from_slice(format!(" ON CONFLICT ({key}) DO UPDATE SET {rest}").as_bytes());
         sql
     }
@@ -156,10 +129,7 @@ impl Writer<'_> {
         sql.extend_from_slice(format!("{set} FROM (VALUES ").as_bytes());
         self.values(&mut sql, rows, 0..all, true);
         let names = self.list(0..all, |c| c);
-        let on = (0..key)
-            .map(|k| format!("t.{c} = v.{c}", c = self.column(k)))
-            .collect::<Vec<_>>()
-            .join(" AND ");
+        let on = (0..key).map(|k| format!("t.{c} = v.{c}", c = self.column(k))).collect::<Vec<_>>().join(" AND ");
         sql.extend_from_slice(format!(") AS v({names}) WHERE {on}").as_bytes());
         sql
     }
@@ -187,13 +157,7 @@ impl Writer<'_> {
     }
 
     /// `(…), (…)`; with casts, the first row's are enough for PostgreSQL, but a NULL there would not do.
-    fn values(
-        &self,
-        sql: &mut Vec<u8>,
-        rows: &[Row<'_>],
-        places: std::ops::Range<usize>,
-        cast: bool,
-    ) {
+    fn values(&self, sql: &mut Vec<u8>, rows: &[Row<'_>], places: std::ops::Range<usize>, cast: bool) {
         for (r, row) in rows.iter().enumerate() {
             sql.extend_from_slice(if r == 0 { b"(" } else { b", (" });
             for place in places.clone() {
@@ -249,30 +213,17 @@ mod tests {
 
     fn check(operation: CapturedOperation, rows: &[Row<'_>], expected: &str) {
         let table = with_key(table(1, "T", &["k int", "a text", "b timestamptz"]), &[0]);
-        let captured = CapturedRows {
-            columns: &[0, 1, 2],
-            key_columns: 1,
-            operation,
-        };
+        let captured = CapturedRows { columns: &[0, 1, 2], key_columns: 1, operation };
         let statements = follower_statements(&table, captured, rows, true);
-        let sql: Vec<_> = statements
-            .iter()
-            .map(|s| String::from_utf8_lossy(&s.sql))
-            .collect();
+        let sql: Vec<_> = statements.iter().map(|s| String::from_utf8_lossy(&s.sql)).collect();
         assert_eq!(sql.join("; "), expected);
-        assert_eq!(
-            statements.iter().map(|s| s.rows).sum::<u64>(),
-            rows.len() as u64
-        );
+        assert_eq!(statements.iter().map(|s| s.rows).sum::<u64>(), rows.len() as u64);
     }
 
     #[test]
     fn statements_by_key() {
         let one: &[Row<'_>] = &[vec![Some(b"1"), Some(b"it's"), None]];
-        let two: &[Row<'_>] = &[
-            vec![Some(b"1"), None, None],
-            vec![Some(b"2"), Some(b"\\"), Some(b"x")],
-        ];
+        let two: &[Row<'_>] = &[vec![Some(b"1"), None, None], vec![Some(b"2"), Some(b"\\"), Some(b"x")]];
         check(
             CapturedOperation::Insert,
             two,
@@ -293,11 +244,7 @@ mod tests {
             two,
             r#"UPDATE "public"."T" AS t SET "a" = v."a", "b" = v."b" FROM (VALUES ('1'::integer, NULL::text, NULL::timestamp with time zone), ('2', '\', 'x')) AS v("k", "a", "b") WHERE t."k" = v."k""#,
         );
-        check(
-            CapturedOperation::Delete,
-            one,
-            r#"DELETE FROM "public"."T" AS t WHERE t."k" = '1'::integer"#,
-        );
+        check(CapturedOperation::Delete, one, r#"DELETE FROM "public"."T" AS t WHERE t."k" = '1'::integer"#);
         check(
             CapturedOperation::Lock(LockStrength::NoKeyUpdate),
             two,
@@ -309,21 +256,11 @@ mod tests {
     #[test]
     fn batches_have_limits() {
         let table = with_key(table(1, "t", &["k int", "a text"]), &[0]);
-        let captured = CapturedRows {
-            columns: &[0, 1],
-            key_columns: 0,
-            operation: CapturedOperation::Insert,
-        };
+        let captured = CapturedRows { columns: &[0, 1], key_columns: 0, operation: CapturedOperation::Insert };
         let counts = |rows: &[Row<'_>]| -> Vec<u64> {
-            follower_statements(&table, captured, rows, true)
-                .iter()
-                .map(|s| s.rows)
-                .collect()
+            follower_statements(&table, captured, rows, true).iter().map(|s| s.rows).collect()
         };
-        assert_eq!(
-            counts(&vec![vec![Some(&b"1"[..]), None]; 1201]),
-            [500, 500, 201]
-        );
+        assert_eq!(counts(&vec![vec![Some(&b"1"[..]), None]; 1201]), [500, 500, 201]);
         let large = vec![b'x'; STATEMENT_BYTES_MAX];
         assert_eq!(counts(&vec![vec![None, Some(&large[..])]; 3]), [1, 1, 1]);
     }

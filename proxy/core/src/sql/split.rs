@@ -32,11 +32,7 @@ pub fn split(text: &[u8], standard_conforming: bool) -> Vec<Range<usize>> {
 #[must_use]
 pub fn end_of_last_token(text: &[u8], standard_conforming: bool) -> usize {
     let tokens = lex(text, standard_conforming);
-    tokens
-        .iter()
-        .rev()
-        .find(|t| !t.is_symbol(text, ";"))
-        .map_or(0, |t| t.end)
+    tokens.iter().rev().find(|t| !t.is_symbol(text, ";")).map_or(0, |t| t.end)
 }
 
 fn push(statements: &mut Vec<Range<usize>>, tokens: &[Token]) {
@@ -82,10 +78,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let got: Vec<_> = split(text.as_bytes(), true)
-            .into_iter()
-            .map(|r| &text[r])
-            .collect();
+        let got: Vec<_> = split(text.as_bytes(), true).into_iter().map(|r| &text[r]).collect();
         assert_eq!(got, expected, "{text}");
     }
 
@@ -94,25 +87,13 @@ mod tests {
         check("", &[]);
         check(" ; -- x\n ;/* ; */;", &[]);
         check("a; b ;c", &["a", "b", "c"]);
-        check(
-            "select ';' ; select $$;$$; select \";\" -- ;\n",
-            &["select ';'", "select $$;$$", "select \";\""],
-        );
-        check(
-            "create rule r as on insert to t do (a; b); x",
-            &["create rule r as on insert to t do (a; b)", "x"],
-        );
+        check("select ';' ; select $$;$$; select \";\" -- ;\n", &["select ';'", "select $$;$$", "select \";\""]);
+        check("create rule r as on insert to t do (a; b); x", &["create rule r as on insert to t do (a; b)", "x"]);
         check(
             "create function f() begin atomic select case when a then b end; select 1; end; x",
-            &[
-                "create function f() begin atomic select case when a then b end; select 1; end",
-                "x",
-            ],
+            &["create function f() begin atomic select case when a then b end; select 1; end", "x"],
         );
-        check(
-            "begin; select 1; end; x",
-            &["begin", "select 1", "end", "x"],
-        );
+        check("begin; select 1; end; x", &["begin", "select 1", "end", "x"]);
         check("begin atomic; x", &["begin atomic", "x"]);
         check("select 'a; b", &["select 'a; b"]);
         check("select $1; /* a */ b", &["select $1", "b"]);

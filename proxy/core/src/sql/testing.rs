@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::analyse::Settings;
 use super::catalog::{
-    Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table,
-    UniqueKey, Volatility,
+    Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table, UniqueKey, Volatility,
 };
 use crate::ids::{ConflictGroup, TableId};
 
@@ -71,30 +70,19 @@ pub(crate) fn table(id: u32, name: &str, columns: &[&str]) -> Table {
 
 /// The same with a primary key over these columns.
 pub(crate) fn with_key(mut table: Table, columns: &[usize]) -> Table {
-    table.keys.insert(
-        0,
-        UniqueKey {
-            columns: columns.to_vec(),
-            primary: true,
-        },
-    );
+    table.keys.insert(0, UniqueKey { columns: columns.to_vec(), primary: true });
     table.unique_indexes += 1;
     table
 }
 
 /// Puts a catalog together.
 pub(crate) fn catalog(tables: Vec<Table>) -> Catalog {
-    let mut catalog = Catalog {
-        functions: functions(),
-        default_search_path: vec!["public".to_owned()],
-        ..Catalog::default()
-    };
+    let mut catalog =
+        Catalog { functions: functions(), default_search_path: vec!["public".to_owned()], ..Catalog::default() };
     for table in tables {
         let table = Arc::new(table);
         catalog.by_id.insert(table.id, Arc::clone(&table));
-        catalog
-            .tables
-            .insert((table.schema.clone(), table.name.clone()), table);
+        catalog.tables.insert((table.schema.clone(), table.name.clone()), table);
     }
     catalog
 }
@@ -102,10 +90,7 @@ pub(crate) fn catalog(tables: Vec<Table>) -> Catalog {
 /// Some built-in functions and some of a user.
 pub(crate) fn functions() -> Functions {
     let names = [
-        (
-            Volatility::Immutable,
-            "lower upper abs coalesce md5 max min count sum substring position trim left",
-        ),
+        (Volatility::Immutable, "lower upper abs coalesce md5 max min count sum substring position trim left"),
         (
             Volatility::Stable,
             "now to_char date_trunc extract current_setting txid_current generate_series string_agg array_agg",
@@ -118,48 +103,25 @@ pub(crate) fn functions() -> Functions {
             Volatility::Volatile,
             "random clock_timestamp gen_random_uuid nextval setval currval lastval pg_sleep set_config setseed",
         ),
-        (
-            Volatility::Volatile,
-            "pg_notify pg_advisory_lock lo_create pg_read_file ts_rewrite pg_total_relation_size",
-        ),
+        (Volatility::Volatile, "pg_notify pg_advisory_lock lo_create pg_read_file ts_rewrite pg_total_relation_size"),
     ];
     let mut builtin = Builtins::new();
     for (volatility, list) in names {
         builtin.extend(list.split(' ').map(|name| (name.to_owned(), volatility)));
     }
-    let user = |volatility, trusted| FunctionFacts {
-        builtin: false,
-        volatility,
-        trusted,
-        attribute: false,
-    };
+    let user = |volatility, trusted| FunctionFacts { builtin: false, volatility, trusted, attribute: false };
     let user = HashMap::from([
         ("audit".to_owned(), user(Volatility::Volatile, false)),
         ("pure".to_owned(), user(Volatility::Immutable, false)),
         ("lookup".to_owned(), user(Volatility::Stable, false)),
-        (
-            "uuid_generate_v4".to_owned(),
-            user(Volatility::Volatile, true),
-        ),
-        (
-            "total".to_owned(),
-            FunctionFacts {
-                attribute: true,
-                ..user(Volatility::Volatile, false)
-            },
-        ),
+        ("uuid_generate_v4".to_owned(), user(Volatility::Volatile, true)),
+        ("total".to_owned(), FunctionFacts { attribute: true, ..user(Volatility::Volatile, false) }),
     ]);
-    Functions {
-        builtin: Arc::new(builtin),
-        user,
-    }
+    Functions { builtin: Arc::new(builtin), user }
 }
 
 /// The tables of pgbench and of ActiveMQ, and one table for each rule.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table of tables is as long as it is"
-)]
+#[expect(clippy::too_many_lines, reason = "a table of tables is as long as it is")]
 pub(crate) fn sample() -> Catalog {
     let group = |mut table: Table, group: u32| {
         table.group = ConflictGroup(group);
@@ -177,10 +139,7 @@ pub(crate) fn sample() -> Catalog {
     let mut serial = with_key(table(20, "serial", &["id int=lead", "name text"]), &[0]);
     serial.sequences = vec![(0, "\"public\".\"serial_id_seq\"".to_owned())];
     let mut two = with_key(table(21, "two", &["id int", "code text", "v int"]), &[0]);
-    two.keys.push(UniqueKey {
-        columns: vec![1],
-        primary: false,
-    });
+    two.keys.push(UniqueKey { columns: vec![1], primary: false });
     two.unique_indexes = 2;
     let mut trigger = with_key(table(22, "triggered", &["id int", "v int"]), &[0]);
     trigger.has_triggers = true;
@@ -192,51 +151,20 @@ pub(crate) fn sample() -> Catalog {
     calls.has_user_functions = true;
     let mut cascading = group(with_key(table(31, "cascading", &["id int"]), &[0]), 31);
     cascading.has_deferrable = true;
-    let mut cascaded = group(
-        with_key(table(32, "cascaded", &["id int", "cascading_id int"]), &[0]),
-        31,
-    );
+    let mut cascaded = group(with_key(table(32, "cascaded", &["id int", "cascading_id int"]), &[0]), 31);
     cascaded.has_triggers = true;
     let mut temporary = with_key(table(26, "temporary", &["id int"]), &[0]);
     temporary.temporary = true;
     let mut loud_view = kind(table(41, "loud_view", &["id int"]), RelationKind::View);
     loud_view.has_user_functions = true;
     catalog(vec![
-        with_key(
-            table(
-                1,
-                "pgbench_accounts",
-                &["aid int", "bid int", "abalance int", "filler bpchar"],
-            ),
-            &[0],
-        ),
-        with_key(
-            table(
-                2,
-                "pgbench_branches",
-                &["bid int", "bbalance int", "filler bpchar"],
-            ),
-            &[0],
-        ),
-        with_key(
-            table(
-                3,
-                "pgbench_tellers",
-                &["tid int", "bid int", "tbalance int", "filler bpchar"],
-            ),
-            &[0],
-        ),
+        with_key(table(1, "pgbench_accounts", &["aid int", "bid int", "abalance int", "filler bpchar"]), &[0]),
+        with_key(table(2, "pgbench_branches", &["bid int", "bbalance int", "filler bpchar"]), &[0]),
+        with_key(table(3, "pgbench_tellers", &["tid int", "bid int", "tbalance int", "filler bpchar"]), &[0]),
         table(
             4,
             "pgbench_history",
-            &[
-                "tid int",
-                "bid int",
-                "aid int",
-                "delta int",
-                "mtime timestamptz",
-                "filler bpchar",
-            ],
+            &["tid int", "bid int", "aid int", "delta int", "mtime timestamptz", "filler bpchar"],
         ),
         with_key(
             table(
@@ -272,25 +200,9 @@ pub(crate) fn sample() -> Catalog {
             ),
             &[0, 2, 3, 6],
         ),
-        with_key(
-            table(
-                7,
-                "activemq_lock",
-                &["id bigint", "time bigint", "broker_name varchar"],
-            ),
-            &[0],
-        ),
-        group(
-            with_key(table(10, "parent", &["id int", "name text"]), &[0]),
-            10,
-        ),
-        group(
-            with_key(
-                table(11, "child", &["id int", "parent_id int", "name text"]),
-                &[0],
-            ),
-            10,
-        ),
+        with_key(table(7, "activemq_lock", &["id bigint", "time bigint", "broker_name varchar"]), &[0]),
+        group(with_key(table(10, "parent", &["id int", "name text"]), &[0]), 10),
+        group(with_key(table(11, "child", &["id int", "parent_id int", "name text"]), &[0]), 10),
         serial,
         two,
         trigger,
@@ -301,51 +213,23 @@ pub(crate) fn sample() -> Catalog {
         cascaded,
         temporary,
         with_key(
-            table(
-                27,
-                "stamped",
-                &[
-                    "id int",
-                    "at timestamptz=lead",
-                    "sum int=gen",
-                    "n int=imm",
-                    "f text=user",
-                ],
-            ),
+            table(27, "stamped", &["id int", "at timestamptz=lead", "sum int=gen", "n int=imm", "f text=user"]),
             &[0],
         ),
-        with_key(
-            table(28, "doc", &["id uuid", "body text", "tags text"]),
-            &[0],
-        ),
+        with_key(table(28, "doc", &["id uuid", "body text", "tags text"]), &[0]),
         with_key(table(29, "Mixed Case", &["Id int", "V int"]), &[0]),
         table(30, "keyless", &["a int", "b int"]),
         kind(table(40, "view", &["id int"]), RelationKind::View),
         loud_view,
-        kind(
-            table(42, "materialized", &["id int"]),
-            RelationKind::MaterializedView,
-        ),
-        kind(
-            table(43, "foreign_table", &["id int"]),
-            RelationKind::Foreign,
-        ),
-        kind(
-            table(44, "serial_id_seq", &["last_value bigint"]),
-            RelationKind::Sequence,
-        ),
+        kind(table(42, "materialized", &["id int"]), RelationKind::MaterializedView),
+        kind(table(43, "foreign_table", &["id int"]), RelationKind::Foreign),
+        kind(table(44, "serial_id_seq", &["last_value bigint"]), RelationKind::Sequence),
         system(table(50, "pg_class", &["oid int", "relname text"])),
-        system(kind(
-            table(51, "pg_stat_activity", &["pid int"]),
-            RelationKind::View,
-        )),
+        system(kind(table(51, "pg_stat_activity", &["pid int"]), RelationKind::View)),
     ])
 }
 
 /// The usual settings.
 pub(crate) fn settings() -> Settings {
-    Settings {
-        search_path: vec!["public".to_owned()],
-        standard_conforming_strings: true,
-    }
+    Settings { search_path: vec!["public".to_owned()], standard_conforming_strings: true }
 }

@@ -24,11 +24,7 @@ impl<'t> Text<'t> {
         while tokens.last().is_some_and(|t| t.is_symbol(bytes, ";")) {
             tokens.pop();
         }
-        Text {
-            bytes,
-            tokens,
-            standard_conforming,
-        }
+        Text { bytes, tokens, standard_conforming }
     }
 
     /// How many tokens there are.
@@ -38,17 +34,12 @@ impl<'t> Text<'t> {
 
     /// Token `i` is this keyword.
     pub(crate) fn is(&self, i: usize, word: &str) -> bool {
-        self.tokens
-            .get(i)
-            .is_some_and(|t| t.is_word(self.bytes, word))
+        self.tokens.get(i).is_some_and(|t| t.is_word(self.bytes, word))
     }
 
     /// Tokens from `i` on are these keywords.
     pub(crate) fn are(&self, i: usize, words: &[&str]) -> bool {
-        words
-            .iter()
-            .enumerate()
-            .all(|(k, word)| self.is(i + k, word))
+        words.iter().enumerate().all(|(k, word)| self.is(i + k, word))
     }
 
     /// Token `i` is one of these keywords.
@@ -58,16 +49,12 @@ impl<'t> Text<'t> {
 
     /// Token `i` is this punctuation.
     pub(crate) fn symbol(&self, i: usize, symbol: &str) -> bool {
-        self.tokens
-            .get(i)
-            .is_some_and(|t| t.is_symbol(self.bytes, symbol))
+        self.tokens.get(i).is_some_and(|t| t.is_symbol(self.bytes, symbol))
     }
 
     /// Token `i` is this operator.
     pub(crate) fn operator(&self, i: usize, operator: &str) -> bool {
-        self.tokens.get(i).is_some_and(|t| {
-            t.kind == TokenKind::Operator && t.bytes(self.bytes) == operator.as_bytes()
-        })
+        self.tokens.get(i).is_some_and(|t| t.kind == TokenKind::Operator && t.bytes(self.bytes) == operator.as_bytes())
     }
 
     /// The kind of token `i`.
@@ -89,9 +76,7 @@ impl<'t> Text<'t> {
             TokenKind::QuotedIdent => {
                 let bytes = token.bytes(self.bytes);
                 let open = bytes.iter().position(|&b| b == b'"')? + 1;
-                Some(cut(
-                    latin(&bytes[open..bytes.len() - 1]).replace("\"\"", "\"")
-                ))
+                Some(cut(latin(&bytes[open..bytes.len() - 1]).replace("\"\"", "\"")))
             }
             _ => None,
         }
@@ -157,14 +142,8 @@ impl<'t> Text<'t> {
 
     /// The highest `$n`.
     pub(crate) fn parameters(&self) -> u16 {
-        let numbers = self
-            .tokens
-            .iter()
-            .filter(|t| t.kind == TokenKind::Parameter);
-        numbers
-            .filter_map(|t| parameter(t.bytes(self.bytes)))
-            .max()
-            .unwrap_or(0)
+        let numbers = self.tokens.iter().filter(|t| t.kind == TokenKind::Parameter);
+        numbers.filter_map(|t| parameter(t.bytes(self.bytes))).max().unwrap_or(0)
     }
 
     /// How deep parentheses, brackets and CASE nest.
@@ -197,10 +176,7 @@ pub(crate) fn latin(bytes: &[u8]) -> String {
 
 fn cut(mut name: String) -> String {
     if name.len() > IDENTIFIER_BYTES_MAX {
-        let end = (0..=IDENTIFIER_BYTES_MAX)
-            .rev()
-            .find(|&i| name.is_char_boundary(i))
-            .unwrap_or(0);
+        let end = (0..=IDENTIFIER_BYTES_MAX).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
         name.truncate(end);
     }
     name
@@ -219,9 +195,7 @@ fn unquote(bytes: &[u8]) -> Option<Vec<u8>> {
             (b'\'', None) => return Some(value),
             (b'\'', Some(_)) => {
                 // A continuation. Comments between the parts could hold quotes: not simple to tell.
-                let gap = bytes[at + 1..]
-                    .iter()
-                    .position(|b| !b.is_ascii_whitespace())?;
+                let gap = bytes[at + 1..].iter().position(|b| !b.is_ascii_whitespace())?;
                 if bytes[at + 1 + gap] != b'\'' {
                     return None;
                 }
@@ -274,13 +248,8 @@ fn unescape_one<'b>(escape: u8, tail: &'b [u8], value: &mut Vec<u8>) -> Option<&
             return Some(&tail[1..]);
         }
     };
-    let digits = tail[skip..]
-        .iter()
-        .take(most)
-        .take_while(|b| char::from(**b).is_digit(radix))
-        .count();
-    let number =
-        u32::from_str_radix(std::str::from_utf8(&tail[skip..skip + digits]).ok()?, radix).ok()?;
+    let digits = tail[skip..].iter().take(most).take_while(|b| char::from(**b).is_digit(radix)).count();
+    let number = u32::from_str_radix(std::str::from_utf8(&tail[skip..skip + digits]).ok()?, radix).ok()?;
     if matches!(escape, b'u' | b'U') {
         value.extend_from_slice(char::from_u32(number)?.encode_utf8(&mut [0; 4]).as_bytes());
     } else {

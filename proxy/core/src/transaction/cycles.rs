@@ -15,9 +15,7 @@ pub fn find_cycle(edges: &[(SessionId, SessionId)]) -> Option<Vec<SessionId>> {
         waits_for.entry(*waiter).or_default().insert(*holder);
     }
     let mut done = BTreeSet::new();
-    waits_for
-        .keys()
-        .find_map(|start| cycle_from(*start, &waits_for, &mut done))
+    waits_for.keys().find_map(|start| cycle_from(*start, &waits_for, &mut done))
 }
 
 /// Depth first from `start`, with an explicit stack; `done` holds nodes that lead to no cycle.
@@ -61,10 +59,7 @@ fn cycle_from(
 /// Who in a cycle is aborted: the one whose transaction began last, which has the least to lose; among
 /// equals the highest session number. `began` says when, in whatever unit grows.
 pub fn youngest(cycle: &[SessionId], began: impl Fn(SessionId) -> u64) -> Option<SessionId> {
-    cycle
-        .iter()
-        .copied()
-        .max_by_key(|session| (began(*session), *session))
+    cycle.iter().copied().max_by_key(|session| (began(*session), *session))
 }
 
 #[cfg(test)]
@@ -72,10 +67,7 @@ mod tests {
     use super::*;
 
     fn edges(pairs: &[(u64, u64)]) -> Vec<(SessionId, SessionId)> {
-        pairs
-            .iter()
-            .map(|(waiter, holder)| (SessionId(*waiter), SessionId(*holder)))
-            .collect()
+        pairs.iter().map(|(waiter, holder)| (SessionId(*waiter), SessionId(*holder))).collect()
     }
 
     fn cycle(pairs: &[(u64, u64)]) -> Option<Vec<u64>> {
@@ -94,10 +86,7 @@ mod tests {
     fn finds_the_cycle_without_those_that_only_wait_for_it() {
         assert_eq!(cycle(&[(1, 1)]), Some(vec![1]));
         assert_eq!(cycle(&[(1, 2), (2, 1)]), Some(vec![1, 2]));
-        assert_eq!(
-            cycle(&[(1, 5), (5, 7), (7, 6), (6, 5), (5, 9)]),
-            Some(vec![5, 7, 6])
-        );
+        assert_eq!(cycle(&[(1, 5), (5, 7), (7, 6), (6, 5), (5, 9)]), Some(vec![5, 7, 6]));
         assert_eq!(cycle(&[(1, 2), (3, 4), (4, 3)]), Some(vec![3, 4]));
     }
 
@@ -105,22 +94,13 @@ mod tests {
     fn agrees_with_reachability_on_all_small_graphs() {
         let pairs: Vec<(u64, u64)> = (0..4).flat_map(|a| (0..4).map(move |b| (a, b))).collect();
         for graph in 0..1u32 << pairs.len() {
-            let chosen: Vec<_> = (0..)
-                .zip(&pairs)
-                .filter(|(n, _)| graph >> n & 1 == 1)
-                .map(|(_, pair)| *pair)
-                .collect();
+            let chosen: Vec<_> =
+                (0..).zip(&pairs).filter(|(n, _)| graph >> n & 1 == 1).map(|(_, pair)| *pair).collect();
             let found = cycle(&chosen);
             assert_eq!(found.is_some(), has_cycle(&chosen), "{chosen:?}");
             if let Some(found) = found {
                 let next = found.iter().cycle().skip(1);
-                assert!(
-                    found
-                        .iter()
-                        .zip(next)
-                        .all(|(a, b)| chosen.contains(&(*a, *b))),
-                    "{chosen:?}: {found:?}"
-                );
+                assert!(found.iter().zip(next).all(|(a, b)| chosen.contains(&(*a, *b))), "{chosen:?}: {found:?}");
             }
         }
     }

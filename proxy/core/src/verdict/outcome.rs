@@ -28,33 +28,18 @@ pub enum Outcome {
 }
 
 /// Tags of the hot path, which need no allocation.
-const COMMON_TAGS: [&str; 10] = [
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "SELECT",
-    "MERGE",
-    "COPY",
-    "BEGIN",
-    "COMMIT",
-    "ROLLBACK",
-    "SAVEPOINT",
-];
+const COMMON_TAGS: [&str; 10] =
+    ["INSERT", "UPDATE", "DELETE", "SELECT", "MERGE", "COPY", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT"];
 
 impl Outcome {
     /// The outcome that a CommandComplete stands for: `INSERT 0 5`, `UPDATE 3`, `CREATE TABLE`.
     pub fn from_tag(text: &str) -> Self {
-        let last = text
-            .rsplit_once(' ')
-            .and_then(|(head, last)| Some((head, last.parse().ok()?)));
+        let last = text.rsplit_once(' ').and_then(|(head, last)| Some((head, last.parse().ok()?)));
         let (tag, rows) = last.unwrap_or((text, 0));
         // INSERT has the oid of a time when rows had one between its word and its count.
         let tag = if tag == "INSERT 0" { "INSERT" } else { tag };
         let common = COMMON_TAGS.iter().find(|common| **common == tag);
-        Self::Ok {
-            tag: common.map_or_else(|| Cow::Owned(tag.to_owned()), |tag| Cow::Borrowed(*tag)),
-            rows,
-        }
+        Self::Ok { tag: common.map_or_else(|| Cow::Owned(tag.to_owned()), |tag| Cow::Borrowed(*tag)), rows }
     }
 
     /// Why the member that gave this outcome is at fault whatever the others answered; `None` if it is not.
@@ -63,12 +48,8 @@ impl Outcome {
             Self::Lost => Some(Reason::LostConnection),
             Self::TimedOut => Some(Reason::TimedOut),
             Self::SqlError { sqlstate } => match sqlstate.class() {
-                StateClass::MemberFault if sqlstate.is_resource() => Some(Reason::Resource {
-                    sqlstate: *sqlstate,
-                }),
-                StateClass::MemberFault => Some(Reason::ServerError {
-                    sqlstate: *sqlstate,
-                }),
+                StateClass::MemberFault if sqlstate.is_resource() => Some(Reason::Resource { sqlstate: *sqlstate }),
+                StateClass::MemberFault => Some(Reason::ServerError { sqlstate: *sqlstate }),
                 StateClass::Abort | StateClass::SqlError => None,
             },
             Self::Ok { .. } => None,
@@ -120,20 +101,8 @@ mod tests {
             ("", "", 0),
         ];
         for (text, tag, rows) in expect {
-            assert_eq!(
-                Outcome::from_tag(text),
-                Outcome::Ok {
-                    tag: Cow::Borrowed(tag),
-                    rows
-                }
-            );
+            assert_eq!(Outcome::from_tag(text), Outcome::Ok { tag: Cow::Borrowed(tag), rows });
         }
-        assert!(matches!(
-            Outcome::from_tag("UPDATE 1"),
-            Outcome::Ok {
-                tag: Cow::Borrowed(_),
-                ..
-            }
-        ));
+        assert!(matches!(Outcome::from_tag("UPDATE 1"), Outcome::Ok { tag: Cow::Borrowed(_), .. }));
     }
 }

@@ -33,9 +33,7 @@ impl SqlState {
     /// Reads a code; `None` if it is not five digits or upper-case letters.
     pub fn parse(code: &[u8]) -> Option<Self> {
         let code: [u8; 5] = code.try_into().ok()?;
-        code.iter()
-            .all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
-            .then_some(Self(code))
+        code.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()).then_some(Self(code))
     }
 
     /// The code as text.
@@ -47,9 +45,7 @@ impl SqlState {
     pub fn class(self) -> StateClass {
         match &self.0 {
             [b'4', b'0', ..] => StateClass::Abort,
-            [b'0', b'8', ..] | [b'5', b'3', ..] | [b'5', b'7', b'P', ..] | [b'5', b'8', ..] => {
-                StateClass::MemberFault
-            }
+            [b'0', b'8', ..] | [b'5', b'3', ..] | [b'5', b'7', b'P', ..] | [b'5', b'8', ..] => StateClass::MemberFault,
             [b'X', b'X', b'0', b'0', _] => StateClass::MemberFault,
             _ => StateClass::SqlError,
         }
@@ -110,11 +106,7 @@ mod tests {
             ("00000", StateClass::SqlError),
         ];
         for (code, class) in expect {
-            assert_eq!(
-                SqlState::parse(code.as_bytes()).unwrap().class(),
-                class,
-                "{code}"
-            );
+            assert_eq!(SqlState::parse(code.as_bytes()).unwrap().class(), class, "{code}");
         }
     }
 

@@ -55,28 +55,18 @@ pub fn verdict(lead: (MemberId, Outcome), followers: &[(MemberId, Outcome)]) -> 
     if outcome.is_answer() && followers.iter().all(|(_, other)| other == outcome) {
         return Verdict::Agreement;
     }
-    let all: Vec<Ballot<'_>> = std::iter::once((*lead, outcome))
-        .chain(followers.iter().map(|(id, outcome)| (*id, outcome)))
-        .collect();
+    let all: Vec<Ballot<'_>> =
+        std::iter::once((*lead, outcome)).chain(followers.iter().map(|(id, outcome)| (*id, outcome))).collect();
     if !all.iter().any(|(_, outcome)| outcome.is_answer()) {
-        return Verdict::Unanswered {
-            reasons: wrong(&all, None),
-        };
+        return Verdict::Unanswered { reasons: wrong(&all, None) };
     }
     if let Some(sqlstate) = all.iter().find_map(|(_, outcome)| outcome.abort()) {
-        let wrong = all
-            .iter()
-            .filter_map(|(id, outcome)| Some((*id, outcome.fault()?)))
-            .collect();
+        let wrong = all.iter().filter_map(|(id, outcome)| Some((*id, outcome.fault()?))).collect();
         return Verdict::Abort { sqlstate, wrong };
     }
     let right = winner(*lead, &all);
     let wrong = wrong(&all, Some(right));
-    let next = all
-        .iter()
-        .filter(|(_, outcome)| *outcome == right)
-        .map(|(id, _)| *id)
-        .min();
+    let next = all.iter().filter(|(_, outcome)| *outcome == right).map(|(id, _)| *id).min();
     match next {
         Some(next) if outcome != right => Verdict::LeadWrong { wrong, next },
         _ => Verdict::Disable { wrong },
@@ -86,24 +76,15 @@ pub fn verdict(lead: (MemberId, Outcome), followers: &[(MemberId, Outcome)]) -> 
 /// The outcome that most of the voters have; among equals the lead's, then that of the lowest id.
 fn winner<'a>(lead: MemberId, all: &[Ballot<'a>]) -> &'a Outcome {
     let healthy = all.iter().any(|(_, outcome)| outcome.fault().is_none());
-    let may_vote =
-        |outcome: &Outcome| outcome.is_answer() && (!healthy || outcome.fault().is_none());
-    let voters: Vec<Ballot<'a>> = all
-        .iter()
-        .copied()
-        .filter(|(_, outcome)| may_vote(outcome))
-        .collect();
+    let may_vote = |outcome: &Outcome| outcome.is_answer() && (!healthy || outcome.fault().is_none());
+    let voters: Vec<Ballot<'a>> = all.iter().copied().filter(|(_, outcome)| may_vote(outcome)).collect();
     let votes = |outcome: &Outcome| voters.iter().filter(|(_, other)| *other == outcome).count();
-    let best = voters
-        .iter()
-        .max_by_key(|(id, outcome)| (votes(outcome), *id == lead, std::cmp::Reverse(*id)));
+    let best = voters.iter().max_by_key(|(id, outcome)| (votes(outcome), *id == lead, std::cmp::Reverse(*id)));
     best.map_or(all[0].1, |(_, outcome)| outcome)
 }
 
 /// Everybody whose outcome is not the right one; all of them if none is.
 fn wrong(all: &[Ballot<'_>], right: Option<&Outcome>) -> Wrong {
     let differing = all.iter().filter(|(_, outcome)| Some(*outcome) != right);
-    differing
-        .map(|(id, outcome)| (*id, outcome.fault().unwrap_or(Reason::Diverged)))
-        .collect()
+    differing.map(|(id, outcome)| (*id, outcome.fault().unwrap_or(Reason::Diverged))).collect()
 }

@@ -23,29 +23,13 @@ pub(super) async fn connect(member: &Member) -> Result<Maintenance, String> {
         Some(config) => MemberTls::Required(config),
     };
     let address = match &url.endpoint {
-        Endpoint::Tcp { host, port } => Address::Tcp {
-            host: host.clone(),
-            port: *port,
-        },
+        Endpoint::Tcp { host, port } => Address::Tcp { host: host.clone(), port: *port },
         Endpoint::Unix { dir, port } => Address::Unix(dir.join(format!(".s.PGSQL.{port}"))),
     };
     // The number tells members apart within a running proxy; here there is none.
-    let target = Target {
-        id: MemberId(0),
-        name: member.name.clone(),
-        address,
-        database: url.dbname.clone(),
-        tls,
-    };
-    let password = url
-        .password
-        .as_ref()
-        .map(|password| password.expose().to_owned());
-    let login = Login {
-        user: url.user.clone(),
-        password,
-    };
-    let connected: Result<Maintenance, ConnectError> =
-        Maintenance::connect(&target, &login, CONNECT_TIME_MAX).await;
+    let target = Target { id: MemberId(0), name: member.name.clone(), address, database: url.dbname.clone(), tls };
+    let password = url.password.as_ref().map(|password| password.expose().to_owned());
+    let login = Login { user: url.user.clone(), password };
+    let connected: Result<Maintenance, ConnectError> = Maintenance::connect(&target, &login, CONNECT_TIME_MAX).await;
     connected.map_err(|error| format!("cannot connect: {error}"))
 }

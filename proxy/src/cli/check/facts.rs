@@ -27,10 +27,7 @@ pub(super) async fn read(member: &Member) -> Result<Facts, String> {
             Ok(rows) => facts.extend(rows.into_iter().filter_map(|row| fact(topic, row))),
             // Not every server version has every column; that both have it not is no difference.
             Err(QueryError::Server { message, .. }) => {
-                facts.insert(
-                    (topic, String::from("(query)")),
-                    format!("error: {message}"),
-                );
+                facts.insert((topic, String::from("(query)")), format!("error: {message}"));
             }
             Err(error) => return Err(error.to_string()),
         }
@@ -50,19 +47,8 @@ pub(super) async fn read(member: &Member) -> Result<Facts, String> {
 
 /// Rows of a table, or why they cannot be counted. `table` is quoted as the server quotes it.
 async fn count(connection: &mut Maintenance, table: &str) -> Result<String, String> {
-    match rows(
-        connection,
-        &format!("SELECT count(*) FROM ONLY {table}"),
-        COUNT_TIME_MAX,
-    )
-    .await
-    {
-        Ok(rows) => Ok(rows
-            .into_iter()
-            .flatten()
-            .flatten()
-            .next()
-            .unwrap_or_default()),
+    match rows(connection, &format!("SELECT count(*) FROM ONLY {table}"), COUNT_TIME_MAX).await {
+        Ok(rows) => Ok(rows.into_iter().flatten().flatten().next().unwrap_or_default()),
         Err(QueryError::Server { message, .. }) => Ok(format!("error: {message}")),
         Err(error) => Err(error.to_string()),
     }
@@ -74,24 +60,10 @@ fn fact(topic: Topic, row: Vec<Option<String>>) -> Option<((Topic, String), Stri
     Some(((topic, name), cells.next()?.unwrap_or_default()))
 }
 
-async fn rows_or_text(
-    connection: &mut Maintenance,
-    sql: &str,
-    within: Duration,
-) -> Result<TextRows, String> {
-    rows(connection, sql, within)
-        .await
-        .map_err(|error| error.to_string())
+async fn rows_or_text(connection: &mut Maintenance, sql: &str, within: Duration) -> Result<TextRows, String> {
+    rows(connection, sql, within).await.map_err(|error| error.to_string())
 }
 
-async fn rows(
-    connection: &mut Maintenance,
-    sql: &str,
-    within: Duration,
-) -> Result<TextRows, QueryError> {
-    Ok(connection
-        .query(&[sql], within)
-        .await?
-        .pop()
-        .unwrap_or_default())
+async fn rows(connection: &mut Maintenance, sql: &str, within: Duration) -> Result<TextRows, QueryError> {
+    Ok(connection.query(&[sql], within).await?.pop().unwrap_or_default())
 }

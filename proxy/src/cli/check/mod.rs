@@ -38,21 +38,12 @@ pub(super) async fn check(file: &Path) -> ExitCode {
     for database in &config.virtual_databases {
         alike &= check_database(database).await;
     }
-    if alike {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints what differs in one virtual database; true if nothing does.
 async fn check_database(database: &VirtualDatabase) -> bool {
-    println!(
-        "\n{}: {}, {} members",
-        database.name,
-        database.level,
-        database.members.len()
-    );
+    println!("\n{}: {}, {} members", database.name, database.level, database.members.len());
     let facts = join_all(database.members.iter().map(facts::read)).await;
     let mut reached: Vec<(&str, &Facts)> = Vec::new();
     for (member, facts) in database.members.iter().zip(&facts) {
@@ -63,8 +54,7 @@ async fn check_database(database: &VirtualDatabase) -> bool {
     }
     let differences = compare::compare(&reached);
     print!("{}", report(&reached, &differences));
-    reached.len() == database.members.len()
-        && differences.iter().all(|difference| difference.is_note)
+    reached.len() == database.members.len() && differences.iter().all(|difference| difference.is_note)
 }
 
 fn report(reached: &[(&str, &Facts)], differences: &[Difference]) -> String {
@@ -72,22 +62,13 @@ fn report(reached: &[(&str, &Facts)], differences: &[Difference]) -> String {
         return match reached.len() {
             0 => String::from("no member could be read\n"),
             1 => String::from("one member could be read; there is nothing to compare\n"),
-            count => format!(
-                "{count} members are alike in {} facts\n",
-                reached[0].1.len()
-            ),
+            count => format!("{count} members are alike in {} facts\n", reached[0].1.len()),
         };
     }
     let mut head = vec!["TOPIC", "NAME"];
     head.extend(reached.iter().map(|(name, _)| *name));
     let rows: Vec<Vec<String>> = differences.iter().map(Difference::row).collect();
-    let notes = differences
-        .iter()
-        .filter(|difference| difference.is_note)
-        .count();
+    let notes = differences.iter().filter(|difference| difference.is_note).count();
     let count = differences.len() - notes;
-    format!(
-        "{}{count} differences, {notes} notes\n",
-        table::render(&head, &rows)
-    )
+    format!("{}{count} differences, {notes} notes\n", table::render(&head, &rows))
 }

@@ -33,8 +33,20 @@ impl From<WireError> for AuthenticationFailed {
 /// [`AuthenticationFailed`].
 pub async fn scram(channel: &mut Channel, name: &str, users: &[User]) -> Result<Option<User>, AuthenticationFailed> {
     let user = users.iter().find(|u| u.name == name);
-    let refused = || AuthenticationFailed::Refused(SqlError::new("28P01", format!("password authentication failed for user \"{name}\""), "Check user and password; users are configured in raidb.toml."));
-    let malformed = |what: &str| AuthenticationFailed::Refused(SqlError::new("08P01", format!("malformed SASL message: {what}"), "Use a driver that supports SCRAM-SHA-256."));
+    let refused = || {
+        AuthenticationFailed::Refused(SqlError::new(
+            "28P01",
+            format!("password authentication failed for user \"{name}\""),
+            "Check user and password; users are configured in raidb.toml.",
+        ))
+    };
+    let malformed = |what: &str| {
+        AuthenticationFailed::Refused(SqlError::new(
+            "08P01",
+            format!("malformed SASL message: {what}"),
+            "Use a driver that supports SCRAM-SHA-256.",
+        ))
+    };
 
     encode::authentication(channel.out(), 10, b"SCRAM-SHA-256\0\0");
     let first = response(channel).await?;
@@ -60,7 +72,11 @@ async fn response(channel: &mut Channel) -> Result<Bytes, AuthenticationFailed> 
     let head = poll_fn(|cx| channel.poll_frame(cx, &[])).await?;
     let frame = channel.take(head);
     if frame[0] != b'p' {
-        return Err(AuthenticationFailed::Refused(SqlError::new("08P01", "expected a password message", "Use a driver that supports SCRAM-SHA-256.")));
+        return Err(AuthenticationFailed::Refused(SqlError::new(
+            "08P01",
+            "expected a password message",
+            "Use a driver that supports SCRAM-SHA-256.",
+        )));
     }
     Ok(frame)
 }

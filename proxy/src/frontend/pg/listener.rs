@@ -101,7 +101,11 @@ async fn admit(tcp: TcpStream, frontend: &Arc<Frontend>, full: bool) -> Option<S
         }
         Ok(Start::Client { channel, .. }) if full => {
             let limit = frontend.clients_max;
-            let error = SqlError::new("53300", format!("sorry, too many clients already: the limit is {limit}"), "Close connections, or raise max_clients in raidb.toml.");
+            let error = SqlError::new(
+                "53300",
+                format!("sorry, too many clients already: the limit is {limit}"),
+                "Close connections, or raise max_clients in raidb.toml.",
+            );
             refuse(channel, &error).await;
             None
         }
@@ -124,13 +128,19 @@ async fn refuse(mut channel: Channel, error: &SqlError) {
 }
 
 async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend: &Arc<Frontend>) -> Option<Session> {
-    let find = |name: &[u8]| parameters.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned());
+    let find =
+        |name: &[u8]| parameters.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned());
     let Some(user) = find(b"user").filter(|u| !u.is_empty()) else {
-        refuse(channel, &SqlError::new("28000", "no PostgreSQL user name specified in startup packet", "Name a user.")).await;
+        refuse(channel, &SqlError::new("28000", "no PostgreSQL user name specified in startup packet", "Name a user."))
+            .await;
         return None;
     };
     if find(b"replication").is_some_and(|r| !matches!(r.as_str(), "false" | "off" | "no" | "0")) {
-        refuse(channel, &SqlError::refused("replication connections are not supported", "Connect to a member directly.")).await;
+        refuse(
+            channel,
+            &SqlError::refused("replication connections are not supported", "Connect to a member directly."),
+        )
+        .await;
         return None;
     }
     let name = find(b"database").filter(|d| !d.is_empty()).unwrap_or_else(|| user.clone());
@@ -144,21 +154,31 @@ async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend:
         }
     };
     let Some(database) = database else {
-        refuse(channel, &SqlError::new("3D000", format!("database \"{name}\" does not exist"), "Virtual databases are configured in raidb.toml.")).await;
+        refuse(
+            channel,
+            &SqlError::new(
+                "3D000",
+                format!("database \"{name}\" does not exist"),
+                "Virtual databases are configured in raidb.toml.",
+            ),
+        )
+        .await;
         return None;
     };
     if !database.serving() {
         refuse(channel, &SqlError::no_member()).await;
         return None;
     }
-    let passed_on: StartupParameters = parameters
-        .into_iter()
-        .filter(|(n, _)| !matches!(&n[..], b"user" | b"database" | b"replication"))
-        .collect();
+    let passed_on: StartupParameters =
+        parameters.into_iter().filter(|(n, _)| !matches!(&n[..], b"user" | b"database" | b"replication")).collect();
     session(channel, database, Identity { login, parameters: passed_on }, frontend).await
 }
 
-async fn authenticate(channel: &mut Channel, user: &str, database: Option<&Arc<VirtualDatabase>>) -> Result<Option<Login>, AuthenticationFailed> {
+async fn authenticate(
+    channel: &mut Channel,
+    user: &str,
+    database: Option<&Arc<VirtualDatabase>>,
+) -> Result<Option<Login>, AuthenticationFailed> {
     let Some(database) = database else { return Ok(None) };
     if database.settings.users.is_empty() {
         return Ok(None);
@@ -170,7 +190,12 @@ async fn authenticate(channel: &mut Channel, user: &str, database: Option<&Arc<V
     }))
 }
 
-async fn session(channel: Channel, database: Arc<VirtualDatabase>, identity: Identity, frontend: &Arc<Frontend>) -> Option<Session> {
+async fn session(
+    channel: Channel,
+    database: Arc<VirtualDatabase>,
+    identity: Identity,
+    frontend: &Arc<Frontend>,
+) -> Option<Session> {
     let handle = frontend.sessions.open(rand_secret());
     let mut session = Session::new(handle, database, channel, identity);
     match session.first_link().await {

@@ -52,18 +52,27 @@ impl From<WireError> for StartFailed {
 ///
 /// # Errors
 /// [`StartFailed`].
-pub async fn start(stream: Stream, tls: Option<&Arc<rustls::ServerConfig>>, limit: FrameLimit) -> Result<Start, StartFailed> {
+pub async fn start(
+    stream: Stream,
+    tls: Option<&Arc<rustls::ServerConfig>>,
+    limit: FrameLimit,
+) -> Result<Start, StartFailed> {
     let mut channel = Channel::new(stream, &[], limit);
     let mut encrypted = false;
     for _ in 0..3 {
         let Some(packet) = packet(&mut channel).await? else {
-            let error = SqlError::new("08P01", format!("invalid length of start-up packet, allowed are 8 to {STARTUP_BYTES_MAX} bytes"), "Is this a PostgreSQL client?");
+            let error = SqlError::new(
+                "08P01",
+                format!("invalid length of start-up packet, allowed are 8 to {STARTUP_BYTES_MAX} bytes"),
+                "Is this a PostgreSQL client?",
+            );
             return Err(StartFailed::Refused(Box::new(channel), error));
         };
         let code = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
         match code {
             CANCEL if packet.len() == 16 => {
-                let number = |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
+                let number =
+                    |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
                 return Ok(Start::Cancel { pid: number(8), secret: number(12) });
             }
             TLS if !encrypted => {
@@ -94,14 +103,22 @@ async fn answer(channel: &mut Channel, bytes: &[u8]) -> Result<(), WireError> {
     poll_fn(|cx| channel.poll_flush(cx)).await
 }
 
-async fn negotiate_tls(mut channel: Channel, tls: Option<&Arc<rustls::ServerConfig>>, limit: FrameLimit) -> Result<Channel, StartFailed> {
+async fn negotiate_tls(
+    mut channel: Channel,
+    tls: Option<&Arc<rustls::ServerConfig>>,
+    limit: FrameLimit,
+) -> Result<Channel, StartFailed> {
     let Some(tls) = tls else {
         answer(&mut channel, b"N").await?;
         return Ok(channel);
     };
     if channel.has_input() {
         // Bytes behind the request, before encryption: somebody in the middle (CVE-2021-23214).
-        let error = SqlError::new("08P01", "received unencrypted data after SSL request", "This could be an attack, or a faulty client.");
+        let error = SqlError::new(
+            "08P01",
+            "received unencrypted data after SSL request",
+            "This could be an attack, or a faulty client.",
+        );
         return Err(StartFailed::Refused(Box::new(channel), error));
     }
     answer(&mut channel, b"S").await?;
@@ -115,11 +132,19 @@ async fn negotiate_tls(mut channel: Channel, tls: Option<&Arc<rustls::ServerConf
 async fn client(mut channel: Channel, code: u32, packet: &Bytes) -> Result<Start, StartFailed> {
     let (major, minor) = (code >> 16, code & 0xffff);
     if major != 3 {
-        let error = SqlError::new("0A000", format!("unsupported frontend protocol {major}.{minor}: server supports 3.0"), "Use a client that speaks protocol 3.");
+        let error = SqlError::new(
+            "0A000",
+            format!("unsupported frontend protocol {major}.{minor}: server supports 3.0"),
+            "Use a client that speaks protocol 3.",
+        );
         return Err(StartFailed::Refused(Box::new(channel), error));
     }
     let Some(parameters) = read_parameters(packet) else {
-        let error = SqlError::new("08P01", "invalid start-up packet layout: expected terminator as last byte", "Is this a PostgreSQL client?");
+        let error = SqlError::new(
+            "08P01",
+            "invalid start-up packet layout: expected terminator as last byte",
+            "Is this a PostgreSQL client?",
+        );
         return Err(StartFailed::Refused(Box::new(channel), error));
     };
     let unknown: Vec<&Bytes> = parameters.iter().map(|(name, _)| name).filter(|n| n.starts_with(b"_pq_.")).collect();

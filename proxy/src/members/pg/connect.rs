@@ -112,7 +112,9 @@ async fn negotiate_tls(mut tcp: TcpStream, target: &Target, host: &str) -> Resul
             let tls = tokio_rustls::TlsConnector::from(config.clone()).connect(name, tcp).await?;
             Ok(Stream::TlsClient(Box::new(tls)))
         }
-        _ if required => Err(ConnectError::Unsupported("the member does not offer TLS, but sslmode requires it".into())),
+        _ if required => {
+            Err(ConnectError::Unsupported("the member does not offer TLS, but sslmode requires it".into()))
+        }
         _ => Ok(Stream::Tcp(tcp)),
     }
 }
@@ -146,7 +148,10 @@ async fn authenticate(channel: &mut Channel, login: &Login) -> Result<(), Connec
             return Ok(());
         }
         let password = login.password.as_deref().ok_or_else(|| {
-            ConnectError::Unsupported(format!("the member asks role \"{}\" for a password, and none is configured", login.user))
+            ConnectError::Unsupported(format!(
+                "the member asks role \"{}\" for a password, and none is configured",
+                login.user
+            ))
         })?;
         match code {
             3 => send_password(channel, password.as_bytes()).await?,

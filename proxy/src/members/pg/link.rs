@@ -205,8 +205,7 @@ impl Link {
                 }
                 b'E' if self.partial.error.is_none() => {
                     let message = decode::error_field(frame, b'M').unwrap_or(b"?");
-                    self.partial.error =
-                        Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
+                    self.partial.error = Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
                 }
                 _ => {}
             }

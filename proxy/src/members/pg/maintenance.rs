@@ -50,7 +50,10 @@ impl Maintenance {
         let parameters: StartupParameters = vec![
             (bytes::Bytes::from_static(b"application_name"), bytes::Bytes::from_static(b"raidb maintenance")),
             (bytes::Bytes::from_static(b"client_encoding"), bytes::Bytes::from_static(b"UTF8")),
-            (bytes::Bytes::from_static(b"options"), bytes::Bytes::from_static(b"-c statement_timeout=0 -c lock_timeout=0")),
+            (
+                bytes::Bytes::from_static(b"options"),
+                bytes::Bytes::from_static(b"-c statement_timeout=0 -c lock_timeout=0"),
+            ),
         ];
         let (link, _) = connect::connect(target, login, &parameters, MAINTENANCE_FRAME_MAX, within).await?;
         Ok(Maintenance { link })

@@ -19,9 +19,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     let malformed = || unknown("this form of COPY");
     let at = 1 + usize::from(text.is(1, "binary") && !text.any(2, &["from", "to"]));
     let (schema, name, mut at) = text.qualified(at).ok_or_else(malformed)?;
-    let table = scope
-        .resolve(schema.as_deref(), &name)
-        .ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+    let table = scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
     let mut named = None;
     if text.symbol(at, "(") {
         let close = text.closing(at).ok_or_else(malformed)?;
@@ -48,15 +46,8 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     check_children(table, scope)?;
     check_filter(text, at, scope)?;
     for column in &table.columns {
-        let left_out = named
-            .as_ref()
-            .is_some_and(|names| !names.contains(&column.name));
-        if left_out
-            && matches!(
-                column.default,
-                ColumnDefault::LeadOnly | ColumnDefault::Unproven
-            )
-        {
+        let left_out = named.as_ref().is_some_and(|names| !names.contains(&column.name));
+        if left_out && matches!(column.default, ColumnDefault::LeadOnly | ColumnDefault::Unproven) {
             return Err(refuse(
                 format!(
                     "COPY leaves out column \"{}\", whose default every member would compute for itself",
@@ -66,14 +57,8 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
             ));
         }
     }
-    let copy = CopyIn {
-        table: Arc::clone(table),
-        locked: locked(table, &[], scope),
-    };
-    Ok(Judged {
-        tables: vec![table.id],
-        ..Judged::plain(Command::CopyIn(copy))
-    })
+    let copy = CopyIn { table: Arc::clone(table), locked: locked(table, &[], scope) };
+    Ok(Judged { tables: vec![table.id], ..Judged::plain(Command::CopyIn(copy)) })
 }
 
 fn check_stream(text: &Text<'_>, at: usize, stream: &str) -> Result<(), Stop> {
@@ -95,54 +80,31 @@ fn check_filter(text: &Text<'_>, at: usize, scope: &Scope<'_>) -> Result<(), Sto
     let effects = scan(text, at..text.len(), scope);
     let options = (at..text.len()).any(|i| text.is(i, "default"));
     let filter = (at..text.len()).any(|i| text.is(i, "where"));
-    let what = effects
-        .denied
-        .map(|r| r.reason)
-        .or(effects.unproven)
-        .or(effects.lead_only);
+    let what = effects.denied.map(|r| r.reason).or(effects.unproven).or(effects.lead_only);
     match what {
-        Some(what) if filter => Err(refuse(
-            format!("the WHERE of this COPY uses {what}"),
-            "filter the rows before they are sent",
-        )),
-        _ if options => Err(refuse(
-            "COPY with the option DEFAULT",
-            "give all values in the data",
-        )),
+        Some(what) if filter => {
+            Err(refuse(format!("the WHERE of this COPY uses {what}"), "filter the rows before they are sent"))
+        }
+        _ if options => Err(refuse("COPY with the option DEFAULT", "give all values in the data")),
         _ => Ok(()),
     }
 }
 
 /// COPY (query) TO STDOUT.
 fn query(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
-    let close = text
-        .closing(1)
-        .ok_or_else(|| unknown("COPY without an end"))?;
+    let close = text.closing(1).ok_or_else(|| unknown("COPY without an end"))?;
     if !text.is(close + 1, "to") {
         return Err(unknown("this form of COPY"));
     }
     check_stream(text, close + 2, "stdout")?;
-    let inner = text
-        .bytes
-        .get(text.tokens[1].end..text.tokens[close].start)
-        .unwrap_or_default();
+    let inner = text.bytes.get(text.tokens[1].end..text.tokens[close].start).unwrap_or_default();
     let inner = Text::new(inner, text.standard_conforming);
     if inner.any(0, &["insert", "update", "delete", "merge"]) {
-        return Err(refuse(
-            "COPY of a statement that writes",
-            "use the statement itself with RETURNING",
-        ));
+        return Err(refuse("COPY of a statement that writes", "use the statement itself with RETURNING"));
     }
     let judged = judge_query(&inner, scope)?;
     match judged.command {
-        Command::Read(read) => Ok(Judged {
-            command: Command::CopyOut(read),
-            read_key: None,
-            ..judged
-        }),
-        _ => Err(refuse(
-            "COPY of a statement that writes",
-            "use the statement itself with RETURNING",
-        )),
+        Command::Read(read) => Ok(Judged { command: Command::CopyOut(read), read_key: None, ..judged }),
+        _ => Err(refuse("COPY of a statement that writes", "use the statement itself with RETURNING")),
     }
 }

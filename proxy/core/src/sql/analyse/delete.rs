@@ -11,52 +11,34 @@ use super::{Judged, Scope, Stop, fallback, pin, set_write, unknown};
 
 /// DELETE as the first word.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
-    let statement = parse(text, &|i| {
-        text.operator(i, "*") && text.any(i + 1, &["where", "using", "as"])
-    })?;
+    let statement = parse(text, &|i| text.operator(i, "*") && text.any(i + 1, &["where", "using", "as"]))?;
     let facts = tree::facts(&statement);
     delete(text, &statement, &facts, scope)
 }
 
 /// WITH … DELETE.
-pub(crate) fn judge_with(
-    text: &Text<'_>,
-    query: &Query,
-    inner: &Statement,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
+pub(crate) fn judge_with(text: &Text<'_>, query: &Query, inner: &Statement, scope: &Scope<'_>) -> Result<Judged, Stop> {
     check_not_positioned(text)?;
     let facts = with_facts(query, inner)?;
     delete(text, inner, &facts, scope)
 }
 
-fn delete(
-    text: &Text<'_>,
-    statement: &Statement,
-    facts: &Facts,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
+fn delete(text: &Text<'_>, statement: &Statement, facts: &Facts, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let Statement::Delete(delete) = statement else {
         return Err(fallback::unreadable("not a DELETE"));
     };
     let FromTable::WithFromKeyword(from) = &delete.from else {
         return Err(fallback::unreadable("no FROM"));
     };
-    let ([from], true) = (
-        &from[..],
-        delete.tables.is_empty() && delete.limit.is_none() && delete.order_by.is_empty(),
-    ) else {
-        return Err(fallback::unreadable(
-            "a DELETE that PostgreSQL does not have",
-        ));
+    let ([from], true) = (&from[..], delete.tables.is_empty() && delete.limit.is_none() && delete.order_by.is_empty())
+    else {
+        return Err(fallback::unreadable("a DELETE that PostgreSQL does not have"));
     };
     let TableFactor::Table { name, .. } = &from.relation else {
         return Err(fallback::unreadable("no table"));
     };
     let (schema, name) = split_name(name);
-    let table = scope
-        .resolve(schema.as_deref(), &name)
-        .ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+    let table = scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
     check_writable(table)?;
     check_children(table, scope)?;
     super::read::check_no_writes(facts)?;

@@ -9,9 +9,7 @@ use std::ops::Range;
 
 use super::super::analysis::Refusal;
 use super::super::catalog::{RelationKind, Volatility};
-use super::super::functions::{
-    self, DATE_TIME_TYPES, OBJECT_ID_TYPES, SPECIAL_VALUES, SYSTEM_COLUMNS,
-};
+use super::super::functions::{self, DATE_TIME_TYPES, OBJECT_ID_TYPES, SPECIAL_VALUES, SYSTEM_COLUMNS};
 use super::super::lexer::TokenKind;
 use super::super::text::{Text, quote_qualified};
 use super::Scope;
@@ -50,20 +48,11 @@ pub(crate) fn scan(text: &Text<'_>, range: Range<usize>, scope: &Scope<'_>) -> E
     let mut effects = Effects::default();
     for i in range {
         match text.kind(i) {
-            Some(TokenKind::Ident | TokenKind::QuotedIdent) => {
-                identifier(text, i, scope, &mut effects)
-            }
+            Some(TokenKind::Ident | TokenKind::QuotedIdent) => identifier(text, i, scope, &mut effects),
             Some(TokenKind::Operator) => operator(text, i, scope, &mut effects),
-            Some(
-                TokenKind::String
-                | TokenKind::EscapeString
-                | TokenKind::UnicodeString
-                | TokenKind::DollarString,
-            ) => {
+            Some(TokenKind::String | TokenKind::EscapeString | TokenKind::UnicodeString | TokenKind::DollarString) => {
                 let value = text.string(i);
-                if value.as_deref().is_none_or(functions::may_mean_now)
-                    && !is_sequence_argument(text, i)
-                {
+                if value.as_deref().is_none_or(functions::may_mean_now) && !is_sequence_argument(text, i) {
                     effects.lead_only(|| "a text that can mean the current time".to_owned());
                 }
             }
@@ -87,14 +76,7 @@ fn identifier(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effect
         call(text, i, &name, scope, effects);
         return;
     }
-    if behind_dot
-        && scope
-            .catalog
-            .functions
-            .user
-            .get(&name)
-            .is_some_and(|f| f.attribute)
-    {
+    if behind_dot && scope.catalog.functions.user.get(&name).is_some_and(|f| f.attribute) {
         effects.unproven(|| format!("the function {name}"));
     }
     if SYSTEM_COLUMNS.contains(&name.as_str()) || OBJECT_ID_TYPES.contains(&name.as_str()) {
@@ -108,9 +90,7 @@ fn identifier(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effect
         effects.lead_only(|| "TABLESAMPLE".to_owned());
     }
     if unquoted && name == "over" {
-        effects
-            .order_dependent
-            .get_or_insert_with(|| "a window function".to_owned());
+        effects.order_dependent.get_or_insert_with(|| "a window function".to_owned());
     }
 }
 
@@ -142,23 +122,16 @@ fn call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effects: &mut 
         effects.lead_only(|| name.to_ascii_uppercase());
         return;
     }
-    if DATE_TIME_TYPES.contains(&name)
-        && text.kind(i + 2) == Some(TokenKind::Number)
-        && text.symbol(i + 3, ")")
-    {
+    if DATE_TIME_TYPES.contains(&name) && text.kind(i + 2) == Some(TokenKind::Number) && text.symbol(i + 3, ")") {
         return;
     }
     let Some(facts) = scope.catalog.functions.get(name) else {
         return;
     };
     if functions::order_dependent(name) {
-        effects
-            .order_dependent
-            .get_or_insert_with(|| format!("{name}()"));
+        effects.order_dependent.get_or_insert_with(|| format!("{name}()"));
     }
-    if name.starts_with("pg_") && facts.volatility != Volatility::Immutable
-        || name.starts_with("to_reg")
-    {
+    if name.starts_with("pg_") && facts.volatility != Volatility::Immutable || name.starts_with("to_reg") {
         effects.member_bound = true;
     }
     match facts.volatility {
@@ -167,16 +140,10 @@ fn call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effects: &mut 
             effects.lead_only(|| format!("the function {name}()"));
             effects.unproven_user(name);
         }
-        Volatility::Stable if facts.builtin && functions::runs_text(name) => {
-            effects.unproven(|| format!("{name}()"))
-        }
+        Volatility::Stable if facts.builtin && functions::runs_text(name) => effects.unproven(|| format!("{name}()")),
         Volatility::Stable if facts.builtin && functions::settings_only(name) => {}
-        Volatility::Stable if facts.builtin || facts.trusted => {
-            effects.lead_only(|| format!("{name}()"))
-        }
-        Volatility::Volatile
-            if (facts.builtin && functions::harmless(name)) || facts.trusted && !facts.builtin =>
-        {
+        Volatility::Stable if facts.builtin || facts.trusted => effects.lead_only(|| format!("{name}()")),
+        Volatility::Volatile if (facts.builtin && functions::harmless(name)) || facts.trusted && !facts.builtin => {
             effects.lead_only(|| format!("{name}()"));
         }
         Volatility::Stable | Volatility::Volatile => {
@@ -195,9 +162,7 @@ impl Effects {
     /// A call that might write behind the statement's back. A function declared IMMUTABLE is believed here: its user
     /// has promised more than that it does not write.
     pub(crate) fn writes_elsewhere(&self) -> Option<&str> {
-        self.unproven
-            .as_deref()
-            .filter(|what| !what.starts_with(IMMUTABLE_USER))
+        self.unproven.as_deref().filter(|what| !what.starts_with(IMMUTABLE_USER))
     }
 }
 
@@ -218,9 +183,7 @@ fn sequence_call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effec
     };
     let inner = Text::new(&argument, true);
     let known = inner.qualified(0).and_then(|(schema, sequence, _)| {
-        scope
-            .resolve(schema.as_deref(), &sequence)
-            .filter(|t| t.kind == RelationKind::Sequence)
+        scope.resolve(schema.as_deref(), &sequence).filter(|t| t.kind == RelationKind::Sequence)
     });
     match known {
         Some(table) => {
@@ -230,9 +193,7 @@ fn sequence_call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effec
             }
         }
         None => {
-            effects
-                .unknown_sequence
-                .get_or_insert_with(|| String::from_utf8_lossy(&argument).into_owned());
+            effects.unknown_sequence.get_or_insert_with(|| String::from_utf8_lossy(&argument).into_owned());
         }
     }
 }
@@ -240,11 +201,7 @@ fn sequence_call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effec
 /// Behind a constant argument: `)`, `,`, or casts to text or regclass and then one of them.
 fn ends_constant(text: &Text<'_>, mut i: usize) -> bool {
     while text.symbol(i, "::") {
-        i += if text.are(i + 1, &["pg_catalog"]) && text.symbol(i + 2, ".") {
-            2
-        } else {
-            0
-        };
+        i += if text.are(i + 1, &["pg_catalog"]) && text.symbol(i + 2, ".") { 2 } else { 0 };
         if !text.any(i + 1, &["regclass", "text"]) {
             return false;
         }
@@ -272,18 +229,9 @@ fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     let constant = i > 0
         && (matches!(
             text.kind(i - 1),
-            Some(
-                TokenKind::String
-                    | TokenKind::EscapeString
-                    | TokenKind::Parameter
-                    | TokenKind::Number
-            )
+            Some(TokenKind::String | TokenKind::EscapeString | TokenKind::Parameter | TokenKind::Number)
         ) || text.is(i - 1, "null"));
-    let at = if text.is(i + 1, "pg_catalog") && text.symbol(i + 2, ".") {
-        i + 3
-    } else {
-        i + 1
-    };
+    let at = if text.is(i + 1, "pg_catalog") && text.symbol(i + 2, ".") { i + 3 } else { i + 1 };
     if !constant && text.any(at, DATE_TIME_TYPES) {
         effects.lead_only(|| "a cast to a date or time".to_owned());
     }
@@ -295,10 +243,8 @@ fn cast_call(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects
         effects.lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
     }
-    let constant = matches!(
-        text.kind(i + 2),
-        Some(TokenKind::String | TokenKind::Parameter | TokenKind::EscapeString)
-    ) && text.is(i + 3, "as");
+    let constant = matches!(text.kind(i + 2), Some(TokenKind::String | TokenKind::Parameter | TokenKind::EscapeString))
+        && text.is(i + 3, "as");
     let close = text.closing(i + 1).unwrap_or(text.len());
     let to_time = (i + 2..close).any(|k| text.is(k, "as") && text.any(k + 1, DATE_TIME_TYPES));
     if to_time && !constant {

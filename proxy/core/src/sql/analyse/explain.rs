@@ -11,14 +11,9 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     let mut analyze = false;
     let is_query = text.any(2, &["select", "values", "with", "table"]) || text.symbol(2, "(");
     if text.symbol(1, "(") && !is_query {
-        let close = text
-            .closing(1)
-            .ok_or_else(|| unknown("EXPLAIN without an end"))?;
-        analyze = (2..close).any(|i| {
-            text.any(i, &["analyze", "analyse"])
-                && !text.any(i + 1, &["false", "off"])
-                && !zero(text, i + 1)
-        });
+        let close = text.closing(1).ok_or_else(|| unknown("EXPLAIN without an end"))?;
+        analyze = (2..close)
+            .any(|i| text.any(i, &["analyze", "analyse"]) && !text.any(i + 1, &["false", "off"]) && !zero(text, i + 1));
         at = close + 1;
     } else {
         while text.any(at, &["analyze", "analyse", "verbose"]) {
@@ -26,11 +21,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
             at += 1;
         }
     }
-    let start = text
-        .tokens
-        .get(at)
-        .ok_or_else(|| unknown("EXPLAIN of nothing"))?
-        .start;
+    let start = text.tokens.get(at).ok_or_else(|| unknown("EXPLAIN of nothing"))?.start;
     if !analyze {
         let effects = scan(text, at..text.len(), scope);
         let mut judged = harmless(effects.member_bound);
@@ -41,12 +32,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     }
     let inner = Text::new(&text.bytes[start..], text.standard_conforming);
     match judge_query(&inner, scope) {
-        Ok(
-            judged @ Judged {
-                command: Command::Read(_),
-                ..
-            },
-        ) => Ok(judged),
+        Ok(judged @ Judged { command: Command::Read(_), .. }) => Ok(judged),
         Err(stop @ Stop::Unknown(_)) => Err(stop),
         _ => Err(refuse(
             "EXPLAIN ANALYZE runs the statement, which is not known to be a read",
@@ -56,7 +42,5 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
 }
 
 fn zero(text: &Text<'_>, i: usize) -> bool {
-    text.tokens
-        .get(i)
-        .is_some_and(|t| t.bytes(text.bytes) == b"0")
+    text.tokens.get(i).is_some_and(|t| t.bytes(text.bytes) == b"0")
 }

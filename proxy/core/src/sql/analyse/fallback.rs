@@ -34,13 +34,6 @@ pub(crate) fn query(text: &Text<'_>, scope: &Scope<'_>, error: &str) -> Result<J
     let catalogs = (0..text.len())
         .filter_map(|i| text.name(i))
         .any(|name| name.starts_with("pg_") || name == "information_schema");
-    let read = Read {
-        proof: Proof::Probe,
-        lead_only: effects.member_bound || catalogs,
-        sequences: Vec::new(),
-    };
-    Ok(Judged {
-        read_footprint: Footprint::Everything,
-        ..Judged::plain(Command::Read(read))
-    })
+    let read = Read { proof: Proof::Probe, lead_only: effects.member_bound || catalogs, sequences: Vec::new() };
+    Ok(Judged { read_footprint: Footprint::Everything, ..Judged::plain(Command::Read(read)) })
 }

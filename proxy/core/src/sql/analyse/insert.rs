@@ -8,13 +8,10 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert, Query, SetExpr,
-    Statement, TableObject,
+    ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableObject,
 };
 
-use super::super::analysis::{
-    CapturedOperation, Command, FootprintHint, KeyValue, PinnedKey, Write, WriteForm,
-};
+use super::super::analysis::{CapturedOperation, Command, FootprintHint, KeyValue, PinnedKey, Write, WriteForm};
 use super::super::catalog::{ColumnDefault, Table};
 use super::super::text::Text;
 use super::capture::{build, or_locked, unassigned_key, writable_columns};
@@ -22,36 +19,22 @@ use super::locks::locked;
 use super::pin::{Target, constant, qualifies};
 use super::read::is_default;
 use super::relations::{check_children, check_writable, display, relations};
-use super::set_write::{
-    Effective, assigned_columns, check_calls, client_returning, object_id_column,
-};
+use super::set_write::{Effective, assigned_columns, check_calls, client_returning, object_id_column};
 use super::tree::{self, Facts, fold, split_name};
 use super::{Judged, Scope, Stop, fallback, refuse, unknown};
 
 /// INSERT as the first word.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     match tree::parse(text, &|_| false) {
-        Ok(statement @ Statement::Insert(_)) => {
-            insert(text, &statement, tree::facts(&statement), scope)
-        }
+        Ok(statement @ Statement::Insert(_)) => insert(text, &statement, tree::facts(&statement), scope),
         Ok(_) => Err(fallback::unreadable("not an INSERT")),
         Err(error) => Err(fallback::unreadable(&error)),
     }
 }
 
 /// WITH … INSERT.
-pub(crate) fn judge_with(
-    text: &Text<'_>,
-    query: &Query,
-    inner: &Statement,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
-    insert(
-        text,
-        inner,
-        super::set_write::with_facts(query, inner)?,
-        scope,
-    )
+pub(crate) fn judge_with(text: &Text<'_>, query: &Query, inner: &Statement, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    insert(text, inner, super::set_write::with_facts(query, inner)?, scope)
 }
 
 /// What the rows are made of.
@@ -64,12 +47,7 @@ struct Source<'a> {
     query: bool,
 }
 
-fn insert(
-    text: &Text<'_>,
-    statement: &Statement,
-    facts: Facts,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
+fn insert(text: &Text<'_>, statement: &Statement, facts: Facts, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let Statement::Insert(insert) = statement else {
         return Err(fallback::unreadable("not an INSERT"));
     };
@@ -77,17 +55,12 @@ fn insert(
         return Err(fallback::unreadable("no table"));
     };
     let (schema, name) = split_name(name);
-    let table = scope
-        .resolve(schema.as_deref(), &name)
-        .ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+    let table = scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
     check_writable(table)?;
     check_children(table, scope)?;
     super::read::check_no_writes(&facts)?;
     let relations = relations(&facts, scope)?;
-    let alias = insert
-        .table_alias
-        .as_ref()
-        .map_or(name, |alias| fold(&alias.alias));
+    let alias = insert.table_alias.as_ref().map_or(name, |alias| fold(&alias.alias));
     let target = Target { table, name: alias };
     let source = source(insert, &target, &facts)?;
     let calls = check_calls(text, &relations, scope)?;
@@ -95,12 +68,7 @@ fn insert(
     defaults(text, &source, table, &mut effective)?;
     let conflict = conflict(insert)?;
     let returning = client_returning(text);
-    let parts = Parts {
-        source: &source,
-        target: &target,
-        conflict,
-        returning,
-    };
+    let parts = Parts { source: &source, target: &target, conflict, returning };
     let form = form(&parts, &effective, &facts, &relations, scope)?;
     let write = Write {
         table: Arc::clone(table),
@@ -122,24 +90,12 @@ fn source<'a>(insert: &'a Insert, target: &Target<'_>, facts: &Facts) -> Result<
     let named = |names: &[sqlparser::ast::ObjectName]| {
         names
             .iter()
-            .map(|name| {
-                target
-                    .assigned(name)
-                    .ok_or_else(|| unknown(&format!("column \"{name}\"")))
-            })
+            .map(|name| target.assigned(name).ok_or_else(|| unknown(&format!("column \"{name}\""))))
             .collect::<Result<Vec<_>, _>>()
     };
-    let listed = if insert.columns.is_empty() {
-        None
-    } else {
-        Some(named(&insert.columns)?)
-    };
+    let listed = if insert.columns.is_empty() { None } else { Some(named(&insert.columns)?) };
     let Some(query) = &insert.source else {
-        return Ok(Source {
-            given: Some(Vec::new()),
-            rows: vec![&[]],
-            query: false,
-        });
+        return Ok(Source { given: Some(Vec::new()), rows: vec![&[]], query: false });
     };
     let plain = query.with.is_none()
         && query.order_by.is_none()
@@ -147,11 +103,7 @@ fn source<'a>(insert: &'a Insert, target: &Target<'_>, facts: &Facts) -> Result<
         && query.fetch.is_none()
         && facts.queries == 1;
     let SetExpr::Values(values) = &*query.body else {
-        return Ok(Source {
-            given: listed,
-            rows: Vec::new(),
-            query: true,
-        });
+        return Ok(Source { given: listed, rows: Vec::new(), query: true });
     };
     let rows: Vec<&[Expr]> = values.rows.iter().map(|row| &row.content[..]).collect();
     let width = rows.iter().map(|row| row.len()).max().unwrap_or(0);
@@ -160,33 +112,17 @@ fn source<'a>(insert: &'a Insert, target: &Target<'_>, facts: &Facts) -> Result<
         return Err(unknown("a VALUES list that does not fit the columns"));
     }
     let given = given[..width].to_vec();
-    Ok(Source {
-        given: Some(given),
-        rows,
-        query: !plain,
-    })
+    Ok(Source { given: Some(given), rows, query: !plain })
 }
 
 /// Takes the defaults into account that the statement uses.
-fn defaults(
-    text: &Text<'_>,
-    source: &Source<'_>,
-    table: &Table,
-    effective: &mut Effective,
-) -> Result<(), Stop> {
-    let identity_given_away =
-        (0..text.len()).any(|i| text.are(i, &["overriding", "user", "value"]));
+fn defaults(text: &Text<'_>, source: &Source<'_>, table: &Table, effective: &mut Effective) -> Result<(), Stop> {
+    let identity_given_away = (0..text.len()).any(|i| text.are(i, &["overriding", "user", "value"]));
     for (i, column) in table.columns.iter().enumerate() {
-        let place = source
-            .given
-            .as_ref()
-            .and_then(|given| given.iter().position(|&c| c == i));
+        let place = source.given.as_ref().and_then(|given| given.iter().position(|&c| c == i));
         let left_out = match (&source.given, place) {
             (None, _) | (Some(_), None) => true,
-            (Some(_), Some(place)) => source
-                .rows
-                .iter()
-                .any(|row| row.get(place).is_some_and(is_default)),
+            (Some(_), Some(place)) => source.rows.iter().any(|row| row.get(place).is_some_and(is_default)),
         };
         if left_out || (identity_given_away && column.default == ColumnDefault::LeadOnly) {
             effective.default_of(table, i)?;
@@ -232,13 +168,7 @@ fn form(
         OnConflictAction::DoNothing => None,
     });
     let Some(update) = update else {
-        let capture = build(
-            table,
-            &parts.target.name,
-            parts.returning,
-            CapturedOperation::Insert,
-            (&[], &all),
-        );
+        let capture = build(table, &parts.target.name, parts.returning, CapturedOperation::Insert, (&[], &all));
         let alternative = deterministic
             && parts.conflict.is_none()
             && !facts.limits
@@ -268,31 +198,17 @@ fn form(
 /// Which rows it can meet.
 fn hint(text: &Text<'_>, parts: &Parts<'_>, form: &WriteForm) -> FootprintHint {
     let table = parts.target.table;
-    if table.unique_indexes == 0
-        && !table.has_foreign_keys
-        && !table.inherits
-        && !table.has_triggers
-    {
+    if table.unique_indexes == 0 && !table.has_foreign_keys && !table.inherits && !table.has_triggers {
         return FootprintHint::Append;
     }
-    let updates_key = parts
-        .conflict
-        .is_some_and(|conflict| match &conflict.action {
-            OnConflictAction::DoNothing => false,
-            OnConflictAction::DoUpdate(update) => {
-                assigned_columns(parts.target, &update.assignments).is_ok_and(|assigned| {
-                    assigned
-                        .iter()
-                        .any(|c| table.keys.iter().any(|key| key.columns.contains(c)))
-                })
-            }
-        });
-    let by_constraint = parts.conflict.is_some_and(|conflict| {
-        matches!(
-            conflict.conflict_target,
-            Some(ConflictTarget::OnConstraint(_))
-        )
+    let updates_key = parts.conflict.is_some_and(|conflict| match &conflict.action {
+        OnConflictAction::DoNothing => false,
+        OnConflictAction::DoUpdate(update) => assigned_columns(parts.target, &update.assignments)
+            .is_ok_and(|assigned| assigned.iter().any(|c| table.keys.iter().any(|key| key.columns.contains(c)))),
     });
+    let by_constraint = parts
+        .conflict
+        .is_some_and(|conflict| matches!(conflict.conflict_target, Some(ConflictTarget::OnConstraint(_))));
     let known = matches!(form, WriteForm::Keyed { .. } | WriteForm::Captured(_))
         && !parts.source.query
         && qualifies(table)
@@ -309,21 +225,14 @@ fn row_keys(text: &Text<'_>, parts: &Parts<'_>) -> Option<Vec<PinnedKey>> {
     let places: Vec<(usize, usize)> = table.keys[0]
         .columns
         .iter()
-        .map(|&column| {
-            given
-                .iter()
-                .position(|&c| c == column)
-                .map(|place| (column, place))
-        })
+        .map(|&column| given.iter().position(|&c| c == column).map(|place| (column, place)))
         .collect::<Option<_>>()?;
     let row_key = |row: &&[Expr]| {
         let value = |&(column, place): &(usize, usize)| -> Option<(usize, KeyValue)> {
             let (value, hashable) = constant(text, table, column, row.get(place)?)?;
             hashable.then_some((column, value))
         };
-        Some(PinnedKey {
-            values: places.iter().map(value).collect::<Option<_>>()?,
-        })
+        Some(PinnedKey { values: places.iter().map(value).collect::<Option<_>>()? })
     };
     parts.source.rows.iter().map(row_key).collect()
 }

@@ -12,14 +12,9 @@ use super::{Judged, Scope, Stop, unknown};
 /// Locks for a statement that writes `table` and reads `reads`: nobody else may write to the written table's group,
 /// nor to what is read, until the transaction ends. In one order everywhere, so that two of them cannot deadlock.
 pub(crate) fn locked(table: &Table, reads: &[Arc<Table>], scope: &Scope<'_>) -> Locked {
-    let lockable = |t: &Table| {
-        matches!(t.kind, RelationKind::Table | RelationKind::Partitioned) && !is_system(t)
-    };
-    let mut locks: Vec<(&str, &str, bool)> = scope
-        .group(table)
-        .filter(|t| lockable(t))
-        .map(|t| (t.schema.as_str(), t.name.as_str(), true))
-        .collect();
+    let lockable = |t: &Table| matches!(t.kind, RelationKind::Table | RelationKind::Partitioned) && !is_system(t);
+    let mut locks: Vec<(&str, &str, bool)> =
+        scope.group(table).filter(|t| lockable(t)).map(|t| (t.schema.as_str(), t.name.as_str(), true)).collect();
     locks.extend(
         reads
             .iter()
@@ -29,19 +24,10 @@ pub(crate) fn locked(table: &Table, reads: &[Arc<Table>], scope: &Scope<'_>) -> 
     locks.sort_unstable();
     locks.dedup();
     let statement = |(schema, name, write): &(&str, &str, bool)| {
-        let mode = if *write {
-            "SHARE ROW EXCLUSIVE"
-        } else {
-            "SHARE"
-        };
-        format!(
-            "LOCK TABLE {} IN {mode} MODE",
-            quote_qualified(schema, name)
-        )
+        let mode = if *write { "SHARE ROW EXCLUSIVE" } else { "SHARE" };
+        format!("LOCK TABLE {} IN {mode} MODE", quote_qualified(schema, name))
     };
-    Locked {
-        lock_sql: locks.iter().map(statement).collect(),
-    }
+    Locked { lock_sql: locks.iter().map(statement).collect() }
 }
 
 /// LOCK [TABLE] [ONLY] name [*], … [IN mode MODE] [NOWAIT].
@@ -50,12 +36,9 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     let mut relations = Relations::default();
     loop {
         at += usize::from(text.is(at, "only"));
-        let (schema, name, behind) = text
-            .qualified(at)
-            .ok_or_else(|| unknown("this form of LOCK"))?;
-        let table = scope
-            .resolve(schema.as_deref(), &name)
-            .ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+        let (schema, name, behind) = text.qualified(at).ok_or_else(|| unknown("this form of LOCK"))?;
+        let table =
+            scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
         relations.add(table);
         at = behind + usize::from(text.operator(behind, "*"));
         if !text.symbol(at, ",") {
@@ -67,10 +50,6 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     Ok(Judged {
         tables: relations.tables.iter().map(|t| t.id).collect(),
         read_footprint: footprint.clone(),
-        ..Judged::plain(Command::LockTable(if footprint.is_nothing() {
-            Footprint::Everything
-        } else {
-            footprint
-        }))
+        ..Judged::plain(Command::LockTable(if footprint.is_nothing() { Footprint::Everything } else { footprint }))
     })
 }

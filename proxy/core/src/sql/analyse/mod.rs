@@ -59,17 +59,13 @@ pub(crate) struct Scope<'c> {
 impl<'c> Scope<'c> {
     /// Finds a relation.
     pub(crate) fn resolve(&self, schema: Option<&str>, name: &str) -> Option<&'c Arc<Table>> {
-        self.catalog
-            .resolve(schema, name, &self.settings.search_path)
+        self.catalog.resolve(schema, name, &self.settings.search_path)
     }
 
     /// All tables of a table's group, itself included.
     pub(crate) fn group(&self, table: &Table) -> impl Iterator<Item = &'c Arc<Table>> + use<'c> {
         let group = table.group;
-        self.catalog
-            .by_id
-            .values()
-            .filter(move |t| t.group == group)
+        self.catalog.by_id.values().filter(move |t| t.group == group)
     }
 }
 
@@ -94,21 +90,13 @@ pub(crate) struct Judged {
 impl Judged {
     /// A command that names no relations.
     pub(crate) fn plain(command: Command) -> Self {
-        Judged {
-            command,
-            tables: Vec::new(),
-            read_footprint: Footprint::Nothing,
-            read_key: None,
-        }
+        Judged { command, tables: Vec::new(), read_footprint: Footprint::Nothing, read_key: None }
     }
 }
 
 /// Ends the analysis with a refusal.
 pub(crate) fn refuse(reason: impl Into<String>, hint: impl Into<String>) -> Stop {
-    Stop::Refused(Refusal {
-        reason: reason.into(),
-        hint: hint.into(),
-    })
+    Stop::Refused(Refusal { reason: reason.into(), hint: hint.into() })
 }
 
 /// Ends the analysis with an unknown name.
@@ -144,34 +132,23 @@ fn judge_query(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if text.any(0, &["select", "values", "table", "with"]) || text.symbol(0, "(") {
         return read::judge(text, scope);
     }
-    Err(refuse(
-        "a statement inside another is not a query",
-        "send it by itself",
-    ))
+    Err(refuse("a statement inside another is not a query", "send it by itself"))
 }
 
 /// A semicolon that ends a statement, with another behind it.
 fn has_several(text: &Text<'_>) -> bool {
-    (0..text.len()).any(|i| text.symbol(i, ";"))
-        && split(text.bytes, text.standard_conforming).len() > 1
+    (0..text.len()).any(|i| text.symbol(i, ";")) && split(text.bytes, text.standard_conforming).len() > 1
 }
 
 fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if text.len() == 0 {
         return Ok(Judged::plain(Command::Empty));
     }
-    if text
-        .tokens
-        .last()
-        .is_some_and(|t| t.kind == TokenKind::Incomplete)
-    {
+    if text.tokens.last().is_some_and(|t| t.kind == TokenKind::Incomplete) {
         return Err(unknown("a quoted text or a comment without an end"));
     }
     if has_several(text) {
-        return Err(refuse(
-            "more than one statement in one text",
-            "send them one by one, or as a simple query",
-        ));
+        return Err(refuse("more than one statement in one text", "send them one by one, or as a simple query"));
     }
     let first = text.word(0).unwrap_or_default();
     if let Some(judged) = transaction::judge(text, &first) {

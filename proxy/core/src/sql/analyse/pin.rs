@@ -5,9 +5,7 @@
 //! depend on types; whether a *hash* of the constant stands for the row does, and is decided here and in
 //! [`super::super::key_hash`].
 
-use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, UnaryOperator, Value,
-};
+use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, UnaryOperator, Value};
 
 use super::super::analysis::{KeyValue, PinnedKey};
 use super::super::catalog::{Table, UniqueKey};
@@ -73,16 +71,8 @@ pub(crate) fn pins(text: &Text<'_>, target: &Target<'_>, selection: Option<&Expr
     while let Some(expr) = open.pop() {
         match expr {
             Expr::Nested(inner) => open.push(inner),
-            Expr::BinaryOp {
-                left,
-                op: BinaryOperator::And,
-                right,
-            } => open.extend([&**left, &**right]),
-            Expr::BinaryOp {
-                left,
-                op: BinaryOperator::Eq,
-                right,
-            } => equality(text, target, left, right, &mut pins),
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => open.extend([&**left, &**right]),
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => equality(text, target, left, right, &mut pins),
             _ => {}
         }
     }
@@ -101,57 +91,31 @@ fn equality(text: &Text<'_>, target: &Target<'_>, left: &Expr, right: &Expr, pin
     one_equality(text, target, left, right, pins);
 }
 
-fn one_equality(
-    text: &Text<'_>,
-    target: &Target<'_>,
-    left: &Expr,
-    right: &Expr,
-    pins: &mut Vec<Pin>,
-) {
+fn one_equality(text: &Text<'_>, target: &Target<'_>, left: &Expr, right: &Expr, pins: &mut Vec<Pin>) {
     for (column, value) in [(left, right), (right, left)] {
         if let Some(column) = target.column(column)
             && let Some((value, hashable)) = constant(text, target.table, column, value)
         {
-            pins.push(Pin {
-                column,
-                value,
-                hashable,
-            });
+            pins.push(Pin { column, value, hashable });
             return;
         }
     }
 }
 
 /// A constant that is not NULL, for a column.
-pub(crate) fn constant(
-    text: &Text<'_>,
-    table: &Table,
-    column: usize,
-    expr: &Expr,
-) -> Option<(KeyValue, bool)> {
+pub(crate) fn constant(text: &Text<'_>, table: &Table, column: usize, expr: &Expr) -> Option<(KeyValue, bool)> {
     let kind = key_type(&table.columns[column]);
     match expr {
         Expr::Nested(inner) => constant(text, table, column, inner),
         Expr::Value(value) => plain(text, kind, &value.value),
-        Expr::UnaryOp {
-            op: UnaryOperator::Minus,
-            expr,
-        } => match &**expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
             Expr::Value(value) => match &value.value {
-                Value::Number(digits, _) => Some((
-                    KeyValue::Literal(format!("-{digits}")),
-                    kind == KeyType::Integer,
-                )),
+                Value::Number(digits, _) => Some((KeyValue::Literal(format!("-{digits}")), kind == KeyType::Integer)),
                 _ => None,
             },
             _ => None,
         },
-        Expr::Cast {
-            kind: CastKind::Cast | CastKind::DoubleColon,
-            expr,
-            data_type,
-            ..
-        } => {
+        Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
             let (value, hashable) = constant(text, table, column, expr)?;
             let direct = !matches!(&**expr, Expr::Cast { .. } | Expr::TypedString(_));
             Some((value, hashable && direct && same_family(kind, data_type)))
@@ -162,23 +126,15 @@ pub(crate) fn constant(
 
 fn plain(text: &Text<'_>, kind: KeyType, value: &Value) -> Option<(KeyValue, bool)> {
     match value {
-        Value::Number(digits, _) => {
-            Some((KeyValue::Literal(digits.clone()), kind == KeyType::Integer))
-        }
+        Value::Number(digits, _) => Some((KeyValue::Literal(digits.clone()), kind == KeyType::Integer)),
         Value::SingleQuotedString(index) => {
             let bytes = text.string(index.parse().ok()?)?;
             let exact = std::str::from_utf8(&bytes).is_ok();
-            Some((
-                KeyValue::Literal(latin(&bytes)),
-                exact && kind != KeyType::Other,
-            ))
+            Some((KeyValue::Literal(latin(&bytes)), exact && kind != KeyType::Other))
         }
         Value::Placeholder(name) => {
             let number = parameter(name.as_bytes())?;
-            Some((
-                KeyValue::Parameter(number),
-                kind != KeyType::Other && used_once(text, number),
-            ))
+            Some((KeyValue::Parameter(number), kind != KeyType::Other && used_once(text, number)))
         }
         Value::Boolean(value) => Some((KeyValue::Literal(value.to_string()), false)),
         _ => None,
@@ -187,9 +143,8 @@ fn plain(text: &Text<'_>, kind: KeyType, value: &Value) -> Option<(KeyValue, boo
 
 /// A parameter that is used twice may get its type from the other place.
 fn used_once(text: &Text<'_>, number: u16) -> bool {
-    let uses = text.tokens.iter().filter(|t| {
-        t.kind == TokenKind::Parameter && parameter(t.bytes(text.bytes)) == Some(number)
-    });
+    let uses =
+        text.tokens.iter().filter(|t| t.kind == TokenKind::Parameter && parameter(t.bytes(text.bytes)) == Some(number));
     uses.count() == 1
 }
 
@@ -213,22 +168,13 @@ fn same_family(kind: KeyType, to: &DataType) -> bool {
 }
 
 /// The first unique key that is pinned, with the constants in the key's order.
-pub(crate) fn pinned_key<'t>(
-    table: &'t Table,
-    pins: &[Pin],
-) -> Option<(&'t UniqueKey, PinnedKey, bool)> {
+pub(crate) fn pinned_key<'t>(table: &'t Table, pins: &[Pin]) -> Option<(&'t UniqueKey, PinnedKey, bool)> {
     table.keys.iter().find_map(|key| {
-        let values: Option<Vec<&Pin>> = key
-            .columns
-            .iter()
-            .map(|column| pins.iter().find(|pin| pin.column == *column))
-            .collect();
+        let values: Option<Vec<&Pin>> =
+            key.columns.iter().map(|column| pins.iter().find(|pin| pin.column == *column)).collect();
         let values = values?;
         let hashable = values.iter().all(|pin| pin.hashable);
-        let values = values
-            .into_iter()
-            .map(|pin| (pin.column, pin.value.clone()))
-            .collect();
+        let values = values.into_iter().map(|pin| (pin.column, pin.value.clone())).collect();
         Some((key, PinnedKey { values }, hashable))
     })
 }

@@ -11,8 +11,7 @@ use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
 use super::{
-    Judged, Scope, Stop, delete, fallback, insert, judge_query, refuse, row_lock, scan, session,
-    unknown, update,
+    Judged, Scope, Stop, delete, fallback, insert, judge_query, refuse, row_lock, scan, session, unknown, update,
 };
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
@@ -41,19 +40,13 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
 
 /// MERGE is refused.
 pub(crate) fn merge() -> Stop {
-    refuse(
-        "MERGE is not supported by this version",
-        "use INSERT … ON CONFLICT, or UPDATE and INSERT",
-    )
+    refuse("MERGE is not supported by this version", "use INSERT … ON CONFLICT, or UPDATE and INSERT")
 }
 
 /// Refuses a query that writes.
 pub(crate) fn check_no_writes(facts: &Facts) -> Result<(), Stop> {
     if facts.into {
-        return Err(refuse(
-            "SELECT INTO makes a table and fills it",
-            "use CREATE TABLE and then INSERT … SELECT",
-        ));
+        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE and then INSERT … SELECT"));
     }
     if facts.writes {
         return Err(refuse(
@@ -75,11 +68,7 @@ fn read(text: &Text<'_>, query: &Query, scope: &Scope<'_>) -> Result<Judged, Sto
     let read = judge_read(effects, &relations, doubtful)?;
     let read_key = read_key(text, query, &facts, &relations);
     Ok(Judged {
-        read_footprint: if read.proof == Proof::Proven {
-            relations.footprint()
-        } else {
-            Footprint::Everything
-        },
+        read_footprint: if read.proof == Proof::Proven { relations.footprint() } else { Footprint::Everything },
         command: Command::Read(read),
         tables: relations.tables.iter().map(|t| t.id).collect(),
         read_key,
@@ -87,11 +76,7 @@ fn read(text: &Text<'_>, query: &Query, scope: &Scope<'_>) -> Result<Judged, Sto
 }
 
 /// From what a query calls and reads to a verdict on it.
-pub(crate) fn judge_read(
-    effects: Effects,
-    relations: &Relations,
-    doubtful: bool,
-) -> Result<Read, Stop> {
+pub(crate) fn judge_read(effects: Effects, relations: &Relations, doubtful: bool) -> Result<Read, Stop> {
     if let Some(refusal) = effects.denied {
         return Err(Stop::Refused(refusal));
     }
@@ -105,16 +90,8 @@ pub(crate) fn judge_read(
             "call nextval or setval in a SELECT of its own",
         ));
     }
-    let proof = if unproven.is_some() || doubtful {
-        Proof::Probe
-    } else {
-        Proof::Proven
-    };
-    Ok(Read {
-        proof,
-        lead_only: effects.member_bound || relations.member_bound,
-        sequences: effects.sequences,
-    })
+    let proof = if unproven.is_some() || doubtful { Proof::Probe } else { Proof::Proven };
+    Ok(Read { proof, lead_only: effects.member_bound || relations.member_bound, sequences: effects.sequences })
 }
 
 /// `SELECT … FROM t WHERE key = constant` on one qualifying table and nothing else.
@@ -152,15 +129,8 @@ pub(crate) fn single_target<'t>(select: &Select, table: &'t Table) -> Option<Tar
 /// A plain table, with its alias.
 pub(crate) fn target<'t>(factor: &TableFactor, table: &'t Table) -> Option<Target<'t>> {
     match factor {
-        TableFactor::Table {
-            name,
-            alias,
-            args: None,
-            ..
-        } => {
-            let name = alias
-                .as_ref()
-                .map_or_else(|| split_name(name).1, |alias| fold(&alias.name));
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let name = alias.as_ref().map_or_else(|| split_name(name).1, |alias| fold(&alias.name));
             Some(Target { table, name })
         }
         _ => None,
@@ -169,19 +139,14 @@ pub(crate) fn target<'t>(factor: &TableFactor, table: &'t Table) -> Option<Targe
 
 /// SELECT set_config('name', 'value', is_local) alone: a SET.
 fn set_config(text: &Text<'_>) -> Option<Result<Judged, Stop>> {
-    let at = if text.are(1, &["pg_catalog"]) && text.symbol(2, ".") {
-        3
-    } else {
-        1
-    };
+    let at = if text.are(1, &["pg_catalog"]) && text.symbol(2, ".") { 3 } else { 1 };
     if !text.is(0, "select") || !text.is(at, "set_config") || !text.symbol(at + 1, "(") {
         return None;
     }
     let name = latin(&text.string(at + 2)?).to_ascii_lowercase();
     let value = latin(&text.string(at + 4)?);
     let local = text.is(at + 6, "true");
-    let constants =
-        text.symbol(at + 3, ",") && text.symbol(at + 5, ",") && (local || text.is(at + 6, "false"));
+    let constants = text.symbol(at + 3, ",") && text.symbol(at + 5, ",") && (local || text.is(at + 6, "false"));
     let behind = at + 8;
     let ends = behind == text.len()
         || (text.is(behind, "as") && behind + 2 == text.len())
@@ -193,21 +158,13 @@ fn set_config(text: &Text<'_>) -> Option<Result<Judged, Stop>> {
     if let Err(stop) = session::check_setting(&name, values.as_deref()) {
         return Some(Err(stop));
     }
-    let change = if local {
-        SessionChange::SetLocal { name, values }
-    } else {
-        SessionChange::Set { name, values }
-    };
+    let change = if local { SessionChange::SetLocal { name, values } } else { SessionChange::Set { name, values } };
     Some(Ok(Judged::plain(Command::Session(change))))
 }
 
 /// A read that touches no rows.
 pub(crate) fn harmless(lead_only: bool) -> Judged {
-    Judged::plain(Command::Read(Read {
-        proof: Proof::Proven,
-        lead_only,
-        sequences: Vec::new(),
-    }))
+    Judged::plain(Command::Read(Read { proof: Proof::Proven, lead_only, sequences: Vec::new() }))
 }
 
 /// SHOW.
@@ -220,12 +177,8 @@ pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<
     if first != "declare" {
         return Ok(harmless(true));
     }
-    let cursor = (1..text.len())
-        .find(|&i| text.is(i, "cursor"))
-        .ok_or_else(|| unknown("this form of DECLARE"))?;
-    let start = (cursor..text.len())
-        .find(|&i| text.is(i, "for"))
-        .ok_or_else(|| unknown("this form of DECLARE"))?;
+    let cursor = (1..text.len()).find(|&i| text.is(i, "cursor")).ok_or_else(|| unknown("this form of DECLARE"))?;
+    let start = (cursor..text.len()).find(|&i| text.is(i, "for")).ok_or_else(|| unknown("this form of DECLARE"))?;
     if (cursor..start).any(|i| text.are(i, &["with", "hold"])) {
         return Err(refuse(
             "a cursor WITH HOLD lives on one member alone",
@@ -233,10 +186,7 @@ pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<
         ));
     }
     let inner = Text::new(
-        &text.bytes[text
-            .tokens
-            .get(start + 1)
-            .map_or(text.bytes.len(), |t| t.start)..],
+        &text.bytes[text.tokens.get(start + 1).map_or(text.bytes.len(), |t| t.start)..],
         text.standard_conforming,
     );
     if row_lock::has_clause(&inner) {
@@ -248,14 +198,7 @@ pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<
     let judged = judge_query(&inner, scope)?;
     match judged.command {
         Command::Read(read) if read.proof == Proof::Proven && read.sequences.is_empty() => {
-            Ok(Judged {
-                command: Command::Read(Read {
-                    lead_only: true,
-                    ..read
-                }),
-                read_key: None,
-                ..judged
-            })
+            Ok(Judged { command: Command::Read(Read { lead_only: true, ..read }), read_key: None, ..judged })
         }
         _ => Err(refuse(
             "the cursor's query is not known to be a plain read",
@@ -267,9 +210,7 @@ pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<
 /// Whether an expression is the word DEFAULT.
 pub(crate) fn is_default(expr: &Expr) -> bool {
     match expr {
-        Expr::Identifier(ident) => {
-            ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default")
-        }
+        Expr::Identifier(ident) => ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"),
         Expr::Nested(inner) => is_default(inner),
         _ => false,
     }

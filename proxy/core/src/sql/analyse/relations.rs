@@ -87,15 +87,7 @@ impl Relations {
         if groups.is_empty() {
             return Footprint::Nothing;
         }
-        Footprint::Touches(
-            groups
-                .into_iter()
-                .map(|group| Touch {
-                    group,
-                    rows: Rows::All,
-                })
-                .collect(),
-        )
+        Footprint::Touches(groups.into_iter().map(|group| Touch { group, rows: Rows::All }).collect())
     }
 }
 
@@ -111,16 +103,11 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
     match table.kind {
         RelationKind::Table | RelationKind::Partitioned => {}
         RelationKind::View => {
-            return Err(refuse(
-                format!("\"{name}\" is a view"),
-                "write to the table that the view shows",
-            ));
+            return Err(refuse(format!("\"{name}\" is a view"), "write to the table that the view shows"));
         }
         RelationKind::Foreign => {
             return Err(refuse(
-                format!(
-                    "\"{name}\" is a foreign table: each member would write to the other server"
-                ),
+                format!("\"{name}\" is a foreign table: each member would write to the other server"),
                 "write to the other server directly",
             ));
         }
@@ -129,20 +116,14 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
         }
     }
     let refused = if table.temporary {
-        (
-            "is temporary or unlogged",
-            "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED",
-        )
+        ("is temporary or unlogged", "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED")
     } else if table.has_triggers {
         (
             "has triggers of users",
             "drop or disable the triggers (ALTER TABLE … DISABLE TRIGGER USER), or do their work in the application",
         )
     } else if table.has_rules {
-        (
-            "has rewrite rules",
-            "drop the rules, or do their work in the application",
-        )
+        ("has rewrite rules", "drop the rules, or do their work in the application")
     } else if table.has_user_functions {
         (
             "has a check, an index or a generated column that calls a user's function",
@@ -151,10 +132,7 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
     } else {
         return Ok(());
     };
-    Err(Stop::Refused(Refusal {
-        reason: format!("table \"{name}\" {}", refused.0),
-        hint: refused.1.to_owned(),
-    }))
+    Err(Stop::Refused(Refusal { reason: format!("table \"{name}\" {}", refused.0), hint: refused.1.to_owned() }))
 }
 
 /// Rows written through a partitioned table or a parent land in its children: those must be writable as well.
@@ -162,18 +140,13 @@ pub(crate) fn check_children(table: &Table, scope: &Scope<'_>) -> Result<(), Sto
     if !table.inherits {
         return Ok(());
     }
-    scope
-        .group(table)
-        .filter(|other| other.inherits)
-        .try_for_each(|other| check_writable(other))
+    scope.group(table).filter(|other| other.inherits).try_for_each(|other| check_writable(other))
 }
 
 /// A DELETE, or an UPDATE of a referenced column, reaches other tables of the group through foreign keys; there it
 /// must not meet triggers or rules of users, which would run on each member by itself.
 pub(crate) fn check_cascades(table: &Table, scope: &Scope<'_>) -> Result<(), Stop> {
-    let other = scope
-        .group(table)
-        .find(|other| other.id != table.id && (other.has_triggers || other.has_rules));
+    let other = scope.group(table).find(|other| other.id != table.id && (other.has_triggers || other.has_rules));
     match other.filter(|_| table.has_foreign_keys || table.inherits) {
         None => Ok(()),
         Some(other) => Err(refuse(

@@ -25,10 +25,7 @@ fn strength(text: &Text<'_>, i: usize) -> Option<(LockStrength, usize)> {
         (&["for", "update"], LockStrength::Update),
         (&["for", "share"], LockStrength::Share),
     ];
-    forms
-        .into_iter()
-        .find(|(words, _)| text.are(i, words))
-        .map(|(words, strength)| (strength, words.len()))
+    forms.into_iter().find(|(words, _)| text.are(i, words)).map(|(words, strength)| (strength, words.len()))
 }
 
 /// Whether rows are locked anywhere in the text.
@@ -45,40 +42,24 @@ struct Clause {
 
 /// The only locking clause, at the top level.
 fn clause(text: &Text<'_>) -> Result<Clause, Stop> {
-    let all: Vec<usize> = (0..text.len())
-        .filter(|&i| strength(text, i).is_some())
-        .collect();
+    let all: Vec<usize> = (0..text.len()).filter(|&i| strength(text, i).is_some()).collect();
     let [start] = all[..] else {
-        return Err(refuse(
-            "rows are locked in more than one way",
-            "use one FOR UPDATE clause",
-        ));
+        return Err(refuse("rows are locked in more than one way", "use one FOR UPDATE clause"));
     };
     if !text.top_level(0).any(|i| i == start) {
-        return Err(refuse(
-            "rows are locked inside a subquery",
-            "lock them in a SELECT … FOR UPDATE of its own",
-        ));
+        return Err(refuse("rows are locked inside a subquery", "lock them in a SELECT … FOR UPDATE of its own"));
     }
     let (strength, words) = strength(text, start).ok_or_else(|| unknown("this locking clause"))?;
     let mut end = start + words;
     if text.is(end, "of") {
-        end = text
-            .qualified(end + 1)
-            .ok_or_else(|| unknown("this locking clause"))?
-            .2;
+        end = text.qualified(end + 1).ok_or_else(|| unknown("this locking clause"))?.2;
         if text.symbol(end, ",") {
             return Err(several());
         }
     }
     let impatient = text.is(end, "nowait") || text.are(end, &["skip", "locked"]);
-    end +=
-        usize::from(text.is(end, "nowait")) + 2 * usize::from(text.are(end, &["skip", "locked"]));
-    Ok(Clause {
-        tokens: start..end,
-        strength,
-        impatient,
-    })
+    end += usize::from(text.is(end, "nowait")) + 2 * usize::from(text.are(end, &["skip", "locked"]));
+    Ok(Clause { tokens: start..end, strength, impatient })
 }
 
 fn several() -> Stop {
@@ -91,8 +72,7 @@ fn several() -> Stop {
 /// A query with a locking clause.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let clause = clause(text)?;
-    let statement = tree::parse(text, &|i| clause.tokens.contains(&i))
-        .map_err(|error| fallback::unreadable(&error))?;
+    let statement = tree::parse(text, &|i| clause.tokens.contains(&i)).map_err(|error| fallback::unreadable(&error))?;
     let Statement::Query(query) = &statement else {
         return Err(fallback::unreadable("not a query"));
     };
@@ -104,59 +84,34 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     check_writable(table)?;
     let effects = check_calls(text, &relations, scope)?;
     let pinned = pinned_key(table, &pins(text, &target, select.selection.as_ref()));
-    let repeatable =
-        pinned.is_some() && effects.lead_only.is_none() && facts.queries == 1 && !clause.impatient;
+    let repeatable = pinned.is_some() && effects.lead_only.is_none() && facts.queries == 1 && !clause.impatient;
     let capture = if repeatable {
         None
     } else {
         let key = table.keys.first().ok_or_else(|| {
             refuse(
-                format!(
-                    "table \"{}\" has no primary key by which followers could lock the same rows",
-                    table.name
-                ),
-                format!(
-                    "give it one: ALTER TABLE {} ADD PRIMARY KEY (…); or use LOCK TABLE",
-                    table.name
-                ),
+                format!("table \"{}\" has no primary key by which followers could lock the same rows", table.name),
+                format!("give it one: ALTER TABLE {} ADD PRIMARY KEY (…); or use LOCK TABLE", table.name),
             )
         })?;
         let (insert_at, empty) = before_from(text)?;
         let items = items(table, &target.name, &key.columns);
-        let lead_insert = if empty {
-            format!("{items} ")
-        } else {
-            format!(", {items} ")
-        };
-        Some(LockCapture {
-            insert_at,
-            lead_insert,
-            columns: key.columns.clone(),
-            strength: clause.strength,
-        })
+        let lead_insert = if empty { format!("{items} ") } else { format!(", {items} ") };
+        Some(LockCapture { insert_at, lead_insert, columns: key.columns.clone(), strength: clause.strength })
     };
     let footprint = match pinned {
-        Some((key, value, true)) if key.primary && qualifies(table) => {
-            FootprintHint::Keys(vec![value])
-        }
+        Some((key, value, true)) if key.primary && qualifies(table) => FootprintHint::Keys(vec![value]),
         _ => FootprintHint::Group,
     };
     Ok(Judged {
         tables: relations.tables.iter().map(|t| t.id).collect(),
         read_footprint: relations.footprint(),
-        ..Judged::plain(Command::RowLock(RowLock {
-            table: Arc::clone(table),
-            capture,
-            footprint,
-        }))
+        ..Judged::plain(Command::RowLock(RowLock { table: Arc::clone(table), capture, footprint }))
     })
 }
 
 /// The only table of a plain SELECT, whose rows are locked.
-fn locked_table<'q, 'c>(
-    query: &'q Query,
-    scope: &Scope<'c>,
-) -> Result<(&'q Select, &'c Arc<Table>), Stop> {
+fn locked_table<'q, 'c>(query: &'q Query, scope: &Scope<'c>) -> Result<(&'q Select, &'c Arc<Table>), Stop> {
     let SetExpr::Select(select) = &*query.body else {
         return Err(several());
     };
@@ -169,13 +124,9 @@ fn locked_table<'q, 'c>(
     // The first relation in the text is the one in FROM, unless the select list has subqueries.
     let table = match &select.from[..] {
         [from] => match &from.relation {
-            sqlparser::ast::TableFactor::Table {
-                name, args: None, ..
-            } => {
+            sqlparser::ast::TableFactor::Table { name, args: None, .. } => {
                 let (schema, name) = tree::split_name(name);
-                scope
-                    .resolve(schema.as_deref(), &name)
-                    .ok_or_else(several)?
+                scope.resolve(schema.as_deref(), &name).ok_or_else(several)?
             }
             _ => return Err(several()),
         },
@@ -191,16 +142,10 @@ fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<'_>) -> Res
         return Err(Stop::Refused(refusal));
     }
     if let Some(what) = effects.unproven.as_ref().or(relations.effects.as_ref()) {
-        return Err(refuse(
-            format!("{what} may write"),
-            "call it in a SELECT without FOR UPDATE",
-        ));
+        return Err(refuse(format!("{what} may write"), "call it in a SELECT without FOR UPDATE"));
     }
     if !effects.sequences.is_empty() || effects.unknown_sequence.is_some() {
-        return Err(refuse(
-            "nextval or setval in a locking SELECT",
-            "call it in a SELECT of its own",
-        ));
+        return Err(refuse("nextval or setval in a locking SELECT", "call it in a SELECT of its own"));
     }
     Ok(effects)
 }
@@ -210,13 +155,8 @@ fn before_from(text: &Text<'_>) -> Result<(usize, bool), Stop> {
     let from = text
         .top_level(0)
         .find(|&i| {
-            text.is(i, "from")
-                && !text.is(i.wrapping_sub(1), "distinct")
-                && !text.symbol(i.wrapping_sub(1), ".")
+            text.is(i, "from") && !text.is(i.wrapping_sub(1), "distinct") && !text.symbol(i.wrapping_sub(1), ".")
         })
         .ok_or_else(several)?;
-    Ok((
-        text.tokens[from].start,
-        from == 1 || (from == 2 && text.is(1, "all")),
-    ))
+    Ok((text.tokens[from].start, from == 1 || (from == 2 && text.is(1, "all"))))
 }

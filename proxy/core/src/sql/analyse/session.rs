@@ -8,11 +8,7 @@ use super::super::text::{Text, latin};
 use super::{Judged, Scope, Stop, analyse, refuse, transaction, unknown};
 
 /// Judges a statement about the session; `None` if it is none.
-pub(crate) fn judge(
-    text: &Text<'_>,
-    first: &str,
-    scope: &Scope<'_>,
-) -> Option<Result<Judged, Stop>> {
+pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Option<Result<Judged, Stop>> {
     match first {
         "set" => Some(set(text)),
         "reset" => Some(reset(text)),
@@ -35,10 +31,7 @@ fn set(text: &Text<'_>) -> Result<Judged, Stop> {
     let modes = |at| transaction::modes(text, at).ok_or_else(|| unknown("these transaction modes"));
     if text.is(1, "transaction") {
         if text.is(2, "snapshot") {
-            return Err(refuse(
-                "a snapshot belongs to one member",
-                "use ISOLATION LEVEL REPEATABLE READ",
-            ));
+            return Err(refuse("a snapshot belongs to one member", "use ISOLATION LEVEL REPEATABLE READ"));
         }
         return session(SessionChange::TransactionModes(modes(2)?));
     }
@@ -52,15 +45,9 @@ fn set(text: &Text<'_>) -> Result<Judged, Stop> {
     let default = text.is(value_at, "default") && value_at + 1 == text.len();
     check_setting(&name, values.as_deref())?;
     session(match (local, default && name != "timezone") {
-        (true, _) => SessionChange::SetLocal {
-            name,
-            values: values.filter(|_| !default),
-        },
+        (true, _) => SessionChange::SetLocal { name, values: values.filter(|_| !default) },
         (false, true) => SessionChange::Reset { name },
-        (false, false) => SessionChange::Set {
-            name,
-            values: values.filter(|_| !default),
-        },
+        (false, false) => SessionChange::Set { name, values: values.filter(|_| !default) },
     })
 }
 
@@ -80,9 +67,7 @@ fn setting(text: &Text<'_>, at: usize) -> Result<(String, usize), Stop> {
             return Ok((name.to_owned(), behind));
         }
     }
-    let (prefix, name, behind) = text
-        .qualified(at)
-        .ok_or_else(|| unknown("this form of SET"))?;
+    let (prefix, name, behind) = text.qualified(at).ok_or_else(|| unknown("this form of SET"))?;
     if !text.operator(behind, "=") && !text.is(behind, "to") {
         return Err(unknown("this form of SET"));
     }
@@ -115,16 +100,7 @@ fn values(text: &Text<'_>, mut at: usize) -> Option<Vec<String>> {
 
 /// Encodings in which a byte of a character may look like a quote or a backslash: statements in them cannot be read
 /// byte by byte.
-const UNREADABLE_ENCODINGS: &[&str] = &[
-    "sjis",
-    "shiftjis",
-    "shiftjis2004",
-    "big5",
-    "gbk",
-    "uhc",
-    "gb18030",
-    "johab",
-];
+const UNREADABLE_ENCODINGS: &[&str] = &["sjis", "shiftjis", "shiftjis2004", "big5", "gbk", "uhc", "gb18030", "johab"];
 
 /// Settings that would make members differ.
 pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(), Stop> {
@@ -138,25 +114,14 @@ pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(),
             "SET SESSION AUTHORIZATION needs a superuser on every member",
             "connect as that user, or use SET ROLE",
         )),
-        "extra_float_digits"
-            if value.is_none_or(|v| v.parse::<i32>().is_ok_and(|digits| digits < 1)) =>
-        {
-            Err(refuse(
-                "with extra_float_digits below 1 the text of a float is not exact, and followers get values as text",
-                "use 1 (the default) or more",
-            ))
-        }
+        "extra_float_digits" if value.is_none_or(|v| v.parse::<i32>().is_ok_and(|digits| digits < 1)) => Err(refuse(
+            "with extra_float_digits below 1 the text of a float is not exact, and followers get values as text",
+            "use 1 (the default) or more",
+        )),
         "client_encoding" => {
-            let plain: String = value
-                .unwrap_or_default()
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .collect();
+            let plain: String = value.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
             if UNREADABLE_ENCODINGS.contains(&plain.to_ascii_lowercase().as_str()) {
-                return Err(refuse(
-                    format!("raidb cannot read statements in the encoding {plain}"),
-                    "use UTF8",
-                ));
+                return Err(refuse(format!("raidb cannot read statements in the encoding {plain}"), "use UTF8"));
             }
             Ok(())
         }
@@ -175,12 +140,8 @@ fn reset(text: &Text<'_>) -> Result<Judged, Stop> {
     } else if text.are(1, &["transaction", "isolation", "level"]) {
         "transaction_isolation".to_owned()
     } else {
-        let (prefix, name, _) = text
-            .qualified(1)
-            .ok_or_else(|| unknown("this form of RESET"))?;
-        prefix
-            .map_or(name.clone(), |prefix| format!("{prefix}.{name}"))
-            .to_ascii_lowercase()
+        let (prefix, name, _) = text.qualified(1).ok_or_else(|| unknown("this form of RESET"))?;
+        prefix.map_or(name.clone(), |prefix| format!("{prefix}.{name}")).to_ascii_lowercase()
     };
     session(SessionChange::Reset { name })
 }
@@ -188,9 +149,7 @@ fn reset(text: &Text<'_>) -> Result<Judged, Stop> {
 fn discard(text: &Text<'_>) -> Result<Judged, Stop> {
     match text.word(1).as_deref() {
         Some("all") => Ok(Judged::plain(Command::Discard { all: true })),
-        Some("plans" | "sequences" | "temp" | "temporary") => {
-            Ok(Judged::plain(Command::Discard { all: false }))
-        }
+        Some("plans" | "sequences" | "temp" | "temporary") => Ok(Judged::plain(Command::Discard { all: false })),
         _ => Err(unknown("this form of DISCARD")),
     }
 }
@@ -200,9 +159,7 @@ fn deallocate(text: &Text<'_>) -> Result<Judged, Stop> {
     if text.is(at, "all") {
         return Ok(Judged::plain(Command::Deallocate(None)));
     }
-    let name = text
-        .name(at)
-        .ok_or_else(|| unknown("this form of DEALLOCATE"))?;
+    let name = text.name(at).ok_or_else(|| unknown("this form of DEALLOCATE"))?;
     Ok(Judged::plain(Command::Deallocate(Some(name))))
 }
 
@@ -213,9 +170,7 @@ fn prepare(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if text.symbol(at, "(") {
         at = text.closing(at).ok_or_else(malformed)? + 1;
     }
-    let plain = &[
-        "select", "insert", "update", "delete", "merge", "values", "with", "table",
-    ];
+    let plain = &["select", "insert", "update", "delete", "merge", "values", "with", "table"];
     if !text.is(at, "as") || !(text.any(at + 1, plain) || text.symbol(at + 1, "(")) {
         return Err(malformed());
     }
@@ -224,27 +179,19 @@ fn prepare(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if let Command::Refused(refusal) = analysis.command {
         return Err(Stop::Refused(refusal));
     }
-    Ok(Judged::plain(Command::Prepare {
-        name,
-        inner,
-        analysis: Arc::new(analysis),
-    }))
+    Ok(Judged::plain(Command::Prepare { name, inner, analysis: Arc::new(analysis) }))
 }
 
 /// EXECUTE name (arguments): the arguments are evaluated on every member, so they must be plain.
 fn execute(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
-    let name = text
-        .name(1)
-        .ok_or_else(|| unknown("this form of EXECUTE"))?;
+    let name = text.name(1).ok_or_else(|| unknown("this form of EXECUTE"))?;
     let effects = super::scan(text, 2..text.len(), scope);
     if let Some(refusal) = effects.denied {
         return Err(Stop::Refused(refusal));
     }
     if let Some(what) = effects.lead_only.or(effects.unproven) {
         return Err(refuse(
-            format!(
-                "an argument of EXECUTE is {what}, which every member would compute for itself"
-            ),
+            format!("an argument of EXECUTE is {what}, which every member would compute for itself"),
             "send the statement without PREPARE, or as a prepared statement of the driver",
         ));
     }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Assignment, AssignmentTarget, Query, Statement};
 
-use super::super::analysis::{
-    CapturedOperation, Command, FootprintHint, Locked, Refusal, Write, WriteForm,
-};
+use super::super::analysis::{CapturedOperation, Command, FootprintHint, Locked, Refusal, Write, WriteForm};
 use super::super::catalog::{Column, ColumnDefault, Table};
 use super::super::text::Text;
 use super::capture::{build, or_locked, unassigned_key};
@@ -43,9 +41,7 @@ pub(crate) struct Effective {
 impl Effective {
     pub(crate) fn new(effects: Effects, relations: &Relations) -> Self {
         Effective {
-            lead_only: effects.lead_only.is_some()
-                || effects.unproven.is_some()
-                || relations.member_bound,
+            lead_only: effects.lead_only.is_some() || effects.unproven.is_some() || relations.member_bound,
             order_dependent: effects.order_dependent.is_some(),
             sequences: effects.sequences,
         }
@@ -76,11 +72,7 @@ impl Effective {
 }
 
 /// Refuses calls that a write may not make, and views that may make them.
-pub(crate) fn check_calls(
-    text: &Text<'_>,
-    relations: &Relations,
-    scope: &Scope<'_>,
-) -> Result<Effects, Stop> {
+pub(crate) fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<'_>) -> Result<Effects, Stop> {
     let mut effects = scan(text, 0..text.len(), scope);
     if let Some(refusal) = effects.denied.take() {
         return Err(Stop::Refused(refusal));
@@ -110,17 +102,11 @@ pub(crate) fn client_returning(text: &Text<'_>) -> bool {
 
 /// Types whose values are object ids of one member: `regproc` and its like.
 pub(crate) fn object_id_column(column: &Column) -> bool {
-    matches!(
-        column.type_oid,
-        24 | 2202..=2206 | 3734 | 3769 | 4089 | 4096 | 4191
-    )
+    matches!(column.type_oid, 24 | 2202..=2206 | 3734 | 3769 | 4089 | 4096 | 4191)
 }
 
 /// The columns that a SET clause assigns.
-pub(crate) fn assigned_columns(
-    target: &Target<'_>,
-    assignments: &[Assignment],
-) -> Result<Vec<usize>, Stop> {
+pub(crate) fn assigned_columns(target: &Target<'_>, assignments: &[Assignment]) -> Result<Vec<usize>, Stop> {
     let mut columns = Vec::new();
     for assignment in assignments {
         let names = match &assignment.target {
@@ -128,9 +114,7 @@ pub(crate) fn assigned_columns(
             AssignmentTarget::Tuple(names) => &names[..],
         };
         for name in names {
-            let column = target
-                .assigned(name)
-                .ok_or_else(|| unknown(&format!("column \"{name}\"")))?;
+            let column = target.assigned(name).ok_or_else(|| unknown(&format!("column \"{name}\"")))?;
             if !columns.contains(&column) {
                 columns.push(column);
             }
@@ -154,15 +138,9 @@ pub(crate) struct SetWrite<'a> {
 }
 
 /// Chooses the form: keyed where a key is pinned and all is computed alike, else captured, else locked, else refused.
-pub(crate) fn judge(
-    text: &Text<'_>,
-    write: SetWrite<'_>,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
+pub(crate) fn judge(text: &Text<'_>, write: SetWrite<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let assigned = write.assigned.as_deref().unwrap_or_default();
-    let in_key = assigned
-        .iter()
-        .any(|c| write.table.keys.iter().any(|key| key.columns.contains(c)));
+    let in_key = assigned.iter().any(|c| write.table.keys.iter().any(|key| key.columns.contains(c)));
     if write.assigned.is_none() || in_key || write.table.unique_indexes > write.table.keys.len() {
         check_cascades(write.table, scope)?;
     }
@@ -176,10 +154,7 @@ pub(crate) fn judge(
     };
     let footprint = match pinned {
         Some((key, value, true))
-            if key.primary
-                && qualifies(write.table)
-                && !in_key
-                && !matches!(form, WriteForm::Locked(_)) =>
+            if key.primary && qualifies(write.table) && !in_key && !matches!(form, WriteForm::Locked(_)) =>
         {
             FootprintHint::Keys(vec![value])
         }
@@ -200,26 +175,16 @@ pub(crate) fn judge(
     })
 }
 
-fn set_form(
-    write: &SetWrite<'_>,
-    assigned: &[usize],
-    returning: bool,
-    scope: &Scope<'_>,
-) -> Result<WriteForm, Stop> {
+fn set_form(write: &SetWrite<'_>, assigned: &[usize], returning: bool, scope: &Scope<'_>) -> Result<WriteForm, Stop> {
     let table = write.table;
     let alternative = locked_if_safe(write, assigned, scope);
     let Some(key) = unassigned_key(table, assigned) else {
-        return alternative
-            .map(WriteForm::Locked)
-            .ok_or_else(|| Stop::Refused(no_key(write)));
+        return alternative.map(WriteForm::Locked).ok_or_else(|| Stop::Refused(no_key(write)));
     };
     let (operation, values) = match &write.assigned {
         None => (CapturedOperation::Delete, Vec::new()),
         Some(assigned) => {
-            let given = assigned
-                .iter()
-                .copied()
-                .filter(|&c| table.columns[c].default != ColumnDefault::Generated);
+            let given = assigned.iter().copied().filter(|&c| table.columns[c].default != ColumnDefault::Generated);
             (CapturedOperation::Update, given.collect::<Vec<_>>())
         }
     };
@@ -229,13 +194,7 @@ fn set_form(
             "leave them out: they follow from the other columns",
         ));
     }
-    let capture = build(
-        table,
-        &write.target.name,
-        returning,
-        operation,
-        (&key.columns, &values),
-    );
+    let capture = build(table, &write.target.name, returning, operation, (&key.columns, &values));
     Ok(WriteForm::Captured(or_locked(capture, alternative)))
 }
 
@@ -248,19 +207,13 @@ fn locked_if_safe(write: &SetWrite<'_>, assigned: &[usize], scope: &Scope<'_>) -
     // An UPDATE of a unique column may or may not meet itself on its way through the table.
     let may_collide = update
         && (table.unique_indexes > table.keys.len()
-            || assigned
-                .iter()
-                .any(|c| table.keys.iter().any(|key| key.columns.contains(c))));
+            || assigned.iter().any(|c| table.keys.iter().any(|key| key.columns.contains(c))));
     let safe = !write.effective.lead_only
         && !write.effective.order_dependent
         && !write.facts.limits
         && !picks
         && !may_collide
-        && write
-            .relations
-            .hidden
-            .as_ref()
-            .is_none_or(|name| *name == table.name && table.has_row_security);
+        && write.relations.hidden.as_ref().is_none_or(|name| *name == table.name && table.has_row_security);
     safe.then(|| locked(table, &write.relations.tables, scope))
 }
 
@@ -268,16 +221,16 @@ fn no_key(write: &SetWrite<'_>) -> Refusal {
     let name = &write.table.name;
     if write.table.keys.is_empty() {
         Refusal {
-            reason: format!(
-                "table \"{name}\" has no primary key by which followers could repeat what the lead did"
-            ),
+            reason: format!("table \"{name}\" has no primary key by which followers could repeat what the lead did"),
             hint: format!(
                 "give it one: ALTER TABLE {name} ADD PRIMARY KEY (…), or make the columns of a unique index NOT NULL"
             ),
         }
     } else {
         Refusal {
-            reason: format!("this UPDATE assigns every key of \"{name}\", so that followers could not find the rows again"),
+            reason: format!(
+                "this UPDATE assigns every key of \"{name}\", so that followers could not find the rows again"
+            ),
             hint: "name the row by its full key in WHERE and use constant values, or add another unique key".to_owned(),
         }
     }
@@ -286,10 +239,7 @@ fn no_key(write: &SetWrite<'_>) -> Refusal {
 /// Refuses positioned writes, which no member but the lead could follow.
 pub(crate) fn check_not_positioned(text: &Text<'_>) -> Result<(), Stop> {
     if (0..text.len()).any(|i| text.are(i, &["where", "current", "of"])) {
-        return Err(refuse(
-            "WHERE CURRENT OF names a cursor's row",
-            "name the row by its primary key",
-        ));
+        return Err(refuse("WHERE CURRENT OF names a cursor's row", "name the row by its primary key"));
     }
     Ok(())
 }

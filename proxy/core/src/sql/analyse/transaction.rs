@@ -12,32 +12,19 @@ pub(crate) fn judge(text: &Text<'_>, first: &str) -> Option<Result<Judged, Stop>
             modes(text, at).map(Command::Begin)
         }
         "start" if text.is(1, "transaction") => modes(text, 2).map(Command::Begin),
-        "commit" | "end" if !text.is(1, "prepared") => {
-            end(text, 1).map(|chain| Command::Commit { chain })
-        }
+        "commit" | "end" if !text.is(1, "prepared") => end(text, 1).map(|chain| Command::Commit { chain }),
         "rollback" | "abort" if !text.is(1, "prepared") => rollback(text),
         "savepoint" => only_name(text, 1).map(Command::Savepoint),
-        "release" => only_name(
-            text,
-            1 + usize::from(text.is(1, "savepoint") && text.len() > 2),
-        )
-        .map(Command::Release),
+        "release" => only_name(text, 1 + usize::from(text.is(1, "savepoint") && text.len() > 2)).map(Command::Release),
         "commit" | "rollback" => return Some(Err(two_phase())),
         "prepare" if text.is(1, "transaction") => return Some(Err(two_phase())),
         _ => return None,
     };
-    Some(
-        command
-            .map(Judged::plain)
-            .ok_or_else(|| unknown("this form of transaction control")),
-    )
+    Some(command.map(Judged::plain).ok_or_else(|| unknown("this form of transaction control")))
 }
 
 fn two_phase() -> Stop {
-    refuse(
-        "two-phase commit is not supported by this version",
-        "use BEGIN and COMMIT",
-    )
+    refuse("two-phase commit is not supported by this version", "use BEGIN and COMMIT")
 }
 
 /// [WORK | TRANSACTION] [AND [NO] CHAIN] from `at` to the end.
@@ -98,7 +85,6 @@ fn isolation(text: &Text<'_>, at: usize) -> Option<(Isolation, usize)> {
     } else if text.are(at, &["repeatable", "read"]) {
         Some((Isolation::RepeatableRead, 2))
     } else {
-        text.is(at, "serializable")
-            .then_some((Isolation::Serializable, 1))
+        text.is(at, "serializable").then_some((Isolation::Serializable, 1))
     }
 }

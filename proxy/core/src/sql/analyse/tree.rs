@@ -8,9 +8,7 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
-};
+use sqlparser::ast::{ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
@@ -58,10 +56,7 @@ fn longest_chain(text: &Text<'_>) -> usize {
     for i in 0..text.len() {
         if text.symbol(i, ",") {
             chain = 0;
-        } else if !matches!(
-            text.kind(i),
-            Some(TokenKind::String | TokenKind::Number | TokenKind::Parameter)
-        ) {
+        } else if !matches!(text.kind(i), Some(TokenKind::String | TokenKind::Number | TokenKind::Parameter)) {
             chain += 1;
             longest = longest.max(chain);
         }
@@ -78,16 +73,11 @@ fn print(text: &Text<'_>, skip: &dyn Fn(usize) -> bool) -> Result<String, String
             continue;
         }
         match text.tokens[i].kind {
-            TokenKind::Ident
-                if text.is(i, "only") && !(i > 0 && text.any(i - 1, &["row", "rows"])) => {}
+            TokenKind::Ident if text.is(i, "only") && !(i > 0 && text.any(i - 1, &["row", "rows"])) => {}
             TokenKind::Ident if text.is(i, "overriding") && text.is(i + 2, "value") => i += 2,
             TokenKind::Ident if text.is(i, "table") => out.push_str("SELECT * FROM"),
-            TokenKind::Ident if text.is(i, "operator") && text.symbol(i + 1, "(") => {
-                i = operator(text, i, &mut out)?
-            }
-            TokenKind::Ident if text.tokens[i].bytes(text.bytes).is_ascii() => {
-                raw(text, i, &mut out)?
-            }
+            TokenKind::Ident if text.is(i, "operator") && text.symbol(i + 1, "(") => i = operator(text, i, &mut out)?,
+            TokenKind::Ident if text.tokens[i].bytes(text.bytes).is_ascii() => raw(text, i, &mut out)?,
             TokenKind::Ident | TokenKind::QuotedIdent => {
                 if text.bytes[text.tokens[i].start..].starts_with(b"U&")
                     || text.bytes[text.tokens[i].start..].starts_with(b"u&")
@@ -97,10 +87,7 @@ fn print(text: &Text<'_>, skip: &dyn Fn(usize) -> bool) -> Result<String, String
                 let name = text.name(i).unwrap_or_default();
                 out.push_str(&super::super::text::quote_ident(&name));
             }
-            TokenKind::String
-            | TokenKind::EscapeString
-            | TokenKind::UnicodeString
-            | TokenKind::DollarString => {
+            TokenKind::String | TokenKind::EscapeString | TokenKind::UnicodeString | TokenKind::DollarString => {
                 out.push('\'');
                 out.push_str(&i.to_string());
                 out.push('\'');
@@ -129,10 +116,7 @@ fn raw(text: &Text<'_>, i: usize, out: &mut String) -> Result<(), String> {
 
 /// What a tree refers to.
 #[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, not a state"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Facts {
     /// Relations named, with those that a CTE may stand for: (schema, name, may be a CTE). In order, with repetitions.
     pub(crate) relations: Vec<(Option<String>, String, bool)>,
@@ -168,12 +152,7 @@ impl Visitor for Facts {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         self.queries += 1;
-        let names = query
-            .with
-            .iter()
-            .flat_map(|with| &with.cte_tables)
-            .map(|cte| fold(&cte.alias.name))
-            .collect();
+        let names = query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| fold(&cte.alias.name)).collect();
         self.cte_names.push(names);
         self.limits |= query.limit_clause.is_some() || query.fetch.is_some();
         self.set_expr(&query.body);
@@ -215,9 +194,7 @@ impl Facts {
     fn set_expr(&mut self, body: &SetExpr) {
         // `TABLE t` is printed as SELECT; only the data-modifying bodies matter.
         match body {
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                self.writes = true
-            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => self.writes = true,
             _ => {}
         }
     }

@@ -6,8 +6,7 @@ use super::super::text::Text;
 use super::read::{is_default, target};
 use super::relations::{check_children, check_writable, display, relations};
 use super::set_write::{
-    Effective, SetWrite, assigned_columns, check_calls, check_not_positioned, object_id_column,
-    parse, with_facts,
+    Effective, SetWrite, assigned_columns, check_calls, check_not_positioned, object_id_column, parse, with_facts,
 };
 use super::tree::{self, Facts, split_name};
 use super::{Judged, Scope, Stop, fallback, pin, set_write, unknown};
@@ -15,22 +14,14 @@ use super::{Judged, Scope, Stop, fallback, pin, set_write, unknown};
 /// UPDATE as the first word.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let subscripts = assigned_subscripts(text);
-    let skip = |i: usize| {
-        subscripts.iter().any(|range| range.contains(&i))
-            || (text.operator(i, "*") && star(text, i))
-    };
+    let skip = |i: usize| subscripts.iter().any(|range| range.contains(&i)) || (text.operator(i, "*") && star(text, i));
     let statement = parse(text, &skip)?;
     let facts = tree::facts(&statement);
     update(text, &statement, &facts, scope)
 }
 
 /// WITH … UPDATE.
-pub(crate) fn judge_with(
-    text: &Text<'_>,
-    query: &Query,
-    inner: &Statement,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
+pub(crate) fn judge_with(text: &Text<'_>, query: &Query, inner: &Statement, scope: &Scope<'_>) -> Result<Judged, Stop> {
     check_not_positioned(text)?;
     let facts = with_facts(query, inner)?;
     update(text, inner, &facts, scope)
@@ -54,8 +45,7 @@ fn assigned_subscripts(text: &Text<'_>) -> Vec<std::ops::Range<usize>> {
             depth += 1;
         } else if text.symbol(i, "]") {
             depth = depth.saturating_sub(1);
-            let assigned =
-                text.operator(i + 1, "=") || text.symbol(i + 1, "[") || text.symbol(i + 1, ".");
+            let assigned = text.operator(i + 1, "=") || text.symbol(i + 1, "[") || text.symbol(i + 1, ".");
             if let Some(open) = open.take_if(|_| depth == 0)
                 && assigned
             {
@@ -66,32 +56,22 @@ fn assigned_subscripts(text: &Text<'_>) -> Vec<std::ops::Range<usize>> {
     ranges
 }
 
-fn update(
-    text: &Text<'_>,
-    statement: &Statement,
-    facts: &Facts,
-    scope: &Scope<'_>,
-) -> Result<Judged, Stop> {
+fn update(text: &Text<'_>, statement: &Statement, facts: &Facts, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let Statement::Update(update) = statement else {
         return Err(fallback::unreadable("not an UPDATE"));
     };
     if !update.table.joins.is_empty() || update.limit.is_some() || !update.order_by.is_empty() {
-        return Err(fallback::unreadable(
-            "an UPDATE that PostgreSQL does not have",
-        ));
+        return Err(fallback::unreadable("an UPDATE that PostgreSQL does not have"));
     }
     let sqlparser::ast::TableFactor::Table { name, .. } = &update.table.relation else {
         return Err(fallback::unreadable("no table"));
     };
     let (schema, name) = split_name(name);
-    let table = scope
-        .resolve(schema.as_deref(), &name)
-        .ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+    let table = scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
     check_writable(table)?;
     check_children(table, scope)?;
     super::read::check_no_writes(facts)?;
-    let target =
-        target(&update.table.relation, table).ok_or_else(|| fallback::unreadable("no table"))?;
+    let target = target(&update.table.relation, table).ok_or_else(|| fallback::unreadable("no table"))?;
     let assigned = assigned_columns(&target, &update.assignments)?;
     let relations = relations(facts, scope)?;
     let mut effective = Effective::new(check_calls(text, &relations, scope)?, &relations);
@@ -102,9 +82,7 @@ fn update(
             }
         }
     }
-    effective.lead_only |= assigned
-        .iter()
-        .any(|&c| object_id_column(&table.columns[c]));
+    effective.lead_only |= assigned.iter().any(|&c| object_id_column(&table.columns[c]));
     let write = SetWrite {
         table,
         target: &target,

@@ -50,135 +50,47 @@ const KINDS: &[&str] = &[
 
 /// Kinds that are refused, with the reason and the hint.
 const REFUSED_KINDS: &[(&str, &str, &str)] = &[
-    (
-        "database",
-        "a database is not part of the virtual database",
-        "make it on every member directly",
-    ),
-    (
-        "tablespace",
-        "a tablespace is a directory of one member's machine",
-        "make it on every member directly",
-    ),
-    (
-        "system",
-        "ALTER SYSTEM changes one member's configuration",
-        "change it on every member directly",
-    ),
-    (
-        "publication",
-        "a publication sends one member's changes elsewhere",
-        "make it on the member that is to send",
-    ),
-    (
-        "subscription",
-        "a subscription writes to a member behind raidb's back",
-        "let the source write through raidb",
-    ),
-    (
-        "server",
-        "each member would reach the other server by itself",
-        "connect the application to that server",
-    ),
-    (
-        "foreign",
-        "each member would reach the other server by itself",
-        "connect the application to that server",
-    ),
-    (
-        "user mapping",
-        "each member would reach the other server by itself",
-        "connect the application to that server",
-    ),
-    (
-        "event trigger",
-        "an event trigger would also run for raidb's own work",
-        "do its work in the application",
-    ),
-    (
-        "large object",
-        "large objects are not replicated",
-        "keep the bytes in a bytea column",
-    ),
+    ("database", "a database is not part of the virtual database", "make it on every member directly"),
+    ("tablespace", "a tablespace is a directory of one member's machine", "make it on every member directly"),
+    ("system", "ALTER SYSTEM changes one member's configuration", "change it on every member directly"),
+    ("publication", "a publication sends one member's changes elsewhere", "make it on the member that is to send"),
+    ("subscription", "a subscription writes to a member behind raidb's back", "let the source write through raidb"),
+    ("server", "each member would reach the other server by itself", "connect the application to that server"),
+    ("foreign", "each member would reach the other server by itself", "connect the application to that server"),
+    ("user mapping", "each member would reach the other server by itself", "connect the application to that server"),
+    ("event trigger", "an event trigger would also run for raidb's own work", "do its work in the application"),
+    ("large object", "large objects are not replicated", "keep the bytes in a bytea column"),
     (
         "materialized view",
         "a materialized view is filled by each member for itself",
         "use a view, or a table and INSERT … SELECT",
     ),
-    (
-        "temporary",
-        "temporary objects live on one member alone",
-        "use an ordinary table or view and drop it afterwards",
-    ),
-    (
-        "temp",
-        "temporary objects live on one member alone",
-        "use an ordinary table or view and drop it afterwards",
-    ),
-    (
-        "local",
-        "temporary objects live on one member alone",
-        "use an ordinary table or view and drop it afterwards",
-    ),
-    (
-        "global",
-        "temporary objects live on one member alone",
-        "use an ordinary table or view and drop it afterwards",
-    ),
-    (
-        "unlogged",
-        "an unlogged object is emptied when its member crashes",
-        "leave out UNLOGGED",
-    ),
+    ("temporary", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
+    ("temp", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
+    ("local", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
+    ("global", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
+    ("unlogged", "an unlogged object is emptied when its member crashes", "leave out UNLOGGED"),
 ];
 
 /// Statements that are refused by their first word.
 const REFUSED: &[(&str, &str, &str)] = &[
-    (
-        "do",
-        "DO runs code that raidb cannot see through",
-        "send its statements one by one in a transaction",
-    ),
+    ("do", "DO runs code that raidb cannot see through", "send its statements one by one in a transaction"),
     (
         "call",
         "CALL runs code that raidb cannot see through",
         "send the procedure's statements one by one in a transaction",
     ),
-    (
-        "listen",
-        "notifications are not passed between members",
-        "poll a table, or connect to a member directly",
-    ),
-    (
-        "unlisten",
-        "notifications are not passed between members",
-        "poll a table, or connect to a member directly",
-    ),
-    (
-        "notify",
-        "notifications are not passed between members",
-        "write to a table that the listeners poll",
-    ),
+    ("listen", "notifications are not passed between members", "poll a table, or connect to a member directly"),
+    ("unlisten", "notifications are not passed between members", "poll a table, or connect to a member directly"),
+    ("notify", "notifications are not passed between members", "write to a table that the listeners poll"),
     (
         "refresh",
         "a materialized view is filled by each member for itself",
         "use a view, or a table and INSERT … SELECT",
     ),
-    (
-        "security",
-        "security labels belong to one member",
-        "set them on every member directly",
-    ),
-    (
-        "import",
-        "each member would reach the other server by itself",
-        "connect the application to that server",
-    ),
-    (
-        "load",
-        "LOAD changes one member's process",
-        "use shared_preload_libraries on every member",
-    ),
+    ("security", "security labels belong to one member", "set them on every member directly"),
+    ("import", "each member would reach the other server by itself", "connect the application to that server"),
+    ("load", "LOAD changes one member's process", "use shared_preload_libraries on every member"),
 ];
 
 /// Judges every statement that no other file of this folder reads.
@@ -191,9 +103,7 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
         "create" | "alter" | "drop" => object(text, first, scope),
         "truncate" => truncate(text, scope),
         "comment" | "grant" | "revoke" => {
-            if text.are(1, &["on", "large"])
-                || (0..text.len()).any(|i| text.are(i, &["large", "object"]))
-            {
+            if text.are(1, &["on", "large"]) || (0..text.len()).any(|i| text.are(i, &["large", "object"])) {
                 return Err(refuse_kind("large object"));
             }
             Ok(plain(Footprint::Everything))
@@ -210,38 +120,23 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
             }
             Ok(alone())
         }
-        _ => Err(unknown(&format!(
-            "a statement that starts with \"{}\"",
-            first.to_ascii_uppercase()
-        ))),
+        _ => Err(unknown(&format!("a statement that starts with \"{}\"", first.to_ascii_uppercase()))),
     }
 }
 
 /// In a transaction block, and the catalog changes.
 fn ddl() -> Judged {
-    judged(Utility {
-        transactional: true,
-        changes_catalog: true,
-        footprint: Footprint::Everything,
-    })
+    judged(Utility { transactional: true, changes_catalog: true, footprint: Footprint::Everything })
 }
 
 /// In a transaction block; the facts of the catalog stay as they are.
 fn plain(footprint: Footprint) -> Judged {
-    judged(Utility {
-        transactional: true,
-        changes_catalog: false,
-        footprint,
-    })
+    judged(Utility { transactional: true, changes_catalog: false, footprint })
 }
 
 /// Outside a transaction block; the facts of the catalog stay as they are.
 fn alone() -> Judged {
-    judged(Utility {
-        transactional: false,
-        changes_catalog: false,
-        footprint: Footprint::Everything,
-    })
+    judged(Utility { transactional: false, changes_catalog: false, footprint: Footprint::Everything })
 }
 
 fn judged(utility: Utility) -> Judged {
@@ -249,17 +144,12 @@ fn judged(utility: Utility) -> Judged {
 }
 
 fn refuse_kind(kind: &str) -> Stop {
-    let (_, reason, hint) = REFUSED_KINDS
-        .iter()
-        .find(|(k, ..)| *k == kind)
-        .unwrap_or(&REFUSED_KINDS[0]);
+    let (_, reason, hint) = REFUSED_KINDS.iter().find(|(k, ..)| *k == kind).unwrap_or(&REFUSED_KINDS[0]);
     refuse(*reason, *hint)
 }
 
 fn is_kind(text: &Text<'_>, at: usize, kind: &str) -> bool {
-    kind.split(' ')
-        .enumerate()
-        .all(|(k, word)| text.is(at + k, word))
+    kind.split(' ').enumerate().all(|(k, word)| text.is(at + k, word))
 }
 
 fn check_not_concurrent(text: &Text<'_>) -> Result<(), Stop> {
@@ -274,15 +164,8 @@ fn check_not_concurrent(text: &Text<'_>) -> Result<(), Stop> {
 
 /// CREATE, ALTER, DROP.
 fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Stop> {
-    let at = if text.are(1, &["or", "replace"]) {
-        3
-    } else {
-        1
-    };
-    if let Some((_, reason, hint)) = REFUSED_KINDS
-        .iter()
-        .find(|(kind, ..)| is_kind(text, at, kind))
-    {
+    let at = if text.are(1, &["or", "replace"]) { 3 } else { 1 };
+    if let Some((_, reason, hint)) = REFUSED_KINDS.iter().find(|(kind, ..)| is_kind(text, at, kind)) {
         let gone = first == "drop" && text.are(at, &["materialized", "view"]);
         if !gone {
             return Err(refuse(*reason, *hint));
@@ -290,10 +173,7 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
         return Ok(ddl());
     }
     let Some(kind) = KINDS.iter().find(|kind| is_kind(text, at, kind)) else {
-        return Err(unknown(&format!(
-            "this form of {}",
-            first.to_ascii_uppercase()
-        )));
+        return Err(unknown(&format!("this form of {}", first.to_ascii_uppercase())));
     };
     if kind.ends_with("index") {
         check_not_concurrent(text)?;
@@ -305,10 +185,7 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
         ("create", "table") => check_create_table(text)?,
         ("alter", "table") => check_alter_table(text, at + 1, scope)?,
         ("create", "schema") if (3..text.len()).any(|i| text.is(i, "create")) => {
-            return Err(refuse(
-                "objects inside CREATE SCHEMA",
-                "make them by statements of their own",
-            ));
+            return Err(refuse("objects inside CREATE SCHEMA", "make them by statements of their own"));
         }
         _ => {}
     }
@@ -322,16 +199,12 @@ fn truncate(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let mut known = true;
     loop {
         at += usize::from(text.is(at, "only"));
-        let (schema, name, behind) = text
-            .qualified(at)
-            .ok_or_else(|| unknown("this form of TRUNCATE"))?;
+        let (schema, name, behind) = text.qualified(at).ok_or_else(|| unknown("this form of TRUNCATE"))?;
         match scope.resolve(schema.as_deref(), &name) {
             Some(table) => {
                 check_writable(table)?;
                 if (at..text.len()).any(|i| text.is(i, "cascade")) {
-                    scope
-                        .group(table)
-                        .try_for_each(|other| check_writable(other))?;
+                    scope.group(table).try_for_each(|other| check_writable(other))?;
                 }
                 relations.add(table);
             }
@@ -343,13 +216,6 @@ fn truncate(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         }
         at += 1;
     }
-    let footprint = if known {
-        relations.footprint()
-    } else {
-        Footprint::Everything
-    };
-    Ok(Judged {
-        tables: relations.tables.iter().map(|t| t.id).collect(),
-        ..plain(footprint)
-    })
+    let footprint = if known { relations.footprint() } else { Footprint::Everything };
+    Ok(Judged { tables: relations.tables.iter().map(|t| t.id).collect(), ..plain(footprint) })
 }

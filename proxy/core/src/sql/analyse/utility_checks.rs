@@ -9,8 +9,7 @@ use super::{Scope, Stop, refuse, scan};
 pub(crate) fn check_create_table(text: &Text<'_>) -> Result<(), Stop> {
     let queries = &["select", "with", "values", "table", "execute"];
     let filled = (0..text.len()).any(|i| {
-        text.is(i, "as")
-            && (text.any(i + 1, queries) || (text.symbol(i + 1, "(") && text.any(i + 2, queries)))
+        text.is(i, "as") && (text.any(i + 1, queries) || (text.symbol(i + 1, "(") && text.any(i + 2, queries)))
     });
     if filled {
         return Err(refuse(
@@ -70,35 +69,15 @@ fn actions(text: &Text<'_>, at: usize) -> Vec<Range<usize>> {
 fn check_action(text: &Text<'_>, action: Range<usize>, scope: &Scope<'_>) -> Result<(), Stop> {
     let at = action.start;
     if text.is(at, "set") && text.is(at + 1, "unlogged") {
-        return Err(refuse(
-            "an unlogged table is emptied when its member crashes",
-            "leave the table logged",
-        ));
+        return Err(refuse("an unlogged table is emptied when its member crashes", "leave the table logged"));
     }
-    if text.is(at, "add")
-        && !text.any(
-            at + 1,
-            &[
-                "constraint",
-                "primary",
-                "unique",
-                "check",
-                "foreign",
-                "exclude",
-            ],
-        )
-    {
+    if text.is(at, "add") && !text.any(at + 1, &["constraint", "primary", "unique", "check", "foreign", "exclude"]) {
         return check_added_column(text, action, scope);
     }
-    let using = action
-        .clone()
-        .find(|&i| text.is(at, "alter") && text.is(i, "using"));
+    let using = action.clone().find(|&i| text.is(at, "alter") && text.is(i, "using"));
     if let Some(using) = using {
         let effects = scan(text, using..action.end, scope);
-        let what = effects
-            .lead_only
-            .or(effects.unproven)
-            .or(effects.denied.map(|refusal| refusal.reason));
+        let what = effects.lead_only.or(effects.unproven).or(effects.denied.map(|refusal| refusal.reason));
         if let Some(what) = what {
             return Err(refuse(
                 format!("USING with {what}, which every member would compute for itself"),
@@ -109,30 +88,14 @@ fn check_action(text: &Text<'_>, action: Range<usize>, scope: &Scope<'_>) -> Res
     Ok(())
 }
 
-fn check_added_column(
-    text: &Text<'_>,
-    action: Range<usize>,
-    scope: &Scope<'_>,
-) -> Result<(), Stop> {
-    let serial = &[
-        "serial",
-        "bigserial",
-        "smallserial",
-        "serial2",
-        "serial4",
-        "serial8",
-    ];
+fn check_added_column(text: &Text<'_>, action: Range<usize>, scope: &Scope<'_>) -> Result<(), Stop> {
+    let serial = &["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
     let name = action.start + 1 + usize::from(text.is(action.start + 1, "column"));
     let name = name + 3 * usize::from(text.are(name, &["if", "not", "exists"]));
     let definition = name + 1..action.end;
-    let numbered = definition
-        .clone()
-        .any(|i| text.any(i, serial) || text.is(i, "identity"));
+    let numbered = definition.clone().any(|i| text.any(i, serial) || text.is(i, "identity"));
     let effects = scan(text, definition, scope);
-    let what = effects
-        .lead_only
-        .or(effects.unproven)
-        .or(effects.denied.map(|refusal| refusal.reason));
+    let what = effects.lead_only.or(effects.unproven).or(effects.denied.map(|refusal| refusal.reason));
     if numbered || what.is_some() {
         return Err(refuse(
             format!(

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::super::analyse::{Scope, Settings, scan};
 use super::super::catalog::{
-    Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table,
-    UniqueKey, Volatility,
+    Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table, UniqueKey, Volatility,
 };
 use super::super::text::{Text, quote_qualified};
 use super::CATALOG_RESULTS;
@@ -47,11 +46,7 @@ impl<'r> Row<'r> {
     }
 
     fn error(self, column: usize) -> CatalogError {
-        CatalogError::Value {
-            result: self.result,
-            column,
-            value: self.optional(column).map(str::to_owned),
-        }
+        CatalogError::Value { result: self.result, column, value: self.optional(column).map(str::to_owned) }
     }
 
     fn text(self, column: usize) -> Result<&'r str, CatalogError> {
@@ -72,9 +67,7 @@ impl<'r> Row<'r> {
 }
 
 fn rows(results: &Results, result: usize) -> impl Iterator<Item = Row<'_>> {
-    results[result]
-        .iter()
-        .map(move |columns| Row { result, columns })
+    results[result].iter().map(move |columns| Row { result, columns })
 }
 
 fn volatility(row: Row<'_>, column: usize) -> Result<Volatility, CatalogError> {
@@ -95,10 +88,7 @@ pub fn parse_builtins(results: &Results) -> Result<Arc<Builtins>, CatalogError> 
         return Err(CatalogError::Results(results.len()));
     }
     let function = |row: Row<'_>| Ok((row.text(0)?.to_owned(), volatility(row, 1)?));
-    rows(results, 0)
-        .map(function)
-        .collect::<Result<_, _>>()
-        .map(Arc::new)
+    rows(results, 0).map(function).collect::<Result<_, _>>().map(Arc::new)
 }
 
 /// The results of [`super::CATALOG_SQL`]. `version` is the caller's to set.
@@ -110,20 +100,10 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         return Err(CatalogError::Results(results.len()));
     }
     let mut catalog = Catalog {
-        default_search_path: rows(results, 0)
-            .map(|row| row.text(0).map(str::to_owned))
-            .collect::<Result<_, _>>()?,
-        functions: Functions {
-            builtin: Arc::clone(builtins),
-            user: user_functions(results)?,
-        },
-        user_operators: rows(results, 3)
-            .map(|row| row.text(0).map(str::to_owned))
-            .collect::<Result<_, _>>()?,
-        user_types: rows(results, 4)
-            .map(|row| row.flag(0))
-            .collect::<Result<Vec<_>, _>>()?
-            .contains(&true),
+        default_search_path: rows(results, 0).map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?,
+        functions: Functions { builtin: Arc::clone(builtins), user: user_functions(results)? },
+        user_operators: rows(results, 3).map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?,
+        user_types: rows(results, 4).map(|row| row.flag(0)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;
@@ -136,9 +116,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
     for table in tables.into_values() {
         let table = Arc::new(table.table);
         catalog.by_id.insert(table.id, Arc::clone(&table));
-        catalog
-            .tables
-            .insert((table.schema.clone(), table.name.clone()), table);
+        catalog.tables.insert((table.schema.clone(), table.name.clone()), table);
     }
     Ok(catalog)
 }
@@ -195,13 +173,7 @@ fn relations(results: &Results) -> Result<Drafts, CatalogError> {
             sequences: Vec::new(),
             temporary: row.flag(4)?,
         };
-        Ok((
-            oid,
-            Draft {
-                table,
-                attributes: Vec::new(),
-            },
-        ))
+        Ok((oid, Draft { table, attributes: Vec::new() }))
     };
     rows(results, 5).map(relation).collect()
 }
@@ -235,14 +207,7 @@ fn columns(results: &Results, tables: &mut Drafts, catalog: &Catalog) -> Result<
 fn default_kind(expression: &str, catalog: &Catalog) -> ColumnDefault {
     let settings = catalog_settings();
     let text = Text::new(expression.as_bytes(), true);
-    let effects = scan(
-        &text,
-        0..text.len(),
-        &Scope {
-            catalog,
-            settings: &settings,
-        },
-    );
+    let effects = scan(&text, 0..text.len(), &Scope { catalog, settings: &settings });
     if effects.writes_elsewhere().is_some() || effects.denied.is_some() {
         ColumnDefault::Unproven
     } else if effects.lead_only.is_some() {
@@ -254,10 +219,7 @@ fn default_kind(expression: &str, catalog: &Catalog) -> ColumnDefault {
 
 /// The settings under which the catalog query prints expressions.
 fn catalog_settings() -> Settings {
-    Settings {
-        search_path: Vec::new(),
-        standard_conforming_strings: true,
-    }
+    Settings { search_path: Vec::new(), standard_conforming_strings: true }
 }
 
 fn unique_indexes(results: &Results, tables: &mut Drafts) -> Result<(), CatalogError> {
@@ -271,14 +233,10 @@ fn unique_indexes(results: &Results, tables: &mut Drafts) -> Result<(), CatalogE
             attributes.iter().position(|&a| a == number)
         };
         let columns: Option<Vec<usize>> = row.text(3)?.split(' ').map(place).collect();
-        if let Some(columns) =
-            columns.filter(|columns| columns.iter().all(|&c| table.columns[c].not_null))
+        if let Some(columns) = columns.filter(|columns| columns.iter().all(|&c| table.columns[c].not_null))
             && row.flag(2)?
         {
-            table.keys.push(UniqueKey {
-                columns,
-                primary: row.flag(1)?,
-            });
+            table.keys.push(UniqueKey { columns, primary: row.flag(1)? });
         }
     }
     Ok(())
@@ -315,19 +273,10 @@ fn edges(results: &Results, tables: &mut Drafts) -> Result<(), CatalogError> {
 }
 
 /// Marks relations that call functions of users, and views over such views.
-fn user_calls(
-    results: &Results,
-    tables: &mut Drafts,
-    catalog: &Catalog,
-) -> Result<(), CatalogError> {
-    let mut calling: HashSet<u32> = rows(results, 9)
-        .map(|row| row.number(0))
-        .collect::<Result<_, _>>()?;
+fn user_calls(results: &Results, tables: &mut Drafts, catalog: &Catalog) -> Result<(), CatalogError> {
+    let mut calling: HashSet<u32> = rows(results, 9).map(|row| row.number(0)).collect::<Result<_, _>>()?;
     let settings = catalog_settings();
-    let scope = Scope {
-        catalog,
-        settings: &settings,
-    };
+    let scope = Scope { catalog, settings: &settings };
     for row in rows(results, 11) {
         let text = Text::new(row.text(1)?.as_bytes(), true);
         let effects = scan(&text, 0..text.len(), &scope);
@@ -342,12 +291,7 @@ fn user_calls(
     let mut before = usize::MAX;
     while before != calling.len() {
         before = calling.len();
-        calling.extend(
-            over.iter()
-                .filter(|(_, of)| calling.contains(of))
-                .map(|(view, _)| *view)
-                .collect::<Vec<_>>(),
-        );
+        calling.extend(over.iter().filter(|(_, of)| calling.contains(of)).map(|(view, _)| *view).collect::<Vec<_>>());
     }
     for oid in calling {
         if let Some(draft) = tables.get_mut(&oid) {
@@ -364,9 +308,7 @@ fn sequences(results: &Results, tables: &mut Drafts) -> Result<(), CatalogError>
         };
         let number: i16 = row.number(1)?;
         if let Some(column) = attributes.iter().position(|&a| a == number) {
-            table
-                .sequences
-                .push((column, quote_qualified(row.text(2)?, row.text(3)?)));
+            table.sequences.push((column, quote_qualified(row.text(2)?, row.text(3)?)));
         }
     }
     Ok(())

@@ -8,10 +8,7 @@ type Rows = Vec<Vec<Option<String>>>;
 /// Rows from lines of fields separated by `|`; `~` is NULL.
 fn rows(lines: &[&str]) -> Rows {
     let field = |f: &str| (f != "~").then(|| f.to_owned());
-    lines
-        .iter()
-        .map(|line| line.split('|').map(field).collect())
-        .collect()
+    lines.iter().map(|line| line.split('|').map(field).collect()).collect()
 }
 
 fn results() -> Vec<Rows> {
@@ -49,12 +46,7 @@ fn results() -> Vec<Rows> {
 fn a_catalog_from_rows() {
     let builtins = parse_builtins(&[rows(&["now|1", "lower|0", "nextval|2"])]).expect("builtins");
     let catalog = parse(&results(), &builtins).expect("a catalog");
-    let find = |name: &str| {
-        catalog
-            .resolve(None, name, &catalog.default_search_path)
-            .expect("a table")
-            .clone()
-    };
+    let find = |name: &str| catalog.resolve(None, name, &catalog.default_search_path).expect("a table").clone();
     let (parent, child) = (find("parent"), find("child"));
     assert_eq!(parent.group, child.group);
     assert!(parent.has_deferrable && parent.has_foreign_keys && !parent.inherits);
@@ -62,24 +54,12 @@ fn a_catalog_from_rows() {
     assert_eq!(parent.columns[1].default, ColumnDefault::LeadOnly);
     let defaults: Vec<_> = child.columns.iter().map(|c| c.default.clone()).collect();
     use ColumnDefault::{Generated, Immutable, LeadOnly, Unproven};
-    assert_eq!(
-        defaults,
-        [LeadOnly, LeadOnly, Unproven, Generated, Immutable]
-    );
-    assert!(
-        child.has_user_functions,
-        "a check with now() is not the same everywhere"
-    );
-    assert_eq!(
-        child.sequences,
-        [(0, "\"public\".\"child_id_seq\"".to_owned())]
-    );
+    assert_eq!(defaults, [LeadOnly, LeadOnly, Unproven, Generated, Immutable]);
+    assert!(child.has_user_functions, "a check with now() is not the same everywhere");
+    assert_eq!(child.sequences, [(0, "\"public\".\"child_id_seq\"".to_owned())]);
     assert!(find("v").has_user_functions && find("w").has_user_functions);
     assert!(catalog.user_operators.contains("~==") && !catalog.user_types);
-    assert_eq!(
-        catalog.functions.get("now").expect("now").volatility,
-        Volatility::Stable
-    );
+    assert_eq!(catalog.functions.get("now").expect("now").volatility, Volatility::Stable);
     assert!(catalog.resolve(None, "pg_class", &[]).is_some());
 }
 
@@ -89,12 +69,5 @@ fn wrong_results_are_errors() {
     assert_eq!(parse(&[], &builtins).err(), Some(CatalogError::Results(0)));
     let mut wrong = results();
     wrong[5][0][0] = None;
-    assert!(matches!(
-        parse(&wrong, &builtins),
-        Err(CatalogError::Value {
-            result: 5,
-            column: 0,
-            value: None
-        })
-    ));
+    assert!(matches!(parse(&wrong, &builtins), Err(CatalogError::Value { result: 5, column: 0, value: None })));
 }

@@ -28,30 +28,16 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
                 WriteForm::Captured(capture) => captured(&write.table, capture),
                 WriteForm::Locked(locked) => format!("locked {}", locked.lock_sql.join("; ")),
             };
-            let returning = if write.client_returning {
-                " returning"
-            } else {
-                ""
-            };
+            let returning = if write.client_returning { " returning" } else { "" };
             let deferred = if write.deferred { " deferred" } else { "" };
-            let sequences = if write.sequences.is_empty() {
-                String::new()
-            } else {
-                format!(" seq {}", write.sequences.join(","))
-            };
-            format!(
-                "{form}{returning}{deferred}{sequences} {}",
-                hint(&write.table, &write.footprint)
-            )
+            let sequences =
+                if write.sequences.is_empty() { String::new() } else { format!(" seq {}", write.sequences.join(",")) };
+            format!("{form}{returning}{deferred}{sequences} {}", hint(&write.table, &write.footprint))
         }
         Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
         Command::LockTable(footprint) => format!("lock table {}", touched(footprint)),
         Command::Session(change) => format!("{change:?}"),
-        Command::Prepare {
-            name,
-            inner,
-            analysis,
-        } => {
+        Command::Prepare { name, inner, analysis } => {
             format!("prepare {name}: {}", describe(&sql[*inner..], analysis))
         }
         Command::Utility(utility) => format!(
@@ -62,10 +48,7 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
         ),
         Command::Unknown { what } => format!("unknown {what}"),
         Command::Refused(refusal) => {
-            assert!(
-                !refusal.hint.is_empty() && !refusal.reason.ends_with('.'),
-                "{refusal:?}"
-            );
+            assert!(!refusal.hint.is_empty() && !refusal.reason.ends_with('.'), "{refusal:?}");
             format!("refused {}", refusal.reason)
         }
         other => format!("{other:?}"),
@@ -73,17 +56,10 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
 }
 
 fn describe_read(what: &str, read: &Read, analysis: &Analysis) -> String {
-    let proof = if read.proof == Proof::Proven {
-        ""
-    } else {
-        " probe"
-    };
+    let proof = if read.proof == Proof::Proven { "" } else { " probe" };
     let lead = if read.lead_only { " lead" } else { "" };
-    let sequences = if read.sequences.is_empty() {
-        String::new()
-    } else {
-        format!(" seq {}", read.sequences.join(","))
-    };
+    let sequences =
+        if read.sequences.is_empty() { String::new() } else { format!(" seq {}", read.sequences.join(",")) };
     let footprint = match &analysis.read_key {
         Some((table, key)) => hint(table, key),
         None => touched(&analysis.read_footprint),
@@ -92,23 +68,10 @@ fn describe_read(what: &str, read: &Read, analysis: &Analysis) -> String {
 }
 
 fn captured(table: &Table, capture: &Capture) -> String {
-    let names: Vec<&str> = capture
-        .columns
-        .iter()
-        .map(|&c| table.columns[c].name.as_str())
-        .collect();
+    let names: Vec<&str> = capture.columns.iter().map(|&c| table.columns[c].name.as_str()).collect();
     let (key, rest) = names.split_at(capture.key_columns);
-    let alternative = if capture.locked_alternative.is_some() {
-        " or locked"
-    } else {
-        ""
-    };
-    format!(
-        "captured {:?} ({}) {}{alternative}",
-        capture.operation,
-        key.join(","),
-        rest.join(",")
-    )
+    let alternative = if capture.locked_alternative.is_some() { " or locked" } else { "" };
+    format!("captured {:?} ({}) {}{alternative}", capture.operation, key.join(","), rest.join(","))
 }
 
 fn hint(table: &Table, hint: &FootprintHint) -> String {
@@ -124,10 +87,7 @@ fn key(key: &PinnedKey) -> String {
         KeyValue::Parameter(n) => format!("{column}=${n}"),
         KeyValue::Literal(text) => format!("{column}={text}"),
     };
-    format!(
-        "key({})",
-        key.values.iter().map(value).collect::<Vec<_>>().join(",")
-    )
+    format!("key({})", key.values.iter().map(value).collect::<Vec<_>>().join(","))
 }
 
 fn touched(footprint: &Footprint) -> String {
@@ -135,14 +95,7 @@ fn touched(footprint: &Footprint) -> String {
         Footprint::Nothing => "nothing".to_owned(),
         Footprint::Everything => "everything".to_owned(),
         Footprint::Touches(touches) => {
-            format!(
-                "groups {}",
-                touches
-                    .iter()
-                    .map(|t| t.group.0.to_string())
-                    .collect::<Vec<_>>()
-                    .join(",")
-            )
+            format!("groups {}", touches.iter().map(|t| t.group.0.to_string()).collect::<Vec<_>>().join(","))
         }
     }
 }

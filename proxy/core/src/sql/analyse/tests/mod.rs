@@ -1,9 +1,6 @@
 //! The analysis, as data: a statement and what it must be said to be.
 
-#![expect(
-    clippy::too_many_lines,
-    reason = "a table of statements is as long as it is"
-)]
+#![expect(clippy::too_many_lines, reason = "a table of statements is as long as it is")]
 
 mod describe;
 mod reads;
@@ -26,9 +23,7 @@ fn check(cases: &[(&str, &str)]) {
             None => got == *expected,
         };
         if !matches {
-            failures.push_str(&format!(
-                "\n  {sql}\n    expected {expected}\n    got      {got}"
-            ));
+            failures.push_str(&format!("\n  {sql}\n    expected {expected}\n    got      {got}"));
         }
     }
     assert!(failures.is_empty(), "{failures}");
