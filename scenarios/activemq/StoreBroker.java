@@ -1,5 +1,4 @@
 import java.io.File;
-import java.nio.file.Files;
 import org.apache.activemq.broker.AbstractLocker;
 import org.apache.activemq.broker.BrokerService;
 import org.apache.activemq.store.jdbc.DefaultDatabaseLocker;
@@ -32,9 +31,8 @@ final class StoreBroker {
         adapter.setCleanupPeriod(CLEANUP_MS);
 
         BrokerService broker = new BrokerService();
-        File folder = Files.createTempDirectory("raidb-scenario-broker-").toFile();
-        folder.deleteOnExit();
-        broker.setDataDirectoryFile(folder);
+        // Below the working directory, which the scenario removes.
+        broker.setDataDirectoryFile(new File("broker-" + ProcessHandle.current().pid()));
         broker.setBrokerName(name);
         broker.setUseJmx(false);
         broker.setPersistenceAdapter(adapter);

@@ -125,7 +125,7 @@ public final class JdbcApp {
             try (ResultSet rows = all.executeQuery()) {
                 check(rows.getMetaData().getColumnCount() >= 3, "query after ALTER TABLE");
             } catch (SQLException changed) {
-                check("0A000".equals(changed.getSQLState()), "cached plan must not change result type");
+                check("0A000".equals(changed.getSQLState()), "cached plan must not change result type: " + changed);
             }
         }
     }

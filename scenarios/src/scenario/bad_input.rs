@@ -37,7 +37,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     // A bare server says yes to GSSENC.
     let requests = if options.bare { &REQUESTS[..1] } else { REQUESTS };
     encryption_requests(&endpoint, requests).await.map_err(|e| e.during("encryption requests"))?;
-    start_up(&endpoint).await.map_err(|e| e.during("start-up"))?;
+    start_up(&endpoint, options.bare).await.map_err(|e| e.during("start-up"))?;
     broken_messages(&endpoint, &options).await.map_err(|e| e.during("broken messages"))?;
     vanishing(&endpoint).await.map_err(|e| e.during("vanishing clients"))?;
     let refused = flood(&endpoint).await.map_err(|e| e.during("flood"))?;
@@ -87,16 +87,18 @@ async fn encryption_requests(endpoint: &Endpoint, requests: &[&[i32]]) -> Result
     Ok(())
 }
 
-async fn start_up(endpoint: &Endpoint) -> Result<()> {
-    let wrong = [
-        (endpoint.database("nowhere"), &["3D000"] as &[&str]),
-        (Endpoint { user: "nobody_at_all".to_owned(), ..endpoint.clone() }, &["28000", "28P01"]),
-    ];
-    for (endpoint, codes) in wrong {
+async fn start_up(endpoint: &Endpoint, bare: bool) -> Result<()> {
+    let stranger = Endpoint { user: "nobody_at_all".to_owned(), ..endpoint.clone() };
+    let mut wrong = vec![(endpoint.database("nowhere"), "3D000")];
+    if bare {
+        // The proxy trusts every name where no user is configured; `tls_scram` has the case with users.
+        wrong.push((stranger, "28000"));
+    }
+    for (endpoint, code) in wrong {
         let told = endpoint.config().connect(NoTls).await.err();
-        let code = told.as_ref().and_then(|error| error.code()).map(|code| code.code().to_owned());
-        if !code.as_ref().is_some_and(|code| codes.contains(&code.as_str())) {
-            return fail(format!("{} was answered by {code:?} and not by one of {codes:?}", endpoint.url()));
+        let given = told.as_ref().and_then(|error| error.code()).map(|code| code.code().to_owned());
+        if given.as_deref() != Some(code) {
+            return fail(format!("{} was answered by {given:?} and not by {code}", endpoint.url()));
         }
     }
     // Half a start-up packet, and none at all: the time limit ends both.
@@ -151,10 +153,23 @@ async fn broken_messages(endpoint: &Endpoint, options: &Options) -> Result<()> {
         let mut raw = Raw::connect(endpoint, &[]).await?;
         raw.send(*kind, body).await?;
         raw.send(b'S', b"").await?;
-        let answers = raw.until(b'Z').await.map_err(|e| e.during(name))?;
-        let codes = ["08P01", "26000", "34000", "22021"];
-        expect_error(name, answers.iter().find(|message| message.kind == b'E'), &codes)?;
-        raw.query(b"select 1").await?;
+        let mut answers = Vec::new();
+        while let Some(message) = raw.message().await.map_err(|e| e.during(name))? {
+            let end = message.kind == b'Z';
+            answers.push(message);
+            if end {
+                break;
+            }
+        }
+        let error = answers.iter().find(|message| message.kind == b'E');
+        expect_error(name, error, &["08P01", "26000", "34000", "22021"])?;
+        // PostgreSQL itself goes on behind each of these; closing is allowed where it is said (FATAL) and where the
+        // message, not what it names, is wrong.
+        let fatal = error.and_then(|error| error.field(b'V')).as_deref() == Some("FATAL");
+        if fatal && !name.contains("unknown statement") && !name.contains("unknown portal") {
+            continue;
+        }
+        raw.query(b"select 1").await.map_err(|e| e.during(format!("query behind {name}")))?;
         raw.until(b'Z').await.map_err(|e| e.during(format!("query behind {name}")))?;
     }
     // Random bodies of every message type: any answer, but an answer or a close.

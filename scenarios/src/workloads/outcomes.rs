@@ -5,7 +5,7 @@ use std::fmt;
 
 use tokio_postgres::error::SqlState;
 
-use crate::{Failure, Result};
+use crate::{Failure, Result, fail};
 
 /// Counts of one client or of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,32 +14,52 @@ pub struct Outcomes {
     pub commits: u64,
     /// Transactions that the client itself rolled back, or that an expected error ended.
     pub rollbacks: u64,
-    /// Statements that the proxy refused (0A000), by their text.
+    /// Statements that the proxy refused (0A000), by their text without its numbers.
     pub refused: BTreeMap<String, u64>,
     /// Expected errors by SQLSTATE.
     pub errors: BTreeMap<String, u64>,
+    /// Errors that no single database would have given, by statement and message: each is a bug. They are gathered,
+    /// since one run should show all of them.
+    pub unexpected: BTreeMap<String, u64>,
 }
 
 impl Outcomes {
     /// Counts an error that the workload provokes on any database: class 23 (constraints), 40001 and 40P01, 25P02
     /// (a pipelined statement behind a failed one), and 0A000, which is counted apart.
     ///
+    /// Any other SQLSTATE is gathered as unexpected; [`Outcomes::expect_nothing_unexpected`] fails on them.
+    ///
     /// # Errors
-    /// Any other error, a lost connection included: the run has failed.
+    /// The connection is lost: the run has failed.
     pub fn expected(&mut self, statement: &str, error: tokio_postgres::Error) -> Result<()> {
-        let Some(code) = error.code() else {
+        let Some(code) = error.code().cloned() else {
             return Err(Failure::from(error).during(statement));
         };
-        if *code == SqlState::FEATURE_NOT_SUPPORTED {
-            *self.refused.entry(statement.to_owned()).or_default() += 1;
+        if code == SqlState::FEATURE_NOT_SUPPORTED {
+            *self.refused.entry(without_numbers(statement)).or_default() += 1;
             return Ok(());
         }
         if code.code().starts_with("23") || ["40001", "40P01", "25P02"].contains(&code.code()) {
             *self.errors.entry(code.code().to_owned()).or_default() += 1;
             return Ok(());
         }
-        let told = format!("unexpected SQLSTATE {} for {statement}", code.code());
-        Err(Failure::from(error).during(told))
+        let told = format!("{} for {statement}: {}", code.code(), Failure::from(error));
+        *self.unexpected.entry(told).or_default() += 1;
+        Ok(())
+    }
+
+    /// Fails if a client was told something that it would not expect of a single database.
+    ///
+    /// # Errors
+    /// All that was unexpected, most frequent first.
+    pub fn expect_nothing_unexpected(&self) -> Result<()> {
+        if self.unexpected.is_empty() {
+            return Ok(());
+        }
+        let mut all: Vec<_> = self.unexpected.iter().map(|(told, count)| (*count, told)).collect();
+        all.sort_by(|a, b| b.cmp(a));
+        let lines: Vec<_> = all.iter().map(|(count, told)| format!("  {count} times {told}")).collect();
+        fail(format!("unexpected errors:\n{}", lines.join("\n")))
     }
 
     /// How often `code` was seen.
@@ -63,6 +83,9 @@ impl Outcomes {
             for (code, count) in one.errors {
                 *sum.errors.entry(code).or_default() += count;
             }
+            for (told, count) in one.unexpected {
+                *sum.unexpected.entry(told).or_default() += count;
+            }
             for (statement, count) in one.refused {
                 *sum.refused.entry(statement).or_default() += count;
             }
@@ -76,4 +99,17 @@ impl fmt::Display for Outcomes {
         write!(f, "commits:{},rollbacks:{},refused:{}", self.commits, self.rollbacks, self.refused())?;
         self.errors.iter().try_for_each(|(code, count)| write!(f, ",{code}:{count}"))
     }
+}
+
+/// The text with every number as `#`: the same statement with other values counts as the same.
+fn without_numbers(statement: &str) -> String {
+    let mut text = String::with_capacity(statement.len());
+    for letter in statement.chars() {
+        if !letter.is_ascii_digit() {
+            text.push(letter);
+        } else if !text.ends_with('#') {
+            text.push('#');
+        }
+    }
+    text
 }
