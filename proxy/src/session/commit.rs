@@ -391,7 +391,19 @@ impl Session {
             // The former lead may still have it open (it was cut off, not changed by us): drop the connection.
             self.slot(lead).reset();
         }
+        self.followers_clean().await;
         self.close_transaction();
+    }
+
+    /// Waits until nothing of a transaction is left on the followers' connections. Whatever is sent there next (a read, a
+    /// setting) would otherwise run inside what is being rolled back, see it, or be undone with it.
+    async fn followers_clean(&mut self) {
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            let clean = |m: MemberId| self.slots[usize::from(m.0)].cursor.clean();
+            if self.view.down || self.view.members().all(clean) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// A statement failed: undo on followers what it (or its subtransaction) left there, at once (rule 3).

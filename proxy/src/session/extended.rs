@@ -114,15 +114,10 @@ impl Session {
         if known.version == version {
             return Ok(known);
         }
-        let old = &known.prepared;
-        let prepared = Prepared {
-            identity: self.names.identity(),
-            name: old.name.clone(),
-            text: old.text.clone(),
-            types: old.types.clone(),
-        };
-        let analysis = self.analysis(&old.text, true);
-        let renewed = PreparedStatement { prepared: prepared.into(), analysis, version };
+        // The same text stays prepared where it is: if the shape of its result has changed, the member says so
+        // (0A000, "cached plan must not change result type"), and drivers prepare it again.
+        let analysis = self.analysis(&known.prepared.text, true);
+        let renewed = PreparedStatement { prepared: known.prepared.clone(), analysis, version };
         self.names.keep(renewed.clone());
         Ok(renewed)
     }
@@ -198,7 +193,8 @@ impl Session {
                 self.after_read_batch(messages, &batch, &parses[..stood.min(parses.len())], failed);
                 if let Some(frame) = end.error {
                     let refused = plan.probe && super::lead::is_read_only_violation(&frame);
-                    let frame = if refused { super::foreground::local_error(&writes_in_disguise()) } else { frame };
+                    let frame =
+                        if refused { super::foreground::local_error(&writes_in_disguise()) } else { stale_plan(frame) };
                     self.staged.extend_from_slice(&frame);
                 }
             }
@@ -368,4 +364,17 @@ fn write_read_batch(
     encode::bare(link.out(), b'S');
     link.unit(Owner::Foreground);
     Reading { hidden_commands, rows: Rows::Forward, steps, silent: false }
+}
+
+/// A statement that was prepared here only now, on a connection that had not seen it, may have another shape than the
+/// client was told. One PostgreSQL would have said "cached plan"; drivers know what to do about that.
+#[must_use]
+pub fn stale_plan(frame: Bytes) -> Bytes {
+    use crate::wire::decode::{error_field, sqlstate};
+    let formats = error_field(&frame, b'M').is_some_and(|m| m.starts_with(b"bind message has"));
+    if &sqlstate(&frame) == b"08P01" && formats {
+        let error = SqlError::new("0A000", "cached plan must not change result type", "Prepare the statement again.");
+        return super::foreground::local_error(&error);
+    }
+    frame
 }

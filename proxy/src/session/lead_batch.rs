@@ -8,6 +8,7 @@ use raidb_core::sql::analysis::{Command, Proof, Read};
 use super::Session;
 use super::batch::Message;
 use super::control::is_control;
+use super::extended::stale_plan;
 use super::foreground::{Reading, Rows, Step};
 use super::lead::PLAIN_BEGIN;
 use super::prepared::PreparedStatement;
@@ -154,6 +155,11 @@ impl Session {
                 };
                 self.add(unit, identity, pending).await
             }
+            // A cursor made by DECLARE is a portal too; the lead has it.
+            Message::Describe(Named::Portal(portal), _) if self.sql_cursor(&portal) => {
+                unit.pending.push(Pending::DescribePortal(portal));
+                Ok(())
+            }
             Message::Describe(Named::Portal(portal), _) => {
                 let statement = self.portal_statement(&portal)?;
                 let identity = statement.bound.as_ref().map_or(0, |b| b.prepared.identity);
@@ -179,6 +185,10 @@ impl Session {
         }
     }
 
+    fn sql_cursor(&self, portal: &Bytes) -> bool {
+        !portal.is_empty() && !self.names.has_portal(portal) && self.open.as_ref().is_some_and(|o| o.lead_begun)
+    }
+
     fn check_block(&mut self, command: &Command) -> Result<(), SqlError> {
         match self.refusal_of_block(command) {
             Some(error) => Err(error),
@@ -197,7 +207,7 @@ impl Session {
     }
 
     async fn execute_portal(&mut self, portal: &Bytes, rows_max: i32, unit: &mut Unit) -> Result<(), Trouble> {
-        let statement = self.portal_statement(portal)?;
+        let statement = if self.sql_cursor(portal) { cursor_fetch() } else { self.portal_statement(portal)? };
         self.current = statement.sql.clone();
         let command = &statement.analysis.command;
         self.check_block(command)?;
@@ -283,7 +293,9 @@ impl Session {
             self.write_pending(lead, pending, &mut reading.steps)?;
         }
         if let Some((portal, statement, rows_max)) = execute {
-            self.rebind_if_lost(lead, portal, statement, unit, &mut reading.steps)?;
+            if statement.bound.is_some() {
+                self.rebind_if_lost(lead, portal, statement, &mut reading.steps)?;
+            }
             let rows_max = if matches!(statement.analysis.command, Command::Write(_)) { 0 } else { *rows_max };
             if let Some(link) = self.link(lead) {
                 encode::execute(link.out(), portal, rows_max);
@@ -296,7 +308,8 @@ impl Session {
         if probe {
             link.simple(&[PROBE_END], Owner::Discarded);
         }
-        let (end, took) = self.read_client_unit(lead, reading).await?;
+        let (mut end, took) = self.read_client_unit(lead, reading).await?;
+        end.error = end.error.map(stale_plan);
         match execute {
             Some((_, statement, _)) => {
                 if end.suspended
@@ -383,7 +396,9 @@ impl Session {
                 } else {
                     Bytes::from([b"raidb_w_", &prepared.name[..]].concat())
                 };
-                OnLead { name, identity: prepared.identity | REWRITTEN, text, rows }
+                // The catalog may change what is captured: then the text is another one.
+                let version = text.iter().fold(0, |sum, piece| crc32c::crc32c_append(sum, piece));
+                OnLead { name, identity: REWRITTEN | u64::from(version) << 24 | prepared.identity, text, rows }
             }
         })
     }
@@ -418,6 +433,9 @@ impl Session {
             Pending::Bind { portal, statement } => {
                 if let (Some(on_lead), Some(bound)) = (&on_lead, &statement.bound) {
                     write_bind(link, on_lead, portal, bound, true, steps);
+                }
+                if let Some(portal) = self.names.portal(portal) {
+                    portal.bound_on = Some(lead);
                 }
             }
             Pending::DescribePortal(portal) => {
@@ -458,17 +476,8 @@ impl Session {
         lead: raidb_core::ids::MemberId,
         portal: &Bytes,
         statement: &Statement,
-        unit: &Unit,
         steps: &mut VecDeque<Step>,
     ) -> Result<(), Trouble> {
-        let bound_here =
-            unit.pending.iter().any(|p| matches!(p, Pending::Bind { portal: bound, .. } if bound == portal));
-        if bound_here {
-            if let Some(portal) = self.names.portal(portal) {
-                portal.bound_on = Some(lead);
-            }
-            return Ok(());
-        }
         let stands = self.names.portal(portal).is_some_and(|p| p.bound_on == Some(lead));
         if stands {
             return Ok(());
@@ -599,4 +608,17 @@ fn no_rows(with_parameters: bool) -> Bytes {
     }
     encode::bare(&mut out, b'n');
     out.freeze()
+}
+
+/// Execute of a portal that SQL made (DECLARE): a read of the lead's.
+fn cursor_fetch() -> Statement {
+    let read = Read { proof: Proof::Proven, lead_only: true, sequences: Vec::new() };
+    let analysis = raidb_core::sql::analysis::Analysis {
+        command: Command::Read(read),
+        tables: Vec::new(),
+        read_footprint: raidb_core::sql::footprint::Footprint::Nothing,
+        read_key: None,
+        parameters: 0,
+    };
+    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None }
 }

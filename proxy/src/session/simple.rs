@@ -20,11 +20,8 @@ impl Session {
         let text = match decode::query(frame) {
             Ok(text) => text,
             Err(malformed) => {
-                return Err(Trouble::Fatal(SqlError::new(
-                    "08P01",
-                    malformed.to_string(),
-                    "Use a driver that speaks protocol 3.",
-                )));
+                self.fail(SqlError::new("08P01", malformed.to_string(), "").into(), 0).await?;
+                return self.ready().await;
             }
         };
         let pieces = split(&text, self.settings.standard_conforming);

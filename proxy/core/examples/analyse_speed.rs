@@ -1,0 +1,115 @@
+//! Nanoseconds a statement: `cargo run --release -p raidb-core --example analyse_speed`.
+//!
+//! The texts are those that pgbench sends with `-M simple`: another number each time.
+
+#![allow(clippy::print_stdout, reason = "it prints figures")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use raidb_core::ids::{ConflictGroup, TableId};
+use raidb_core::sql::catalog::{Catalog, Column, ColumnDefault, RelationKind, Table, UniqueKey};
+use raidb_core::sql::split::split;
+use raidb_core::sql::{Settings, analyse};
+
+/// Tables besides those of pgbench, as many as a fresh database has.
+const OTHER_TABLES: u32 = 400;
+/// Rounds of one measurement.
+const ROUNDS: usize = 20_000;
+
+fn table(id: u32, schema: &str, name: &str, columns: &[&str], key: bool) -> Table {
+    let column = |name: &&str| Column {
+        name: (*name).to_owned(),
+        type_name: "integer".to_owned(),
+        type_oid: 23,
+        not_null: false,
+        default: ColumnDefault::Null,
+        collation_deterministic: true,
+    };
+    Table {
+        id: TableId(id),
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        kind: RelationKind::Table,
+        columns: columns.iter().map(column).collect(),
+        keys: if key { vec![UniqueKey { columns: vec![0], primary: true }] } else { Vec::new() },
+        unique_indexes: usize::from(key),
+        has_triggers: false,
+        has_rules: false,
+        has_row_security: false,
+        has_deferrable: false,
+        inherits: false,
+        has_foreign_keys: false,
+        group: ConflictGroup(id),
+        has_user_functions: false,
+        sequences: Vec::new(),
+        temporary: false,
+    }
+}
+
+fn catalog() -> Catalog {
+    let mut tables = vec![
+        table(1, "public", "pgbench_accounts", &["aid", "bid", "abalance", "filler"], true),
+        table(2, "public", "pgbench_branches", &["bid", "bbalance", "filler"], true),
+        table(3, "public", "pgbench_tellers", &["tid", "bid", "tbalance", "filler"], true),
+        table(4, "public", "pgbench_history", &["tid", "bid", "aid", "delta", "mtime", "filler"], false),
+    ];
+    tables.extend((0..OTHER_TABLES).map(|i| table(1000 + i, "pg_catalog", &format!("pg_table_{i}"), &["a"], false)));
+    let mut catalog = Catalog { default_search_path: vec!["public".to_owned()], version: 1, ..Catalog::default() };
+    for table in tables {
+        let table = Arc::new(table);
+        catalog.by_id.insert(table.id, Arc::clone(&table));
+        catalog.tables.insert((table.schema.clone(), table.name.clone()), table);
+    }
+    catalog
+}
+
+/// A statement of pgbench with number `n` in it.
+fn statements(n: usize) -> [(&'static str, String); 8] {
+    let (aid, tid, bid, delta) = (n * 7919 % 100_000 + 1, n % 10 + 1, n % 3 + 1, n % 10_000);
+    let text = |text: &str| text.to_owned();
+    [
+        ("begin", text("BEGIN;")),
+        ("update", format!("UPDATE pgbench_accounts SET abalance = abalance + -{delta} WHERE aid = {aid};")),
+        ("select", format!("SELECT abalance FROM pgbench_accounts WHERE aid = {aid};")),
+        ("tellers", format!("UPDATE pgbench_tellers SET tbalance = tbalance + {delta} WHERE tid = {tid};")),
+        ("branches", format!("UPDATE pgbench_branches SET bbalance = bbalance + {delta} WHERE bid = {bid};")),
+        (
+            "insert",
+            format!(
+                "INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES ({tid}, {bid}, {aid}, {delta}, CURRENT_TIMESTAMP);"
+            ),
+        ),
+        ("delete", format!("DELETE FROM pgbench_accounts WHERE aid = {aid} AND filler = 'it''s {n}';")),
+        ("end", text("END;")),
+    ]
+}
+
+/// Runs `work` over the texts of each statement and prints what one takes.
+fn measure(what: &str, mut work: impl FnMut(&[u8])) {
+    let rounds: Vec<_> = (0..ROUNDS / 10).map(statements).collect();
+    print!("{what:<28}");
+    for i in 0..rounds[0].len() {
+        rounds.iter().for_each(|round| work(round[i].1.as_bytes()));
+        let start = Instant::now();
+        for _ in 0..10 {
+            rounds.iter().for_each(|round| work(round[i].1.as_bytes()));
+        }
+        let nanos = start.elapsed().as_nanos() / ROUNDS as u128;
+        print!(" {}={nanos}", rounds[0][i].0);
+    }
+    println!();
+}
+
+fn main() {
+    let catalog = catalog();
+    let settings =
+        Settings { search_path: catalog.default_search_path.clone(), standard_conforming_strings: true };
+    measure("split", |text| {
+        black_box(split(text, true));
+    });
+    measure("analyse afresh", |text| {
+        black_box(analyse(text, &catalog, &settings));
+    });
+}
