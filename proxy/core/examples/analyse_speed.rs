@@ -4,12 +4,17 @@
 
 #![allow(clippy::print_stdout, reason = "it prints figures")]
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
 use raidb_core::ids::{ConflictGroup, TableId};
+use raidb_core::sql::analysis::{Analysis, Command};
 use raidb_core::sql::catalog::{Catalog, Column, ColumnDefault, RelationKind, Table, UniqueKey};
+use raidb_core::sql::key_hash::footprint_of;
+use raidb_core::sql::literals::Literals;
+use raidb_core::sql::skeleton::{Skeleton, is_shareable};
 use raidb_core::sql::split::split;
 use raidb_core::sql::{Settings, analyse};
 
@@ -58,9 +63,7 @@ fn catalog() -> Catalog {
     tables.extend((0..OTHER_TABLES).map(|i| table(1000 + i, "pg_catalog", &format!("pg_table_{i}"), &["a"], false)));
     let mut catalog = Catalog { default_search_path: vec!["public".to_owned()], version: 1, ..Catalog::default() };
     for table in tables {
-        let table = Arc::new(table);
-        catalog.by_id.insert(table.id, Arc::clone(&table));
-        catalog.tables.insert((table.schema.clone(), table.name.clone()), table);
+        catalog.add(table);
     }
     catalog
 }
@@ -104,12 +107,45 @@ fn measure(what: &str, mut work: impl FnMut(&[u8])) {
 
 fn main() {
     let catalog = catalog();
-    let settings =
-        Settings { search_path: catalog.default_search_path.clone(), standard_conforming_strings: true };
+    let settings = Settings { search_path: catalog.default_search_path.clone(), standard_conforming_strings: true };
     measure("split", |text| {
         black_box(split(text, true));
     });
     measure("analyse afresh", |text| {
         black_box(analyse(text, &catalog, &settings));
     });
+    measure("skeleton", |text| {
+        black_box(Skeleton::of(text, &settings));
+    });
+    let mut known: HashMap<Skeleton, Arc<Analysis>> = HashMap::new();
+    measure("analyse by skeleton", |text| {
+        black_box(by_skeleton(text, &catalog, &settings, &mut known));
+    });
+    measure("the same, split, footprint", |text| {
+        for piece in split(text, true) {
+            let text = &text[piece];
+            let analysis = by_skeleton(text, &catalog, &settings, &mut known);
+            if let Command::Write(write) = &analysis.command {
+                black_box(footprint_of(&write.footprint, &write.table, &Literals::of(text, &analysis), &|_| None));
+            }
+        }
+    });
+}
+
+/// As the proxy does it, with a cache that forgets nothing.
+fn by_skeleton(
+    text: &[u8],
+    catalog: &Catalog,
+    settings: &Settings,
+    known: &mut HashMap<Skeleton, Arc<Analysis>>,
+) -> Arc<Analysis> {
+    let skeleton = Skeleton::of(text, settings);
+    if let Some(found) = skeleton.as_ref().and_then(|skeleton| known.get(skeleton)) {
+        return Arc::clone(found);
+    }
+    let analysis = Arc::new(analyse(text, catalog, settings));
+    if let Some(skeleton) = skeleton.filter(|_| is_shareable(&analysis)) {
+        known.insert(skeleton, Arc::clone(&analysis));
+    }
+    analysis
 }

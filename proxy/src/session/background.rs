@@ -15,7 +15,7 @@ use raidb_core::transaction::follower::{Answer, Step};
 use tokio::time::Instant;
 
 use super::Session;
-use super::frames;
+use super::frames::{self, Opening, SentUnit};
 use super::links::{CommitState, WorkDone};
 use super::transaction::Payload;
 use crate::members::pg::cancel;
@@ -25,6 +25,10 @@ use crate::virtual_database::in_flight::Ticket;
 
 /// What is doomed may end by itself for this long before it is cancelled (a cancel costs the member a connection).
 const DOOMED_GRACE: Duration = Duration::from_millis(5);
+/// Entries wait this long for others of their transaction before they go to the followers.
+const FOLLOW_DELAY: Duration = Duration::from_millis(4);
+/// So many wait at most, and so many go out as one unit.
+const FOLLOW_ENTRIES: usize = 16;
 /// Pause before the second replay; doubles with each.
 const REPLAY_PAUSE: Duration = Duration::from_millis(1);
 /// Longest pause.
@@ -118,27 +122,41 @@ impl Session {
     }
 
     fn follower_answered(&mut self, member: MemberId, outcome: UnitOutcome) {
-        let index = self.slot(member).cursor.answering();
-        let rolling_back =
-            matches!(self.follower_step(member), Step::Await { doomed: true }) || outcome.tag.as_ref() == b"ROLLBACK";
-        let expected = self.open.as_ref().and_then(|open| open.transcript.get(index)).and_then(|e| e.tag.clone());
-        let agrees = outcome.error.is_none() && (rolling_back || expected.is_none_or(|tag| tag == outcome.tag));
         let slot = &mut self.slots[usize::from(member.0)];
+        let unit = slot.units.pop_front().unwrap_or_default();
+        let first = slot.cursor.answering();
+        let transcript = self.open.as_ref().map(|open| &open.transcript);
+        let agreed = outcome
+            .tags
+            .iter()
+            .skip(unit.hidden_tags)
+            .take(unit.entries)
+            .zip(first..)
+            .take_while(|(tag, index)| {
+                // An entry that is not there any more was undone: the machine knows what that means.
+                let expected = transcript.and_then(|t| t.get(*index)).and_then(|entry| entry.tag.as_ref());
+                expected.is_none_or(|expected| expected == *tag)
+            })
+            .count();
         slot.deadline = None;
-        if agrees {
-            slot.cursor.answered(Answer::Agrees);
-        } else {
-            let replays = slot.cursor.replays();
-            if let Some(link) = slot.link.as_mut() {
-                // A Parse in a failed unit did not take place, or did: be sure by closing first.
-                frames::forget_last_parse(link, self.open.as_ref().and_then(|o| o.transcript.get(index)));
+        if outcome.error.is_none() && agreed == unit.entries {
+            slot.cursor.answered(Answer::agrees(agreed));
+            return;
+        }
+        let replays = slot.cursor.replays();
+        if let Some(link) = slot.link.as_mut() {
+            // A Parse in a failed unit did not take place, or did: be sure by closing first.
+            for entry in transcript.into_iter().flat_map(|t| t.iter().skip(first).take(unit.entries)) {
+                frames::forget_parse(link, entry);
             }
-            slot.differed_at = index;
-            slot.difference = Some(outcome);
-            slot.cursor.answered(Answer::Differs);
-            if slot.cursor.replays() > replays {
-                self.database.counters.replays.add();
-            }
+        }
+        slot.differed_at = first + agreed;
+        let differing = outcome.tags.into_iter().nth(unit.hidden_tags + agreed);
+        slot.difference = Some(UnitOutcome { tags: differing.into_iter().collect(), error: outcome.error });
+        slot.cursor.answered(Answer::differs(agreed));
+        if slot.cursor.replays() > replays {
+            tracing::debug!(session = %self.handle.id, member = member.0, difference = ?slot.difference, "replay");
+            self.database.counters.replays.add();
         }
     }
 
@@ -158,7 +176,9 @@ impl Session {
             return false;
         }
         match self.follower_step(member) {
-            Step::Send { index, begin } => self.send_entry(member, index, begin),
+            Step::Send { index, begin } => self.follow_now(index) && self.send_entries(member, index, begin),
+            // A cancel that is on its way must not hit the rollback.
+            Step::Rollback { .. } if self.slot(member).work.is_some() => false,
             Step::Rollback { savepoint } => {
                 self.send_rollback(member, savepoint.as_deref());
                 true
@@ -172,11 +192,30 @@ impl Session {
         }
     }
 
-    fn send_entry(&mut self, member: MemberId, index: usize, begin: bool) -> bool {
+    /// Whether what stands from `index` on goes out now. Entries are held back for a moment, so that those of a short
+    /// transaction leave in one packet and are answered by one; whoever waits for the followers does not wait for that.
+    fn follow_now(&mut self, index: usize) -> bool {
+        let Some(open) = self.open.as_ref() else { return true };
+        let Some(entry) = open.transcript.get(index) else { return true };
+        let due = entry.answered_at + FOLLOW_DELAY;
+        let now = self.urgent || open.transcript.len() - index >= FOLLOW_ENTRIES || Instant::now() >= due;
+        if !now {
+            self.wake_at(due);
+        }
+        now
+    }
+
+    fn send_entries(&mut self, member: MemberId, index: usize, begin: bool) -> bool {
         let handle = self.handle.clone();
         let member_timeout = self.database.settings.member_timeout;
-        let time_limits = self.settings.time_limits;
-        let Some(entry) = self.open.as_mut().and_then(|open| open.transcript.get(index)) else { return false };
+        let opening = match (begin, self.settings.time_limits) {
+            (false, _) => Opening::None,
+            (true, false) => Opening::Begin,
+            (true, true) => Opening::BeginWithoutLimits,
+        };
+        let Some(transcript) = self.open.as_ref().map(|open| &open.transcript) else { return false };
+        let Some(entry) = transcript.get(index) else { return false };
+        // Rule 2, for the first and for each that goes out with it.
         if !barrier_clear(&entry.barrier, member, &handle) {
             return false;
         }
@@ -191,9 +230,14 @@ impl Session {
             return false;
         }
         let Some(link) = slot.link.as_mut() else { return false };
-        frames::write_entry(link, entry, begin.then_some(time_limits));
-        slot.cursor.sent();
-        slot.deadline = Some(Instant::now() + entry.lead_took + member_timeout);
+        let unit = frames::write_entries(link, opening, |n| {
+            let entry = transcript.get(index + n).filter(|_| n < FOLLOW_ENTRIES)?;
+            (n == 0 || barrier_clear(&entry.barrier, member, &handle)).then_some(entry)
+        });
+        let took: Duration = transcript.iter().skip(index).take(unit.entries).map(|entry| entry.lead_took).sum();
+        slot.cursor.sent(unit.entries);
+        slot.units.push_back(unit);
+        slot.deadline = Some(Instant::now() + took + member_timeout);
         true
     }
 
@@ -208,6 +252,7 @@ impl Session {
             }
             None => link.simple(&[b"ROLLBACK"], Owner::Follower),
         }
+        slot.units.push_back(SentUnit::default());
         slot.cursor.rollback_sent();
         slot.doomed_since = None;
         slot.deadline = Some(Instant::now() + member_timeout);

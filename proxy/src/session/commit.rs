@@ -34,6 +34,13 @@ impl Session {
     /// # Errors
     /// 40001 if the verdict is against the lead, 40P01 if the cycle breaker hit, [`Trouble::LeadChanged`].
     pub(crate) async fn settle_followers(&mut self) -> Result<(), Trouble> {
+        self.urgent = true;
+        let settled = self.try_settle().await;
+        self.urgent = false;
+        settled
+    }
+
+    async fn try_settle(&mut self) -> Result<(), Trouble> {
         loop {
             let diverged = poll_fn(|cx| {
                 self.poll_background(cx);
@@ -285,7 +292,7 @@ impl Session {
                     CommitState::None => {}
                     CommitState::Sent => waiting = true,
                     CommitState::Done(outcome) => {
-                        let refused = outcome.error.is_some() || outcome.tag.as_ref() != b"COMMIT";
+                        let refused = outcome.error.is_some() || outcome.tag() != b"COMMIT";
                         if refused && reported & (1 << member.0) == 0 && !self.lead_certifies(*member) {
                             reported |= 1 << member.0;
                             let detail = format!("COMMIT answered with {}", describe_outcome(outcome));
@@ -346,6 +353,7 @@ impl Session {
         let Some(open) = self.open.take() else { return };
         for slot in &mut self.slots {
             slot.cursor.committed();
+            slot.units.clear();
             slot.deadline = None;
         }
         self.database.leave(open.epoch);
@@ -434,7 +442,10 @@ impl Session {
             }
             // 1. Everything that the old lead had answered completes on all followers.
             let old = open.lead;
-            let diverged = self.drained(old, started + DRAIN_LIMIT).await?;
+            self.urgent = true;
+            let drained = self.drained(old, started + DRAIN_LIMIT).await;
+            self.urgent = false;
+            let diverged = drained?;
             if !diverged.is_empty() {
                 return Err(SqlError::retry("the lead was lost before the other members had followed").into());
             }
@@ -497,14 +508,14 @@ fn outcome(unit: &UnitOutcome) -> Outcome {
         Some((sqlstate, _)) => {
             Outcome::SqlError { sqlstate: SqlState::parse(sqlstate).unwrap_or(SqlState::INTERNAL_ERROR) }
         }
-        None => Outcome::from_tag(&String::from_utf8_lossy(&unit.tag)),
+        None => Outcome::from_tag(&String::from_utf8_lossy(unit.tag())),
     }
 }
 
 fn describe_outcome(unit: &UnitOutcome) -> String {
     match &unit.error {
         Some((sqlstate, message)) => format!("{}: {message}", String::from_utf8_lossy(sqlstate)),
-        None => String::from_utf8_lossy(&unit.tag).into_owned(),
+        None => String::from_utf8_lossy(unit.tag()).into_owned(),
     }
 }
 

@@ -395,6 +395,7 @@ fn entry(sql: String, tag: &'static str) -> Entry {
         payload: Payload::Simple(Bytes::from(sql)),
         tag: Some(Bytes::from_static(tag.as_bytes())),
         barrier: Vec::new(),
+        answered_at: tokio::time::Instant::now(),
         lead_took: std::time::Duration::ZERO,
     }
 }

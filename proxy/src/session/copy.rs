@@ -12,9 +12,11 @@ use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::{CopyIn, FootprintHint};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::sql::key_hash::footprint_of;
+use raidb_core::sql::literals::Literals;
 use raidb_core::transaction::follower::Step;
 
 use super::Session;
+use super::frames::SentUnit;
 use super::foreground::{Reading, UnitEnd};
 use super::statement::Statement;
 use super::transaction::Payload;
@@ -110,7 +112,7 @@ impl Session {
         copy: &CopyIn,
         took: std::time::Duration,
     ) -> Result<usize, Trouble> {
-        let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &|_| None);
+        let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &Literals::none(), &|_| None);
         self.push_entry(Payload::Copied, None, &footprint, took)?;
         if let Some(open) = self.open.as_mut() {
             open.deferred |= copy.table.has_deferrable;
@@ -120,7 +122,8 @@ impl Session {
             let slot = self.slot(member);
             let Some(link) = slot.link.as_mut() else { continue };
             link.simple(&[&statement.sql], Owner::Follower);
-            slot.cursor.sent();
+            slot.units.push_back(SentUnit { entries: 1, hidden_tags: 0 });
+            slot.cursor.sent(1);
             slot.deadline = None;
         }
         Ok(length - 1)

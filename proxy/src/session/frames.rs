@@ -12,38 +12,90 @@ const FOLLOWER_BEGIN: &[u8] = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE
 /// Time limits act on the lead alone.
 const NO_TIME_LIMITS: &[u8] =
     b";SET LOCAL statement_timeout=0;SET LOCAL lock_timeout=0;SET LOCAL idle_in_transaction_session_timeout=0";
+/// SET commands in it.
+const TIME_LIMITS_LIFTED: usize = 3;
 /// Name of the prepared BEGIN on a follower's link.
 static BEGIN_NAME: Bytes = Bytes::from_static(b"raidb_begin");
 /// Its identity; the session's own start at 1 and never reach it.
 const BEGIN_IDENTITY: u64 = u64::MAX;
 
-/// Writes one entry as one unit; `begin`: with BEGIN before it (and without time limits, if any are set).
-pub fn write_entry(link: &mut Link, entry: &Entry, begin: Option<bool>) {
-    let limits: &[u8] = if begin == Some(true) { NO_TIME_LIMITS } else { b"" };
-    match &entry.payload {
-        Payload::Simple(sql) => match begin {
-            Some(_) => link.simple(&[FOLLOWER_BEGIN, limits, b";", sql], Owner::Follower),
-            None => link.simple(&[sql], Owner::Follower),
-        },
+/// What goes before the first entry of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing: the transaction is open.
+    None,
+    /// BEGIN.
+    Begin,
+    /// BEGIN, and the time limits that the session has are lifted for this transaction.
+    BeginWithoutLimits,
+}
+
+/// Writes entries as one unit: one packet, one ReadyForQuery. Entries of the first one's kind are taken as long as
+/// `next` gives any. Returns how many were written, and how many command tags come before theirs.
+pub fn write_entries<'e>(link: &mut Link, opening: Opening, mut next: impl FnMut(usize) -> Option<&'e Entry>) -> SentUnit {
+    let Some(first) = next(0) else { return SentUnit::default() };
+    match &first.payload {
+        Payload::Simple(sql) => write_simple(link, opening, sql, next),
         Payload::Extended { prepared, tail } => {
-            if begin.is_some() {
-                write_begin(link, limits);
+            let hidden_tags = if opening == Opening::None { 0 } else { write_begin(link, opening) };
+            let mut entries = 1;
+            write_bound(link, prepared, tail);
+            while let Some(Entry { payload: Payload::Extended { prepared, tail }, .. }) = next(entries) {
+                write_bound(link, prepared, tail);
+                entries += 1;
             }
-            parse_if_unknown(link, prepared);
-            encode::bind(link.out(), b"", &prepared.name, tail);
-            encode::execute(link.out(), b"", 0);
             encode::bare(link.out(), b'S');
             link.unit(Owner::Follower);
+            SentUnit { entries, hidden_tags }
         }
-        Payload::Copied => {}
+        Payload::Copied => SentUnit::default(),
     }
 }
 
+/// A unit that a follower owes an answer to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentUnit {
+    /// Entries in it; 0: a rollback.
+    pub entries: usize,
+    /// Command tags before theirs.
+    pub hidden_tags: usize,
+}
+
+fn write_simple<'e>(
+    link: &mut Link,
+    opening: Opening,
+    first: &Bytes,
+    mut next: impl FnMut(usize) -> Option<&'e Entry>,
+) -> SentUnit {
+    let (prefix, hidden_tags): (&[&[u8]], usize) = match opening {
+        Opening::None => (&[], 0),
+        Opening::Begin => (&[FOLLOWER_BEGIN, b";"], 1),
+        Opening::BeginWithoutLimits => (&[FOLLOWER_BEGIN, NO_TIME_LIMITS, b";"], 1 + TIME_LIMITS_LIFTED),
+    };
+    let mut pieces: Vec<&[u8]> = prefix.to_vec();
+    pieces.push(first);
+    let mut entries = 1;
+    while let Some(Entry { payload: Payload::Simple(sql), .. }) = next(entries) {
+        // A line break, since the statement before may end in a comment.
+        pieces.push(b"\n;");
+        pieces.push(sql);
+        entries += 1;
+    }
+    link.simple(&pieces, Owner::Follower);
+    SentUnit { entries, hidden_tags }
+}
+
+fn write_bound(link: &mut Link, prepared: &Prepared, tail: &Bytes) {
+    parse_if_unknown(link, prepared);
+    encode::bind(link.out(), b"", &prepared.name, tail);
+    encode::execute(link.out(), b"", 0);
+}
+
 /// BEGIN within the same pipeline: no extra ReadyForQuery.
-fn write_begin(link: &mut Link, limits: &[u8]) {
-    if !limits.is_empty() {
-        link.simple(&[FOLLOWER_BEGIN, limits], Owner::Discarded);
-        return;
+fn write_begin(link: &mut Link, opening: Opening) -> usize {
+    if opening == Opening::BeginWithoutLimits {
+        link.simple(&[FOLLOWER_BEGIN, NO_TIME_LIMITS], Owner::Discarded);
+        return 0;
     }
     if !link.knows(&BEGIN_NAME, BEGIN_IDENTITY) {
         if link.occupied(&BEGIN_NAME) {
@@ -54,6 +106,7 @@ fn write_begin(link: &mut Link, limits: &[u8]) {
     }
     encode::bind_empty(link.out(), b"", &BEGIN_NAME);
     encode::execute(link.out(), b"", 0);
+    1
 }
 
 /// Makes sure that the statement stands on the link under its own name. True if a Parse was written
@@ -72,9 +125,9 @@ pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> (bool, bool) {
 }
 
 /// After a failed unit it is not known whether what was parsed in it stands.
-pub fn forget_last_parse(link: &mut Link, entry: Option<&Entry>) {
+pub fn forget_parse(link: &mut Link, entry: &Entry) {
     link.forget(&BEGIN_NAME);
-    if let Some(Entry { payload: Payload::Extended { prepared, .. }, .. }) = entry {
+    if let Payload::Extended { prepared, .. } = &entry.payload {
         link.forget(&prepared.name);
     }
 }

@@ -141,7 +141,7 @@ impl Session {
             ));
         }
         open.footprint.absorb(footprint.clone());
-        open.transcript.push(Entry { payload, tag, barrier, lead_took });
+        open.transcript.push(Entry { payload, tag, barrier, answered_at: Instant::now(), lead_took });
         self.database.counters.writes.add();
         Ok(())
     }

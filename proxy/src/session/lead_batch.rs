@@ -619,6 +619,7 @@ fn cursor_fetch() -> Statement {
         read_footprint: raidb_core::sql::footprint::Footprint::Nothing,
         read_key: None,
         parameters: 0,
+        standard_conforming: true,
     };
     Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None }
 }

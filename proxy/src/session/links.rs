@@ -1,5 +1,6 @@
 //! The session's connections to members: opened as needed, made equal, given back.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Session;
+use super::frames::SentUnit;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::cancel;
 use crate::members::pg::connect::{self, ConnectError, Reported};
@@ -57,6 +59,8 @@ pub(crate) struct MemberSlot {
     pub(crate) link: Option<Link>,
     permit: Option<OwnedSemaphorePermit>,
     pub(crate) cursor: FollowerCursor,
+    /// Units of the transcript that the follower owes answers to.
+    pub(crate) units: VecDeque<SentUnit>,
     pub(crate) work: Option<Work>,
     /// The connection was lost and the member is being judged.
     pub(crate) lost: bool,
@@ -233,6 +237,7 @@ impl Session {
         }
         slot.link = None;
         slot.permit = None;
+        slot.units.clear();
         slot.lost = true;
         slot.deadline = None;
         let commit_unknown = matches!(slot.commit, CommitState::Sent);

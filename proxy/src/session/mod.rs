@@ -91,6 +91,8 @@ pub struct Session {
     pub(crate) lost_transaction: Option<SqlError>,
     /// The statement in hand, for incidents.
     pub(crate) current: Bytes,
+    /// Somebody waits for the followers: nothing is held back.
+    pub(crate) urgent: bool,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -132,6 +134,7 @@ impl Session {
             ticket: None,
             lost_transaction: None,
             current: Bytes::new(),
+            urgent: false,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }

@@ -1,6 +1,9 @@
 //! Session settings: kept the same on every connection of the session, also on those opened later.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
+use raidb_core::sql::Settings;
 use raidb_core::sql::analysis::Isolation;
 
 use crate::members::pg::target::StartupParameters;
@@ -69,6 +72,8 @@ pub struct SessionSettings {
     pub version: u64,
     /// A time limit is set that must act on the lead alone.
     pub time_limits: bool,
+    /// See [`SessionSettings::meaning`]; forgotten at every change.
+    meaning: OnceLock<Arc<Settings>>,
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +119,7 @@ impl SessionSettings {
             inexact: Vec::new(),
             version: 1,
             time_limits: defaults.time_limits,
+            meaning: OnceLock::new(),
             defaults,
         }
     }
@@ -171,6 +177,20 @@ impl SessionSettings {
         self.defaults.time_limits = self.time_limits;
     }
 
+    /// What of the settings changes the meaning of a text. `default_path` is the catalog's.
+    #[must_use]
+    pub fn meaning(&self, default_path: &[String]) -> Arc<Settings> {
+        let path = self.search_path.as_deref().unwrap_or(default_path);
+        let standard_conforming_strings = self.standard_conforming;
+        let new = || Arc::new(Settings { search_path: path.to_vec(), standard_conforming_strings });
+        let known = self.meaning.get_or_init(new);
+        if known.search_path == path && known.standard_conforming_strings == standard_conforming_strings {
+            known.clone()
+        } else {
+            new()
+        }
+    }
+
     /// Whether values captured as text come back exactly (ISO dates, full float digits).
     #[must_use]
     pub fn exact_text(&self) -> bool {
@@ -185,6 +205,7 @@ impl SessionSettings {
     }
 
     fn interpret(&mut self, name: &str, values: Option<&[String]>) {
+        self.meaning = OnceLock::new();
         let first = values.and_then(|v| v.first()).map(|v| v.to_ascii_lowercase());
         match name {
             "search_path" => {
@@ -260,8 +281,11 @@ mod tests {
         assert_eq!(s.search_path, Some(vec!["b".to_owned()]));
         assert_eq!(s.journal().count(), 1);
         assert!(s.already("search_path", &Bytes::from_static(b"SET search_path = b")));
+        assert_eq!(s.meaning(&[]).search_path, ["b"]);
         s.apply(&Effect::ResetAll);
         assert_eq!(s.search_path, None);
+        assert_eq!(s.meaning(&["c".to_owned()]).search_path, ["c"]);
+        assert_eq!(s.meaning(&["d".to_owned()]).search_path, ["d"]);
         assert_eq!(s.journal().count(), 0);
     }
 

@@ -12,9 +12,10 @@ use raidb_core::sql::catalog::{Catalog, Table};
 use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::sql::key_hash::{ParamValue, footprint_of};
+use raidb_core::sql::literals::Literals;
 use raidb_core::sql::rows::{CapturedRows, follower_statements};
-use raidb_core::sql::split::end_of_last_token;
-use raidb_core::sql::{Settings, analyse};
+use raidb_core::sql::split::{end_of_last_token, start_of_token};
+use raidb_core::sql::analyse;
 
 use super::Session;
 use super::foreground::{CapturedRow, Reading, Rows, UnitEnd};
@@ -60,14 +61,11 @@ impl Session {
     /// What a statement is.
     pub(crate) fn analysis(&self, sql: &[u8], keep: bool) -> Arc<Analysis> {
         let catalog = self.catalog();
-        let settings = Settings {
-            search_path: self.settings.search_path.clone().unwrap_or_else(|| catalog.default_search_path.clone()),
-            standard_conforming_strings: self.settings.standard_conforming,
-        };
-        if !keep || sql.len() > CACHED_TEXT_MAX || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some()) {
+        let settings = self.settings.meaning(&catalog.default_search_path);
+        if sql.len() > CACHED_TEXT_MAX || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some()) {
             return Arc::new(analyse(sql, &catalog, &settings));
         }
-        self.database.analyses.get(sql, &settings, &catalog)
+        self.database.analyses.get(sql, keep, &settings, &catalog)
     }
 
     /// Whether rows captured as text come back exactly under this session's settings.
@@ -167,16 +165,17 @@ impl Session {
     /// What a strict read of the statement must wait for.
     pub(crate) fn read_footprint(&self, statement: &Statement) -> Footprint {
         match &statement.analysis.read_key {
-            Some((table, hint)) => self.footprint(hint, table, statement.bound.as_ref()),
+            Some((table, hint)) => self.footprint(hint, table, statement),
             None => statement.analysis.read_footprint.clone(),
         }
     }
 
-    fn footprint(&self, hint: &FootprintHint, table: &Table, bound: Option<&Bound>) -> Footprint {
-        let Some(bound) = bound else { return footprint_of(hint, table, &|_| None) };
+    fn footprint(&self, hint: &FootprintHint, table: &Table, statement: &Statement) -> Footprint {
+        let literals = Literals::of(&statement.sql, &statement.analysis);
+        let Some(bound) = &statement.bound else { return footprint_of(hint, table, &literals, &|_| None) };
         let parameters = decode::bind_parameters(&bound.tail);
         let types = &bound.prepared.types;
-        footprint_of(hint, table, &|n| {
+        footprint_of(hint, table, &literals, &|n| {
             let index = usize::from(n).checked_sub(1)?;
             let parameter = parameters.get(index)?;
             let oid =
@@ -209,12 +208,14 @@ impl Session {
                 Ok(Some((vec![sql.slice(..at), suffix, sql.slice(at..)], rows)))
             }
             Command::RowLock(RowLock {
-                capture: Some(LockCapture { insert_at, lead_insert, columns, .. }), ..
+                capture: Some(LockCapture { insert_before, lead_insert, columns, .. }),
+                ..
             }) => {
                 self.must_capture_exactly()?;
                 let insert = Bytes::copy_from_slice(lead_insert.as_bytes());
                 let rows = Rows::Capture { columns: columns.len(), hide: false };
-                Ok(Some((vec![sql.slice(..*insert_at), insert, sql.slice(*insert_at..)], rows)))
+                let at = start_of_token(sql, *insert_before, statement.analysis.standard_conforming);
+                Ok(Some((vec![sql.slice(..at), insert, sql.slice(at..)], rows)))
             }
             _ => Ok(None),
         }
@@ -302,7 +303,7 @@ impl Session {
             // Rule 1: what touched nothing is not sent. The absence of a row is locked by nobody.
             return Ok(());
         }
-        let footprint = self.footprint(&write.footprint, &write.table, statement.bound.as_ref());
+        let footprint = self.footprint(&write.footprint, &write.table, statement);
         match &write.form {
             WriteForm::Keyed { rows } if *rows == touched => {
                 self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)
@@ -338,7 +339,7 @@ impl Session {
         took: Duration,
     ) -> Result<(), SqlError> {
         // Locks write nothing: a commit of them is waited for by nobody. Their own barrier is what they read.
-        let barrier = self.footprint(&lock.footprint, &lock.table, statement.bound.as_ref());
+        let barrier = self.footprint(&lock.footprint, &lock.table, statement);
         let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
         match &lock.capture {
             None if decode::tag_rows(&end.tag) == 0 => {}

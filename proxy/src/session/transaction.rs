@@ -9,6 +9,7 @@ use raidb_core::sql::analysis::{Isolation, TransactionModes};
 use raidb_core::sql::catalog::Catalog;
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::transcript::Transcript;
+use tokio::time::Instant;
 
 use super::prepared::Prepared;
 use super::settings::PendingSetting;
@@ -62,6 +63,8 @@ pub struct Entry {
     pub tag: Option<Bytes>,
     /// Commits that had been sent before the lead answered this, and touch the same rows (rule 2).
     pub barrier: Vec<Arc<Ticket>>,
+    /// When the lead answered.
+    pub answered_at: Instant,
     /// How long the lead took: the follower gets `member_timeout` more.
     pub lead_took: Duration,
 }

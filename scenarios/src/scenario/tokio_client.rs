@@ -124,10 +124,10 @@ async fn session_settings(client: &Client) -> Result<()> {
         }
     }
     client.batch_execute("discard all").await?;
-    client.batch_execute("create temp table mine(i int); insert into mine values (1)").await?;
+    client.batch_execute("create table mine(i int primary key); insert into mine values (1)").await?;
     let row = client.query_one("select count(*) from mine", &[]).await?;
     if row.get::<_, i64>(0) != 1 {
-        return fail("a temp table lost its row");
+        return fail("a table made in the same batch lost its row");
     }
     client.batch_execute("drop table mine").await?;
     Ok(())

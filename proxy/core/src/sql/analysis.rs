@@ -28,7 +28,8 @@ pub struct TransactionModes {
     pub deferrable: Option<bool>,
 }
 
-/// One analysed statement. Independent of literal values unless said otherwise, of parameters always.
+/// One analysed statement. It holds no value of a parameter, nor of a literal unless said otherwise: the one analysis
+/// stands for all texts with the same [`super::skeleton::Skeleton`].
 #[derive(Clone, Debug)]
 pub struct Analysis {
     /// What it is and how it is replicated.
@@ -42,6 +43,8 @@ pub struct Analysis {
     pub read_key: Option<(Arc<Table>, FootprintHint)>,
     /// How many parameters (`$n`) it names at most.
     pub parameters: u16,
+    /// `standard_conforming_strings` under which the text was read: its tokens are found again under the same.
+    pub standard_conforming: bool,
 }
 
 /// What a statement is.
@@ -140,8 +143,17 @@ pub struct Read {
 pub enum KeyValue {
     /// `$n`, 1-based.
     Parameter(u16),
-    /// A literal's text, without quotes and unescaped.
-    Literal(String),
+    /// A literal of the text: see [`super::literals::Literals`].
+    Literal(LiteralAt),
+}
+
+/// Which literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiteralAt {
+    /// The token, counted from 0.
+    pub token: usize,
+    /// A minus is before it.
+    pub negative: bool,
 }
 
 /// A row pinned by constants: one value for each column of a unique key.
@@ -262,8 +274,8 @@ pub struct RowLock {
 /// How a locking read is captured.
 #[derive(Clone, Debug)]
 pub struct LockCapture {
-    /// Byte offset in the statement where `lead_insert` goes (before FROM).
-    pub insert_at: usize,
+    /// The token, counted from 0, before which `lead_insert` goes (FROM): see [`super::split::start_of_token`].
+    pub insert_before: usize,
     /// `, (key)::text …`.
     pub lead_insert: String,
     /// Key columns, in that order (indexes into `Table::columns`).

@@ -161,6 +161,8 @@ pub struct Catalog {
     pub tables: HashMap<(String, String), Arc<Table>>,
     /// Relations by id.
     pub by_id: HashMap<TableId, Arc<Table>>,
+    /// Relations by conflict group.
+    pub groups: HashMap<ConflictGroup, Vec<Arc<Table>>>,
     /// Functions by unqualified name.
     pub functions: Functions,
     /// Operators made by users (unqualified) whose functions are not those of trusted extensions.
@@ -174,6 +176,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// Adds a relation.
+    pub fn add(&mut self, table: Table) {
+        let table = Arc::new(table);
+        self.by_id.insert(table.id, Arc::clone(&table));
+        self.groups.entry(table.group).or_default().push(Arc::clone(&table));
+        self.tables.insert((table.schema.clone(), table.name.clone()), table);
+    }
+
     /// Finds a relation by its name as the parser gives it (already case-folded), or along the search path.
     /// `pg_catalog` is searched first unless the path names it, as PostgreSQL does; `pg_temp` is not in the catalog.
     #[must_use]

@@ -294,8 +294,16 @@ pub(crate) fn denied(name: &str) -> Option<Refusal> {
 pub fn may_mean_now(text: &[u8]) -> bool {
     /// PostgreSQL's date input reads no longer texts (MAXDATELEN and MAXDATEFIELDS).
     const DATE_BYTES_MAX: usize = 160;
-    text.len() <= DATE_BYTES_MAX
-        && text.split(|b| !b.is_ascii_alphabetic()).any(|word| {
-            ["now", "today", "tomorrow", "yesterday"].iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
-        })
+    text.len() <= DATE_BYTES_MAX && names_now(text)
+}
+
+/// The same of a text of any length.
+pub(crate) fn names_now(text: &[u8]) -> bool {
+    text.split(|b| !b.is_ascii_alphabetic()).any(|word| match word.len() {
+        3 => word.eq_ignore_ascii_case(b"now"),
+        5 => word.eq_ignore_ascii_case(b"today"),
+        8 => word.eq_ignore_ascii_case(b"tomorrow"),
+        9 => word.eq_ignore_ascii_case(b"yesterday"),
+        _ => false,
+    })
 }

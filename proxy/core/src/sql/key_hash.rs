@@ -8,6 +8,7 @@
 use super::analysis::{FootprintHint, KeyValue, PinnedKey};
 use super::catalog::{Column, Table};
 use super::footprint::{FOOTPRINT_KEYS_MAX, Footprint, Rows};
+use super::literals::Literals;
 
 /// Types whose values have a canonical form here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +54,13 @@ pub struct ParamValue<'p> {
     pub bytes: &'p [u8],
 }
 
-/// What a statement with this hint touches. `params` gives the bound parameters (1-based), `None` for NULL.
+/// What a statement with this hint touches. `literals` are those of its text; `params` gives the bound parameters
+/// (1-based), `None` for NULL.
 #[must_use]
 pub fn footprint_of<'p>(
     hint: &FootprintHint,
     table: &Table,
+    literals: &Literals<'_>,
     params: &dyn Fn(u16) -> Option<ParamValue<'p>>,
 ) -> Footprint {
     let rows = match hint {
@@ -66,19 +69,24 @@ pub fn footprint_of<'p>(
         FootprintHint::Keys(keys) if keys.len() > FOOTPRINT_KEYS_MAX => Rows::All,
         FootprintHint::Keys(keys) => keys
             .iter()
-            .map(|key| hash_key(key, table, params))
+            .map(|key| hash_key(key, table, literals, params))
             .collect::<Option<Vec<_>>>()
             .map_or(Rows::All, Rows::Keys),
     };
     Footprint::one(table.group, rows)
 }
 
-fn hash_key<'p>(key: &PinnedKey, table: &Table, params: &dyn Fn(u16) -> Option<ParamValue<'p>>) -> Option<u64> {
+fn hash_key<'p>(
+    key: &PinnedKey,
+    table: &Table,
+    literals: &Literals<'_>,
+    params: &dyn Fn(u16) -> Option<ParamValue<'p>>,
+) -> Option<u64> {
     let mut hash = Fnv::new();
     for (column, value) in &key.values {
         let column = table.columns.get(*column)?;
         let canonical = match value {
-            KeyValue::Literal(text) => canonical_text(key_type(column), text.as_bytes())?,
+            KeyValue::Literal(at) => canonical_text(key_type(column), &literals.value(*at)?)?,
             KeyValue::Parameter(n) => canonical_param(key_type(column), params(*n)?)?,
         };
         hash.write(&canonical);
@@ -154,6 +162,7 @@ impl Fnv {
 
 #[cfg(test)]
 mod tests {
+    use super::super::analysis::LiteralAt;
     use super::super::testing::{table, with_key};
     use super::*;
 
@@ -162,14 +171,15 @@ mod tests {
     }
 
     fn literal(kind: &str, text: &str) -> Footprint {
-        let key = PinnedKey { values: vec![(0, KeyValue::Literal(text.to_owned()))] };
-        footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &|_| None)
+        let key = PinnedKey { values: vec![(0, KeyValue::Literal(LiteralAt { token: 0, negative: false }))] };
+        let text = format!("'{}'", text.replace('\'', "''"));
+        footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &Literals::new(text.as_bytes(), true), &|_| None)
     }
 
     fn param(kind: &str, type_oid: u32, binary: bool, bytes: &[u8]) -> Footprint {
         let key = PinnedKey { values: vec![(0, KeyValue::Parameter(1))] };
         let value = |n| (n == 1).then_some(ParamValue { type_oid, binary, bytes });
-        footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &value)
+        footprint_of(&FootprintHint::Keys(vec![key]), &table_of(kind), &Literals::none(), &value)
     }
 
     fn all() -> Footprint {
@@ -211,12 +221,15 @@ mod tests {
             param("int", 701, false, b"5"),
             param("int", INT4, true, b"abc"),
             param("text", INT4, false, b"5"),
-            footprint_of(&FootprintHint::Group, &table_of("int"), &|_| None),
+            footprint_of(&FootprintHint::Group, &table_of("int"), &Literals::none(), &|_| None),
         ] {
             assert_eq!(wide, all());
         }
         // NULL pins no row, and is no key.
         let key = PinnedKey { values: vec![(0, KeyValue::Parameter(2))] };
-        assert_eq!(footprint_of(&FootprintHint::Keys(vec![key]), &table_of("int"), &|_| None), all());
+        assert_eq!(
+            footprint_of(&FootprintHint::Keys(vec![key]), &table_of("int"), &Literals::none(), &|_| None),
+            all()
+        );
     }
 }

@@ -78,37 +78,73 @@ impl Token {
 /// All tokens of a text. `standard_conforming`: a backslash in `'…'` is an ordinary character.
 #[must_use]
 pub fn lex(text: &[u8], standard_conforming: bool) -> Vec<Token> {
-    let mut lexer = Lexer { text, at: 0, standard_conforming };
-    let mut tokens = Vec::with_capacity(text.len() / 6 + 4);
-    while let Some(token) = lexer.next_token() {
-        tokens.push(token);
-    }
-    tokens
+    let mut all = Vec::with_capacity(text.len() / 5 + 4);
+    all.extend(tokens(text, standard_conforming));
+    all
 }
 
-struct Lexer<'t> {
+/// The tokens of a text one by one, without memory for them.
+#[must_use]
+pub fn tokens(text: &[u8], standard_conforming: bool) -> Tokens<'_> {
+    Tokens { text, at: 0, standard_conforming }
+}
+
+/// See [`tokens`].
+#[derive(Clone, Debug)]
+pub struct Tokens<'t> {
     text: &'t [u8],
     at: usize,
     standard_conforming: bool,
 }
 
+impl Iterator for Tokens<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        self.next_token()
+    }
+}
+
+const SPACE: u8 = 1;
+const IDENT_START: u8 = 2;
+const IDENT_PART: u8 = 4;
+const OPERATOR: u8 = 8;
+
+/// What each byte can be part of.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        classes[i] = match i as u8 {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => IDENT_START | IDENT_PART,
+            b'0'..=b'9' | b'$' => IDENT_PART,
+            b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<'
+            | b'>' | b'=' => OPERATOR,
+            _ => 0,
+        };
+        i += 1;
+    }
+    classes
+};
+
+fn is(b: u8, class: u8) -> bool {
+    CLASSES[usize::from(b)] & class != 0
+}
+
 fn is_ident_start(b: u8) -> bool {
-    b.is_ascii_alphabetic() || b == b'_' || b >= 0x80
+    is(b, IDENT_START)
 }
 
 fn is_ident_part(b: u8) -> bool {
-    is_ident_start(b) || b.is_ascii_digit() || b == b'$'
-}
-
-fn is_space(b: u8) -> bool {
-    matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    is(b, IDENT_PART)
 }
 
 fn is_operator(b: u8) -> bool {
-    b"~!@#^&|`?+-*/%<>=".contains(&b)
+    is(b, OPERATOR)
 }
 
-impl Lexer<'_> {
+impl Tokens<'_> {
     fn peek(&self, ahead: usize) -> u8 {
         self.text.get(self.at + ahead).copied().unwrap_or(0)
     }
@@ -116,10 +152,10 @@ impl Lexer<'_> {
     /// Skips blanks and comments; `Err` if a comment has no end.
     fn skip_blanks(&mut self) -> Result<(), ()> {
         loop {
-            match (self.peek(0), self.peek(1)) {
-                (b'-', b'-') => self.skip_line(),
-                (b'/', b'*') => self.skip_comment()?,
-                (b, _) if is_space(b) => self.at += 1,
+            match self.peek(0) {
+                b if is(b, SPACE) => self.at += 1,
+                b'-' if self.peek(1) == b'-' => self.skip_line(),
+                b'/' if self.peek(1) == b'*' => self.skip_comment()?,
                 _ => return Ok(()),
             }
         }

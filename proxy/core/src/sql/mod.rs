@@ -2,7 +2,8 @@
 //!
 //! The way of a statement: [`split`] cuts a simple query's text, [`analyse()`] judges one statement by its tokens
 //! ([`lexer`]) and the parser's tree, [`rows`] builds what followers get for captured rows, [`key_hash`] makes the
-//! footprint when parameters are known. [`catalog_query`] reads the facts that all this rests on.
+//! footprint when parameters are known ([`literals`] finds the constants), [`skeleton`] tells which texts share an
+//! analysis. [`catalog_query`] reads the facts that all this rests on.
 
 mod analyse;
 pub mod analysis;
@@ -12,7 +13,9 @@ pub mod footprint;
 mod functions;
 pub mod key_hash;
 pub mod lexer;
+pub mod literals;
 pub mod rows;
+pub mod skeleton;
 pub mod split;
 #[cfg(test)]
 mod testing;

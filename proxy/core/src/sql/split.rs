@@ -6,70 +6,70 @@
 
 use std::ops::Range;
 
-use super::lexer::{Token, lex};
+use super::lexer::{Token, TokenKind, tokens};
 
 /// The statements of `text`, each without its semicolon and outer blanks. Pieces of only blanks and comments are dropped.
 #[must_use]
 pub fn split(text: &[u8], standard_conforming: bool) -> Vec<Range<usize>> {
-    let tokens = lex(text, standard_conforming);
-    let mut statements = Vec::new();
-    let mut first = 0;
-    let mut nesting = Nesting::default();
-    for (i, token) in tokens.iter().enumerate() {
-        if token.is_symbol(text, ";") && nesting.outside() {
-            push(&mut statements, &tokens[first..i]);
-            first = i + 1;
-            nesting = Nesting::default();
+    let mut statements = Vec::with_capacity(1);
+    let mut statement = Statement::default();
+    for token in tokens(text, standard_conforming) {
+        if token.is_symbol(text, ";") && statement.outside() {
+            statements.extend(std::mem::take(&mut statement).range());
         } else {
-            nesting.step(text, &tokens[first..=i]);
+            statement.step(text, token);
         }
     }
-    push(&mut statements, &tokens[first..]);
+    statements.extend(statement.range());
     statements
 }
 
 /// Behind the last real token of one statement (a trailing semicolon does not count): where text can be appended.
 #[must_use]
 pub fn end_of_last_token(text: &[u8], standard_conforming: bool) -> usize {
-    let tokens = lex(text, standard_conforming);
-    tokens.iter().rev().find(|t| !t.is_symbol(text, ";")).map_or(0, |t| t.end)
+    tokens(text, standard_conforming).filter(|t| !t.is_symbol(text, ";")).last().map_or(0, |t| t.end)
 }
 
-fn push(statements: &mut Vec<Range<usize>>, tokens: &[Token]) {
-    if let (Some(first), Some(last)) = (tokens.first(), tokens.last()) {
-        statements.push(first.start..last.end);
-    }
+/// Where a token starts, counted from 0; the text's end if it has fewer.
+#[must_use]
+pub fn start_of_token(text: &[u8], token: usize, standard_conforming: bool) -> usize {
+    tokens(text, standard_conforming).nth(token).map_or(text.len(), |t| t.start)
 }
 
+/// One statement up to the token in hand.
 #[derive(Default)]
-struct Nesting {
+struct Statement {
+    first: Option<Token>,
+    last: Option<Token>,
     parens: usize,
     /// BEGIN ATOMIC and CASE, each closed by END.
     blocks: usize,
 }
 
-impl Nesting {
+impl Statement {
     fn outside(&self) -> bool {
         self.parens == 0 && self.blocks == 0
     }
 
-    /// `tokens` is the statement up to and with the token to judge.
-    fn step(&mut self, text: &[u8], tokens: &[Token]) {
-        let Some((token, before)) = tokens.split_last() else {
-            return;
-        };
-        if token.is_symbol(text, "(") {
-            self.parens += 1;
-        } else if token.is_symbol(text, ")") {
-            self.parens = self.parens.saturating_sub(1);
-        } else if token.is_word(text, "atomic") {
-            let opens = before.last().is_some_and(|t| t.is_word(text, "begin"));
-            self.blocks += usize::from(opens && before[0].is_word(text, "create"));
-        } else if self.blocks > 0 && token.is_word(text, "case") {
-            self.blocks += 1;
-        } else if self.blocks > 0 && token.is_word(text, "end") {
-            self.blocks -= 1;
+    fn range(self) -> Option<Range<usize>> {
+        Some(self.first?.start..self.last?.end)
+    }
+
+    fn step(&mut self, text: &[u8], token: Token) {
+        match token.kind {
+            TokenKind::Symbol if token.is_symbol(text, "(") => self.parens += 1,
+            TokenKind::Symbol if token.is_symbol(text, ")") => self.parens = self.parens.saturating_sub(1),
+            TokenKind::Ident if token.is_word(text, "atomic") => {
+                let opens = self.last.is_some_and(|t| t.is_word(text, "begin"))
+                    && self.first.is_some_and(|t| t.is_word(text, "create"));
+                self.blocks += usize::from(opens);
+            }
+            TokenKind::Ident if self.blocks > 0 && token.is_word(text, "case") => self.blocks += 1,
+            TokenKind::Ident if self.blocks > 0 && token.is_word(text, "end") => self.blocks -= 1,
+            _ => {}
         }
+        self.first.get_or_insert(token);
+        self.last = Some(token);
     }
 }
 
@@ -110,5 +110,7 @@ mod tests {
         let text = b"insert into t values (1) -- x\n ; ";
         assert_eq!(end_of_last_token(text, true), 24);
         assert_eq!(end_of_last_token(b" -- only", true), 0);
+        assert_eq!(start_of_token(text, 2, true), 12);
+        assert_eq!(start_of_token(text, 99, true), text.len());
     }
 }

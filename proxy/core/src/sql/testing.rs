@@ -80,9 +80,7 @@ pub(crate) fn catalog(tables: Vec<Table>) -> Catalog {
     let mut catalog =
         Catalog { functions: functions(), default_search_path: vec!["public".to_owned()], ..Catalog::default() };
     for table in tables {
-        let table = Arc::new(table);
-        catalog.by_id.insert(table.id, Arc::clone(&table));
-        catalog.tables.insert((table.schema.clone(), table.name.clone()), table);
+        catalog.add(table);
     }
     catalog
 }

@@ -98,17 +98,7 @@ impl<'t> Text<'t> {
     /// The value of the string literal at `i`, or `None` if it is none or its value is not simple to tell.
     pub(crate) fn string(&self, i: usize) -> Option<Vec<u8>> {
         let token = self.tokens.get(i)?;
-        let bytes = token.bytes(self.bytes);
-        match token.kind {
-            TokenKind::String if self.standard_conforming => unquote(bytes),
-            TokenKind::String | TokenKind::EscapeString => unescape(bytes),
-            TokenKind::UnicodeString => unquote(bytes).filter(|value| !value.contains(&b'\\')),
-            TokenKind::DollarString => {
-                let tag = bytes[1..].iter().position(|&b| b == b'$')? + 2;
-                Some(bytes[tag..bytes.len() - tag].to_vec())
-            }
-            _ => None,
-        }
+        string_value(token.kind, token.bytes(self.bytes), self.standard_conforming)
     }
 
     /// The index of the closing parenthesis for the opening one at `open`.
@@ -180,6 +170,20 @@ fn cut(mut name: String) -> String {
         name.truncate(end);
     }
     name
+}
+
+/// The value of a string literal, or `None` if it is none or its value is not simple to tell.
+pub(crate) fn string_value(kind: TokenKind, bytes: &[u8], standard_conforming: bool) -> Option<Vec<u8>> {
+    match kind {
+        TokenKind::String if standard_conforming => unquote(bytes),
+        TokenKind::String | TokenKind::EscapeString => unescape(bytes),
+        TokenKind::UnicodeString => unquote(bytes).filter(|value| !value.contains(&b'\\')),
+        TokenKind::DollarString => {
+            let tag = bytes[1..].iter().position(|&b| b == b'$')? + 2;
+            Some(bytes[tag..bytes.len() - tag].to_vec())
+        }
+        _ => None,
+    }
 }
 
 /// The content of `'…'` (behind a prefix, with continuations), doubled quotes made single.

@@ -74,13 +74,27 @@ pub enum Step {
     Diverged,
 }
 
-/// What a unit's answer means for the machine.
+/// What a unit's answer means for the machine. A unit carries any number of entries, or a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// As the lead's.
-    Agrees,
-    /// Not as the lead's.
-    Differs,
+pub struct Answer {
+    /// So many of its entries, from the first, were answered as the lead did.
+    pub agreed: usize,
+    /// The next one was not, or the unit failed.
+    pub failed: bool,
+}
+
+impl Answer {
+    /// A unit of `entries` that all agree (0: a rollback that worked).
+    #[must_use]
+    pub fn agrees(entries: usize) -> Self {
+        Answer { agreed: entries, failed: false }
+    }
+
+    /// A unit of which the entry behind the first `agreed` differs.
+    #[must_use]
+    pub fn differs(agreed: usize) -> Self {
+        Answer { agreed, failed: true }
+    }
 }
 
 /// See the module.
@@ -143,10 +157,10 @@ impl FollowerCursor {
         self.replays
     }
 
-    /// The entry that [`Step::Send`] named left.
-    pub fn sent(&mut self) {
+    /// So many entries, from the one that [`Step::Send`] named, left as one unit.
+    pub fn sent(&mut self, entries: usize) {
         self.phase = Phase::Following;
-        self.sent += 1;
+        self.sent += entries;
         self.outstanding += 1;
     }
 
@@ -172,22 +186,28 @@ impl FollowerCursor {
     /// A unit was answered (COMMIT's outcome is looked at by the caller).
     pub fn answered(&mut self, answer: Answer) {
         self.outstanding = self.outstanding.saturating_sub(1);
-        match (&self.phase, answer) {
-            (Phase::Following, Answer::Agrees) => self.done += 1,
-            (Phase::Following, Answer::Differs) => self.replay(),
-            (Phase::RollingBack(_), Answer::Agrees) => self.rolled_back(),
-            (Phase::RollingBack(after), Answer::Differs) => {
+        match &self.phase {
+            Phase::Following => {
+                self.done += answer.agreed;
+                if answer.failed {
+                    self.replay();
+                }
+            }
+            Phase::RollingBack(_) if !answer.failed => self.rolled_back(),
+            Phase::RollingBack(after) => {
                 self.rollbacks += 1;
                 self.phase =
                     if self.rollbacks > ROLLBACKS_MAX { Phase::Diverged } else { Phase::Draining(after.clone()) };
             }
             // What stays in the transcript must still agree, though something behind it is being undone.
-            (Phase::Draining(After::Undo(undo)), answer) if self.done < undo.length => match answer {
-                Answer::Agrees => self.done += 1,
-                Answer::Differs => self.replay(),
-            },
+            Phase::Draining(After::Undo(undo)) if self.done < undo.length => {
+                self.done += answer.agreed;
+                if answer.failed && self.done < undo.length {
+                    self.replay();
+                }
+            }
             // Answers to what is undone: of no interest.
-            (Phase::Draining(_) | Phase::Outside | Phase::Settling | Phase::Diverged | Phase::Committing, _) => {}
+            Phase::Draining(_) | Phase::Outside | Phase::Settling | Phase::Diverged | Phase::Committing => {}
         }
     }
 
@@ -272,12 +292,12 @@ mod tests {
         let mut f = FollowerCursor::default();
         assert_eq!(f.step(0), Step::Agreed);
         assert_eq!(f.step(2), Step::Send { index: 0, begin: true });
-        f.sent();
+        f.sent(1);
         assert_eq!(f.step(2), Step::Send { index: 1, begin: false });
-        f.sent();
+        f.sent(1);
         assert_eq!(f.step(2), Step::Await { doomed: false });
-        f.answered(Answer::Agrees);
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(1));
+        f.answered(Answer::agrees(1));
         assert_eq!(f.step(2), Step::Agreed);
         f.commit_sent();
         assert_eq!(f.step(2), Step::Await { doomed: false });
@@ -286,16 +306,29 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_of_several_entries() {
+        let mut f = FollowerCursor::default();
+        f.sent(3);
+        assert_eq!(f.step(3), Step::Await { doomed: false });
+        f.answered(Answer::agrees(3));
+        assert_eq!(f.step(3), Step::Agreed);
+        f.sent(2);
+        f.undo(&to(4, "s"));
+        f.answered(Answer::differs(1));
+        assert_eq!(f.step(4), Step::Rollback { savepoint: Some("s".into()) }, "only what is undone differed");
+    }
+
+    #[test]
     fn mismatch_replays_from_the_beginning() {
         let mut f = FollowerCursor::default();
-        f.sent();
-        f.sent();
-        f.answered(Answer::Differs);
+        f.sent(1);
+        f.sent(1);
+        f.answered(Answer::differs(0));
         assert_eq!(f.step(2), Step::Await { doomed: true });
-        f.answered(Answer::Differs);
+        f.answered(Answer::differs(0));
         assert_eq!(f.step(2), Step::Rollback { savepoint: None });
         f.rollback_sent();
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(0));
         assert_eq!(f.step(2), Step::Settle { attempt: 1 });
         f.settled();
         assert_eq!(f.step(2), Step::Send { index: 0, begin: true });
@@ -305,10 +338,10 @@ mod tests {
     fn diverged_after_too_many_replays() {
         let mut f = FollowerCursor::default();
         for _ in 0..=REPLAYS_MAX {
-            f.sent();
-            f.answered(Answer::Differs);
+            f.sent(1);
+            f.answered(Answer::differs(0));
             f.rollback_sent();
-            f.answered(Answer::Agrees);
+            f.answered(Answer::agrees(0));
             if f.step(1) == Step::Diverged {
                 f.undo(&whole());
                 assert_eq!(f.step(0), Step::Rollback { savepoint: None });
@@ -322,8 +355,8 @@ mod tests {
     #[test]
     fn undo_of_unsent_entries_costs_nothing() {
         let mut f = FollowerCursor::default();
-        f.sent();
-        f.answered(Answer::Agrees);
+        f.sent(1);
+        f.answered(Answer::agrees(1));
         f.undo(&to(1, "s"));
         assert_eq!(f.step(1), Step::Agreed);
     }
@@ -331,29 +364,29 @@ mod tests {
     #[test]
     fn undo_to_savepoint_then_goes_on() {
         let mut f = FollowerCursor::default();
-        f.sent();
-        f.sent();
-        f.answered(Answer::Agrees);
+        f.sent(1);
+        f.sent(1);
+        f.answered(Answer::agrees(1));
         f.undo(&to(1, "s"));
         assert_eq!(f.step(2), Step::Await { doomed: true });
-        f.answered(Answer::Differs);
+        f.answered(Answer::differs(0));
         assert_eq!(f.step(2), Step::Rollback { savepoint: Some("s".into()) });
         f.rollback_sent();
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(0));
         assert_eq!(f.step(2), Step::Send { index: 1, begin: false });
     }
 
     #[test]
     fn whole_undo_ends_outside_and_next_transaction_waits_for_it() {
         let mut f = FollowerCursor::default();
-        f.sent();
+        f.sent(1);
         f.undo(&whole());
         assert_eq!(f.step(1), Step::Await { doomed: true });
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(1));
         f.rollback_sent();
         // The next transaction has an entry already, and is undone before it was sent.
         f.undo(&whole());
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(1));
         assert!(f.clean());
         assert_eq!(f.step(1), Step::Send { index: 0, begin: true });
     }
@@ -361,11 +394,11 @@ mod tests {
     #[test]
     fn what_stays_is_still_compared_while_the_rest_is_undone() {
         let mut f = FollowerCursor::default();
-        f.sent();
-        f.sent();
+        f.sent(1);
+        f.sent(1);
         f.undo(&to(1, "s"));
-        f.answered(Answer::Differs);
-        f.answered(Answer::Differs);
+        f.answered(Answer::differs(0));
+        f.answered(Answer::differs(0));
         assert_eq!(f.step(1), Step::Rollback { savepoint: None }, "replay, since entry 0 differed");
     }
 
@@ -373,31 +406,31 @@ mod tests {
     fn undo_of_entries_behind_a_running_undo_is_nothing() {
         let mut f = FollowerCursor::default();
         for _ in 0..5 {
-            f.sent();
-            f.answered(Answer::Agrees);
+            f.sent(1);
+            f.answered(Answer::agrees(1));
         }
         f.undo(&to(1, "s"));
         f.rollback_sent();
         f.undo(&to(2, "t"));
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(1));
         assert_eq!(f.step(2), Step::Send { index: 1, begin: false });
     }
 
     #[test]
     fn a_failed_rollback_is_sent_again() {
         let mut f = FollowerCursor::default();
-        f.sent();
+        f.sent(1);
         f.undo(&whole());
-        f.answered(Answer::Agrees);
+        f.answered(Answer::agrees(1));
         f.rollback_sent();
-        f.answered(Answer::Differs);
+        f.answered(Answer::differs(0));
         assert_eq!(f.step(0), Step::Rollback { savepoint: None });
     }
 
     #[test]
     fn reconnecting_replays_without_rollback() {
         let mut f = FollowerCursor::default();
-        f.sent();
+        f.sent(1);
         f.reconnected();
         assert_eq!(f.step(1), Step::Settle { attempt: 1 });
         f.settled();

@@ -16,8 +16,8 @@ use crate::wire::{Channel, FrameHead, WireError, decode, encode};
 /// What a unit of the background came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitOutcome {
-    /// The last command tag.
-    pub tag: Bytes,
+    /// Command tags, in order.
+    pub tags: Vec<Bytes>,
     /// SQLSTATE and message of the first error.
     pub error: Option<([u8; 5], String)>,
 }
@@ -51,8 +51,14 @@ pub struct Link {
 }
 
 impl UnitOutcome {
+    /// The last command tag; empty if there is none.
+    #[must_use]
+    pub fn tag(&self) -> &[u8] {
+        self.tags.last().map_or(b"", |tag| tag)
+    }
+
     fn empty() -> Self {
-        UnitOutcome { tag: Bytes::new(), error: None }
+        UnitOutcome { tags: Vec::new(), error: None }
     }
 }
 
@@ -198,7 +204,7 @@ impl Link {
                 continue;
             }
             match head.tag {
-                b'C' => self.partial.tag = Bytes::copy_from_slice(decode::command_tag(frame)),
+                b'C' => self.partial.tags.push(Bytes::copy_from_slice(decode::command_tag(frame))),
                 b'E' if owner.is_none() => {
                     // FATAL to an idle connection (57P01 …): the end follows.
                     return Poll::Ready(Err(WireError::Closed));

@@ -6,8 +6,13 @@ use super::super::text::quote_ident;
 
 /// `("t"."a")::text AS "raidb.captured", …`. Named so that a client's `ORDER BY a` still means its own column. Qualified: other tables of an UPDATE … FROM may have columns of the same name.
 pub(crate) fn items(table: &Table, qualifier: &str, columns: &[usize]) -> String {
-    let item =
-        |column: &usize| format!("({}.{})::text AS \"raidb.captured\"", quote_ident(qualifier), quote_ident(&table.columns[*column].name));
+    let item = |column: &usize| {
+        format!(
+            "({}.{})::text AS \"raidb.captured\"",
+            quote_ident(qualifier),
+            quote_ident(&table.columns[*column].name)
+        )
+    };
     columns.iter().map(item).collect::<Vec<_>>().join(", ")
 }
 

@@ -32,7 +32,8 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     }
     let inner = Text::new(&text.bytes[start..], text.standard_conforming);
     match judge_query(&inner, scope) {
-        Ok(judged @ Judged { command: Command::Read(_), .. }) => Ok(judged),
+        // A pinned key would be a token of the inner text.
+        Ok(judged @ Judged { command: Command::Read(_), .. }) => Ok(Judged { read_key: None, ..judged }),
         Err(stop @ Stop::Unknown(_)) => Err(stop),
         _ => Err(refuse(
             "EXPLAIN ANALYZE runs the statement, which is not known to be a read",

@@ -229,8 +229,7 @@ fn row_keys(text: &Text<'_>, parts: &Parts<'_>) -> Option<Vec<PinnedKey>> {
         .collect::<Option<_>>()?;
     let row_key = |row: &&[Expr]| {
         let value = |&(column, place): &(usize, usize)| -> Option<(usize, KeyValue)> {
-            let (value, hashable) = constant(text, table, column, row.get(place)?)?;
-            hashable.then_some((column, value))
+            Some((column, constant(text, table, column, row.get(place)?)?.hashable()?))
         };
         Some(PinnedKey { values: places.iter().map(value).collect::<Option<_>>()? })
     };

@@ -64,8 +64,7 @@ impl<'c> Scope<'c> {
 
     /// All tables of a table's group, itself included.
     pub(crate) fn group(&self, table: &Table) -> impl Iterator<Item = &'c Arc<Table>> + use<'c> {
-        let group = table.group;
-        self.catalog.by_id.values().filter(move |t| t.group == group)
+        self.catalog.groups.get(&table.group).into_iter().flatten()
     }
 }
 
@@ -124,6 +123,7 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
         read_footprint,
         read_key: judged.read_key,
         parameters: text.parameters(),
+        standard_conforming: settings.standard_conforming_strings,
     }
 }
 

@@ -7,11 +7,11 @@
 
 use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, UnaryOperator, Value};
 
-use super::super::analysis::{KeyValue, PinnedKey};
+use super::super::analysis::{KeyValue, LiteralAt, PinnedKey};
 use super::super::catalog::{Table, UniqueKey};
 use super::super::key_hash::{KeyType, key_type};
 use super::super::lexer::TokenKind;
-use super::super::text::{Text, latin, parameter};
+use super::super::text::{Text, parameter};
 use super::tree::{fold, split_name};
 
 /// The written table as the statement calls it.
@@ -26,9 +26,29 @@ pub(crate) struct Target<'a> {
 pub(crate) struct Pin {
     /// Index into the table's columns.
     pub(crate) column: usize,
-    pub(crate) value: KeyValue,
-    /// The value's hash stands for the column's value.
-    pub(crate) hashable: bool,
+    pub(crate) constant: Constant,
+}
+
+/// A constant that is not NULL.
+#[derive(Clone, Debug)]
+pub(crate) enum Constant {
+    /// Its hash stands for the column's value.
+    Hashable(KeyValue),
+    /// Its hash may differ from that of an equal value.
+    Other,
+}
+
+impl Constant {
+    fn new(value: KeyValue, hashable: bool) -> Self {
+        if hashable { Constant::Hashable(value) } else { Constant::Other }
+    }
+
+    pub(crate) fn hashable(self) -> Option<KeyValue> {
+        match self {
+            Constant::Hashable(value) => Some(value),
+            Constant::Other => None,
+        }
+    }
 }
 
 impl Target<'_> {
@@ -94,49 +114,56 @@ fn equality(text: &Text<'_>, target: &Target<'_>, left: &Expr, right: &Expr, pin
 fn one_equality(text: &Text<'_>, target: &Target<'_>, left: &Expr, right: &Expr, pins: &mut Vec<Pin>) {
     for (column, value) in [(left, right), (right, left)] {
         if let Some(column) = target.column(column)
-            && let Some((value, hashable)) = constant(text, target.table, column, value)
+            && let Some(constant) = constant(text, target.table, column, value)
         {
-            pins.push(Pin { column, value, hashable });
+            pins.push(Pin { column, constant });
             return;
         }
     }
 }
 
-/// A constant that is not NULL, for a column.
-pub(crate) fn constant(text: &Text<'_>, table: &Table, column: usize, expr: &Expr) -> Option<(KeyValue, bool)> {
+/// A constant that is not NULL, for a column. The tree has a literal as the index of its token.
+pub(crate) fn constant(text: &Text<'_>, table: &Table, column: usize, expr: &Expr) -> Option<Constant> {
     let kind = key_type(&table.columns[column]);
     match expr {
         Expr::Nested(inner) => constant(text, table, column, inner),
         Expr::Value(value) => plain(text, kind, &value.value),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
             Expr::Value(value) => match &value.value {
-                Value::Number(digits, _) => Some((KeyValue::Literal(format!("-{digits}")), kind == KeyType::Integer)),
+                Value::Number(index, _) => number(text, kind, index, true),
                 _ => None,
             },
             _ => None,
         },
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
-            let (value, hashable) = constant(text, table, column, expr)?;
+            let constant = constant(text, table, column, expr)?;
             let direct = !matches!(&**expr, Expr::Cast { .. } | Expr::TypedString(_));
-            Some((value, hashable && direct && same_family(kind, data_type)))
+            Some(if direct && same_family(kind, data_type) { constant } else { Constant::Other })
         }
         _ => None,
     }
 }
 
-fn plain(text: &Text<'_>, kind: KeyType, value: &Value) -> Option<(KeyValue, bool)> {
+fn number(text: &Text<'_>, kind: KeyType, index: &str, negative: bool) -> Option<Constant> {
+    let token = index.parse().ok().filter(|&i| text.kind(i) == Some(TokenKind::Number))?;
+    Some(Constant::new(KeyValue::Literal(LiteralAt { token, negative }), kind == KeyType::Integer))
+}
+
+fn plain(text: &Text<'_>, kind: KeyType, value: &Value) -> Option<Constant> {
     match value {
-        Value::Number(digits, _) => Some((KeyValue::Literal(digits.clone()), kind == KeyType::Integer)),
+        Value::Number(index, _) => number(text, kind, index, false),
         Value::SingleQuotedString(index) => {
-            let bytes = text.string(index.parse().ok()?)?;
-            let exact = std::str::from_utf8(&bytes).is_ok();
-            Some((KeyValue::Literal(latin(&bytes)), exact && kind != KeyType::Other))
+            let token = index.parse().ok()?;
+            let exact = std::str::from_utf8(&text.string(token)?).is_ok();
+            let at = LiteralAt { token, negative: false };
+            Some(Constant::new(KeyValue::Literal(at), exact && kind != KeyType::Other))
         }
         Value::Placeholder(name) => {
             let number = parameter(name.as_bytes())?;
-            Some((KeyValue::Parameter(number), kind != KeyType::Other && used_once(text, number)))
+            let hashable = kind != KeyType::Other && used_once(text, number);
+            Some(Constant::new(KeyValue::Parameter(number), hashable))
         }
-        Value::Boolean(value) => Some((KeyValue::Literal(value.to_string()), false)),
+        Value::Boolean(_) => Some(Constant::Other),
         _ => None,
     }
 }
@@ -167,15 +194,14 @@ fn same_family(kind: KeyType, to: &DataType) -> bool {
     }
 }
 
-/// The first unique key that is pinned, with the constants in the key's order.
-pub(crate) fn pinned_key<'t>(table: &'t Table, pins: &[Pin]) -> Option<(&'t UniqueKey, PinnedKey, bool)> {
+/// The first unique key that is pinned, with the constants in the key's order if all of them can be hashed.
+pub(crate) fn pinned_key<'t>(table: &'t Table, pins: &[Pin]) -> Option<(&'t UniqueKey, Option<PinnedKey>)> {
     table.keys.iter().find_map(|key| {
         let values: Option<Vec<&Pin>> =
             key.columns.iter().map(|column| pins.iter().find(|pin| pin.column == *column)).collect();
-        let values = values?;
-        let hashable = values.iter().all(|pin| pin.hashable);
-        let values = values.into_iter().map(|pin| (pin.column, pin.value.clone())).collect();
-        Some((key, PinnedKey { values }, hashable))
+        let value = |pin: &Pin| Some((pin.column, pin.constant.clone().hashable()?));
+        let values: Option<Vec<_>> = values?.into_iter().map(value).collect();
+        Some((key, values.map(|values| PinnedKey { values })))
     })
 }
 

@@ -111,8 +111,8 @@ fn read_key(
         return None;
     };
     let target = single_target(select, table)?;
-    let (_, key, hashable) = pinned_key(table, &pins(text, &target, select.selection.as_ref()))?;
-    hashable.then(|| (std::sync::Arc::clone(table), FootprintHint::Keys(vec![key])))
+    let (_, key) = pinned_key(table, &pins(text, &target, select.selection.as_ref()))?;
+    Some((std::sync::Arc::clone(table), FootprintHint::Keys(vec![key?])))
 }
 
 /// The only table of a plain FROM.

@@ -94,13 +94,13 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
                 format!("give it one: ALTER TABLE {} ADD PRIMARY KEY (…); or use LOCK TABLE", table.name),
             )
         })?;
-        let (insert_at, empty) = before_from(text)?;
+        let (insert_before, empty) = before_from(text)?;
         let items = items(table, &target.name, &key.columns);
         let lead_insert = if empty { format!("{items} ") } else { format!(", {items} ") };
-        Some(LockCapture { insert_at, lead_insert, columns: key.columns.clone(), strength: clause.strength })
+        Some(LockCapture { insert_before, lead_insert, columns: key.columns.clone(), strength: clause.strength })
     };
     let footprint = match pinned {
-        Some((key, value, true)) if key.primary && qualifies(table) => FootprintHint::Keys(vec![value]),
+        Some((key, Some(value))) if key.primary && qualifies(table) => FootprintHint::Keys(vec![value]),
         _ => FootprintHint::Group,
     };
     Ok(Judged {
@@ -150,7 +150,7 @@ fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<'_>) -> Res
     Ok(effects)
 }
 
-/// Where the select list ends, and whether it is empty.
+/// The token behind the select list, and whether it is empty.
 fn before_from(text: &Text<'_>) -> Result<(usize, bool), Stop> {
     let from = text
         .top_level(0)
@@ -158,5 +158,5 @@ fn before_from(text: &Text<'_>) -> Result<(usize, bool), Stop> {
             text.is(i, "from") && !text.is(i.wrapping_sub(1), "distinct") && !text.symbol(i.wrapping_sub(1), ".")
         })
         .ok_or_else(several)?;
-    Ok((text.tokens[from].start, from == 1 || (from == 2 && text.is(1, "all"))))
+    Ok((from, from == 1 || (from == 2 && text.is(1, "all"))))
 }

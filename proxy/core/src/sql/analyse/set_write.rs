@@ -153,7 +153,7 @@ pub(crate) fn judge(text: &Text<'_>, write: SetWrite<'_>, scope: &Scope<'_>) -> 
         set_form(&write, assigned, returning, scope)?
     };
     let footprint = match pinned {
-        Some((key, value, true))
+        Some((key, Some(value)))
             if key.primary && qualifies(write.table) && !in_key && !matches!(form, WriteForm::Locked(_)) =>
         {
             FootprintHint::Keys(vec![value])

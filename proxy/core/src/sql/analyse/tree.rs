@@ -1,11 +1,13 @@
 //! The parser's tree of a statement, made from our tokens instead of the client's text.
 //!
-//! What the tree is used for is structure: which relations, which clauses, which conjuncts. So every string literal
-//! goes in as the number of its token (its value is taken from the token, byte for byte), names that are not plain
+//! What the tree is used for is structure: which relations, which clauses, which conjuncts. So every literal (string or
+//! number) goes in as the index of its token (its value is taken from the token, byte for byte; the tree, and with it
+//! the analysis, cannot depend on values: [`super::super::skeleton`] rests on that), names that are not plain
 //! ASCII are quoted, and some words that `sqlparser` does not read but that do not matter for structure are left out.
 //! Texts that are not UTF-8, dollar quotes, continued strings and either setting of `standard_conforming_strings`
 //! are therefore all the same to the parser.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor};
@@ -88,9 +90,10 @@ fn print(text: &Text<'_>, skip: &dyn Fn(usize) -> bool) -> Result<String, String
                 out.push_str(&super::super::text::quote_ident(&name));
             }
             TokenKind::String | TokenKind::EscapeString | TokenKind::UnicodeString | TokenKind::DollarString => {
-                out.push('\'');
-                out.push_str(&i.to_string());
-                out.push('\'');
+                let _ = write!(out, "'{i}'");
+            }
+            TokenKind::Number => {
+                let _ = write!(out, "{i}");
             }
             _ => raw(text, i, &mut out)?,
         }

@@ -114,9 +114,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
     user_calls(results, &mut tables, &catalog)?;
     sequences(results, &mut tables)?;
     for table in tables.into_values() {
-        let table = Arc::new(table.table);
-        catalog.by_id.insert(table.id, Arc::clone(&table));
-        catalog.tables.insert((table.schema.clone(), table.name.clone()), table);
+        catalog.add(table.table);
     }
     Ok(catalog)
 }

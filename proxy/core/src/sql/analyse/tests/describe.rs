@@ -5,22 +5,21 @@ use super::super::super::analysis::{
 };
 use super::super::super::catalog::Table;
 use super::super::super::footprint::Footprint;
+use super::super::super::literals::Literals;
+use super::super::super::split::start_of_token;
 
 /// `what [details] [footprint]`.
 pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
     match &analysis.command {
-        Command::Read(read) => describe_read("read", read, analysis),
-        Command::CopyOut(read) => describe_read("copy out", read, analysis),
+        Command::Read(read) => describe_read("read", sql, read, analysis),
+        Command::CopyOut(read) => describe_read("copy out", sql, read, analysis),
         Command::RowLock(lock) => match &lock.capture {
-            None => format!("lock same {}", hint(&lock.table, &lock.footprint)),
-            Some(capture) => format!(
-                "lock {:?} {} => {}{}|{}",
-                capture.strength,
-                hint(&lock.table, &lock.footprint),
-                &sql[..capture.insert_at],
-                capture.lead_insert,
-                &sql[capture.insert_at..]
-            ),
+            None => format!("lock same {}", hint(sql, &lock.table, &lock.footprint)),
+            Some(capture) => {
+                let (before, behind) = sql.split_at(start_of_token(sql.as_bytes(), capture.insert_before, true));
+                let footprint = hint(sql, &lock.table, &lock.footprint);
+                format!("lock {:?} {footprint} => {before}{}|{behind}", capture.strength, capture.lead_insert)
+            }
         },
         Command::Write(write) => {
             let form = match &write.form {
@@ -32,7 +31,7 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             let deferred = if write.deferred { " deferred" } else { "" };
             let sequences =
                 if write.sequences.is_empty() { String::new() } else { format!(" seq {}", write.sequences.join(",")) };
-            format!("{form}{returning}{deferred}{sequences} {}", hint(&write.table, &write.footprint))
+            format!("{form}{returning}{deferred}{sequences} {}", hint(sql, &write.table, &write.footprint))
         }
         Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
         Command::LockTable(footprint) => format!("lock table {}", touched(footprint)),
@@ -55,13 +54,13 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
     }
 }
 
-fn describe_read(what: &str, read: &Read, analysis: &Analysis) -> String {
+fn describe_read(what: &str, sql: &str, read: &Read, analysis: &Analysis) -> String {
     let proof = if read.proof == Proof::Proven { "" } else { " probe" };
     let lead = if read.lead_only { " lead" } else { "" };
     let sequences =
         if read.sequences.is_empty() { String::new() } else { format!(" seq {}", read.sequences.join(",")) };
     let footprint = match &analysis.read_key {
-        Some((table, key)) => hint(table, key),
+        Some((table, key)) => hint(sql, table, key),
         None => touched(&analysis.read_footprint),
     };
     format!("{what}{proof}{lead}{sequences} {footprint}")
@@ -74,18 +73,21 @@ fn captured(table: &Table, capture: &Capture) -> String {
     format!("captured {:?} ({}) {}{alternative}", capture.operation, key.join(","), rest.join(","))
 }
 
-fn hint(table: &Table, hint: &FootprintHint) -> String {
+fn hint(sql: &str, table: &Table, hint: &FootprintHint) -> String {
     match hint {
         FootprintHint::Group => format!("group {}", table.group.0),
         FootprintHint::Append => "append".to_owned(),
-        FootprintHint::Keys(keys) => keys.iter().map(key).collect::<Vec<_>>().join(" "),
+        FootprintHint::Keys(keys) => keys.iter().map(|k| key(sql, k)).collect::<Vec<_>>().join(" "),
     }
 }
 
-fn key(key: &PinnedKey) -> String {
+fn key(sql: &str, key: &PinnedKey) -> String {
     let value = |(column, value): &(usize, KeyValue)| match value {
         KeyValue::Parameter(n) => format!("{column}=${n}"),
-        KeyValue::Literal(text) => format!("{column}={text}"),
+        KeyValue::Literal(at) => {
+            let value = Literals::new(sql.as_bytes(), true).value(*at).expect("a literal");
+            format!("{column}={}", String::from_utf8_lossy(&value))
+        }
     };
     format!("key({})", key.values.iter().map(value).collect::<Vec<_>>().join(","))
 }

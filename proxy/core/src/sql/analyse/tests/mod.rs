@@ -7,6 +7,7 @@ mod reads;
 mod refusals;
 mod robustness;
 mod session;
+mod shapes;
 mod writes;
 
 use super::super::testing::{sample, settings};
@@ -17,6 +18,7 @@ fn check(cases: &[(&str, &str)]) {
     let (catalog, settings) = (sample(), settings());
     let mut failures = String::new();
     for (sql, expected) in cases {
+        shapes::check_exchanged(sql);
         let got = describe::describe(sql, &analyse(sql.as_bytes(), &catalog, &settings));
         let matches = match expected.strip_suffix('…') {
             Some(start) => got.starts_with(start),
