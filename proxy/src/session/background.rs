@@ -31,6 +31,8 @@ const FOLLOW_DELAY: Duration = Duration::from_millis(4);
 const FOLLOW_ENTRIES: usize = 16;
 /// Pause before the second replay; doubles with each.
 const REPLAY_PAUSE: Duration = Duration::from_millis(1);
+/// Pause before a connection that could not be had is asked for again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause.
 const REPLAY_PAUSE_MAX: Duration = Duration::from_millis(200);
 
@@ -109,6 +111,10 @@ impl Session {
             }
             Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent) => {
                 self.slot(member).deadline = None;
+                if self.open.as_ref().is_some_and(|open| open.lead == member) {
+                    // What the commit changed in the session (SET LOCAL ends) is reported with it.
+                    self.staged.extend_from_slice(&outcome.reports);
+                }
                 // Others wait for exactly this; a member that refused leaves the view first.
                 if outcome.error.is_none()
                     && let Some(ticket) = self.ticket.clone()
@@ -139,7 +145,9 @@ impl Session {
             })
             .count();
         slot.deadline = None;
-        if outcome.error.is_none() && agreed == unit.entries {
+        // Checked twice: an entry that ran outside a transaction would be committed already.
+        let inside = unit.entries == 0 || outcome.status == b'T';
+        if outcome.error.is_none() && agreed == unit.entries && inside {
             slot.cursor.answered(Answer::agrees(agreed));
             return;
         }
@@ -151,8 +159,8 @@ impl Session {
             }
         }
         slot.differed_at = first + agreed;
-        let differing = outcome.tags.into_iter().nth(unit.hidden_tags + agreed);
-        slot.difference = Some(UnitOutcome { tags: differing.into_iter().collect(), error: outcome.error });
+        let differing = outcome.tags.get(unit.hidden_tags + agreed).cloned();
+        slot.difference = Some(UnitOutcome { tags: differing.into_iter().collect(), ..outcome });
         slot.cursor.answered(Answer::differs(agreed));
         if slot.cursor.replays() > replays {
             tracing::debug!(session = %self.handle.id, member = member.0, difference = ?slot.difference, "replay");
@@ -232,7 +240,10 @@ impl Session {
         let Some(link) = slot.link.as_mut() else { return false };
         let unit = frames::write_entries(link, opening, |n| {
             let entry = transcript.get(index + n).filter(|_| n < FOLLOW_ENTRIES)?;
-            (n == 0 || barrier_clear(&entry.barrier, member, &handle)).then_some(entry)
+            // A setting may change how the text behind it is read: it ends its unit.
+            let behind_setting = n > 0 && transcript.get(index + n - 1).is_some_and(|before| before.alone);
+            let fits = n == 0 || (!entry.alone && !behind_setting && barrier_clear(&entry.barrier, member, &handle));
+            fits.then_some(entry)
         });
         let took: Duration = transcript.iter().skip(index).take(unit.entries).map(|entry| entry.lead_took).sum();
         slot.cursor.sent(unit.entries);
@@ -357,10 +368,15 @@ impl Session {
         match outcome {
             // The view says the rest.
             FaultOutcome::Disabled | FaultOutcome::Leaving | FaultOutcome::WritesStopped => {}
-            FaultOutcome::Last => slot.last_down = true,
+            FaultOutcome::Last => {
+                slot.lost = false;
+                slot.last_down = true;
+            }
             FaultOutcome::Alive => {
                 slot.lost = false;
-                if is_lead {
+                if slot.link.is_some() {
+                    // The judgement was about an earlier connection.
+                } else if is_lead {
                     slot.lead_cut = true;
                 } else if slot.involved() {
                     slot.cursor.reconnected();
@@ -373,13 +389,18 @@ impl Session {
     fn reopen_if_needed(&mut self, member: MemberId, cx: &mut Context<'_>) {
         let needed = {
             let wanted = !matches!(self.follower_step(member), Step::Agreed);
+            let is_lead = self.open.as_ref().is_none_or(|open| open.lead == member);
             let slot = self.slot(member);
-            slot.work.is_none() && !slot.lost && slot.involved() && wanted
+            slot.work.is_none() && !slot.lost && (slot.involved() || !is_lead) && wanted
         };
         if !needed || !self.view.is_enabled(member) {
             return;
         }
-        let Ok(opening) = self.opening(member) else { return };
+        let Ok(opening) = self.opening(member) else {
+            // At the limit of connections: look again soon.
+            self.wake_at(Instant::now() + REOPEN_PAUSE);
+            return;
+        };
         self.slot(member).work = Some(Box::pin(async move { WorkDone::Opened(Box::new(opening.await)) }));
         cx.waker().wake_by_ref();
     }

@@ -22,6 +22,7 @@ use super::links::CommitState;
 use super::transaction::OpenTransaction;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::{Owner, UnitOutcome};
+use crate::virtual_database::FaultOutcome;
 use crate::virtual_database::in_flight::Ticket;
 
 /// A change of lead waits this long for a transaction to complete on followers what the old lead had answered; then the
@@ -136,7 +137,10 @@ impl Session {
                 .collect();
             incident = incident.with_answers(answers);
             let database = self.database.clone();
-            self.drive(async move { database.disable(member, incident).await }).await;
+            let outcome = self.drive(async move { database.disable(member, incident).await }).await;
+            if matches!(outcome, FaultOutcome::Disabled | FaultOutcome::Leaving) {
+                self.view_without(member).await;
+            }
         }
         if lead_wrong {
             return Err(SqlError::retry("the lead's answer was outvoted by the other members").into());
@@ -215,6 +219,11 @@ impl Session {
     async fn decide(&mut self, lead: MemberId) -> Result<(), Trouble> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let (footprint, serializable) = (open.footprint.clone(), open.isolation == Isolation::Serializable);
+        let ddl = open.own_catalog.is_some();
+        self.cancels_done().await;
+        if ddl {
+            self.database.start_ddl();
+        }
         let ticket = self.database.in_flight.register(footprint, self.view.enabled);
         self.ticket = Some(ticket.clone());
         let result = self.commit_members(lead, serializable, &ticket).await;
@@ -226,6 +235,9 @@ impl Session {
         if result.is_ok() {
             self.database.counters.commits.add();
             self.after_commit().await;
+        }
+        if ddl {
+            self.database.end_ddl();
         }
         result
     }
@@ -304,6 +316,9 @@ impl Session {
                     }
                 }
             }
+            if let Some((sqlstate, message)) = self.refused_by_all(members) {
+                return Poll::Ready(Err(Trouble::Answer(error_answer(sqlstate, &message))));
+            }
             if one_done {
                 self.limit_commit(members);
             }
@@ -320,6 +335,17 @@ impl Session {
         .await?;
         let _finished = ticket;
         Ok(())
+    }
+
+    /// Every member that is left has answered COMMIT with an error: then it is rolled back everywhere.
+    fn refused_by_all(&self, members: &[MemberId]) -> Option<([u8; 5], String)> {
+        let mut left = members.iter().filter(|m| self.view.is_enabled(**m)).peekable();
+        left.peek()?;
+        let mut refusal = None;
+        for member in left {
+            refusal = Some(self.refused_by(*member)?);
+        }
+        refusal
     }
 
     /// Under SERIALIZABLE the lead may refuse its COMMIT, alone and first.
@@ -365,6 +391,19 @@ impl Session {
             let database = self.database.clone();
             self.drive(async move { database.reload_catalog().await }).await;
         }
+        if open.meaning_changed {
+            self.read_meaning_surely().await;
+        }
+    }
+
+    /// A cancel that is on its way must not hit COMMIT.
+    async fn cancels_done(&mut self) {
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            let delivering = self.slots.iter().any(|slot| slot.work.is_some() && !slot.lost);
+            if self.handle.cancels() > 0 || delivering { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     /// Forgets the open transaction; nothing of it is left on the lead.
@@ -393,14 +432,20 @@ impl Session {
             self.database.counters.aborts.add();
         }
         if begun && self.view.lead_epoch == epoch && self.link(lead).is_some() {
-            // An error here means that the lead is gone, and the transaction with it.
-            let _gone = self.lead_command("ROLLBACK").await;
+            if self.lead_command("ROLLBACK").await.is_err() {
+                // Whatever went wrong, nothing of the transaction may stay open there.
+                self.slot(lead).reset();
+            }
         } else if begun {
             // The former lead may still have it open (it was cut off, not changed by us): drop the connection.
             self.slot(lead).reset();
         }
         self.followers_clean().await;
+        let meaning_changed = self.open.as_ref().is_some_and(|open| open.meaning_changed);
         self.close_transaction();
+        if meaning_changed {
+            self.read_meaning_surely().await;
+        }
     }
 
     /// Waits until nothing of a transaction is left on the followers' connections. Whatever is sent there next (a read, a

@@ -7,7 +7,7 @@ use raidb_core::sql::footprint::Footprint;
 use super::Session;
 use super::frames::quote_identifier;
 use super::prepared::{Prepared, PreparedStatement};
-use super::settings::{Effect, PendingSetting};
+use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD_VALUES, Told};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
@@ -205,6 +205,9 @@ impl Session {
             }
         }
         self.block = Block::Open;
+        if self.open.as_ref().is_some_and(|open| open.meaning_changed) {
+            self.read_meaning_surely().await;
+        }
         self.complete("ROLLBACK");
         Ok(())
     }
@@ -241,7 +244,41 @@ impl Session {
             if let Some(effect) = effect {
                 self.settings.apply(&effect);
             }
+            if change_of_meaning(change) {
+                self.read_meaning_surely().await;
+            }
             Ok(())
+        }
+    }
+
+    /// Asks the lead what names and literals mean now, in the open transaction if there is one.
+    async fn read_meaning(&mut self) -> Result<(), Trouble> {
+        self.ready_members(false).await?;
+        let mut results = self.lead_results(MEANING_SQL).await?.into_iter();
+        let (Some(path), Some(values)) = (results.next(), results.next().and_then(|r| r.into_iter().next())) else {
+            return Err(SqlError::new("XX000", "the lead did not tell its settings", "Report this.").into());
+        };
+        let search_path = path.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+        let values = TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
+        self.settings.told(Told { search_path, values });
+        self.meaning_unknown = false;
+        Ok(())
+    }
+
+    /// The same, over changes of lead. If nobody can be asked, it is asked again before the next statement.
+    pub(crate) async fn read_meaning_surely(&mut self) {
+        self.meaning_unknown = true;
+        loop {
+            match Box::pin(self.read_meaning()).await {
+                Err(Trouble::MemberLost) => self.next_view().await,
+                Err(Trouble::LeadChanged) if self.open.is_none() => self.next_view().await,
+                Err(Trouble::LeadChanged) => {
+                    if Box::pin(self.change_lead()).await.is_err() {
+                        return;
+                    }
+                }
+                _ => return,
+            }
         }
     }
 
@@ -262,9 +299,18 @@ impl Session {
         }
         self.ready_members(true).await?;
         self.push_entry(Payload::Simple(statement.sql.clone()), None, &Footprint::Nothing, std::time::Duration::ZERO)?;
-        if let (Some(open), Some(effect)) = (self.open.as_mut(), effect) {
+        if let Some(open) = self.open.as_mut() {
             let at = open.transcript.len();
-            open.settings.push(PendingSetting { at, effect });
+            open.transcript.set(at - 1, |entry| entry.alone = true);
+            if let Some(effect) = effect {
+                open.settings.push(PendingSetting { at, effect });
+            }
+        }
+        if change_of_meaning(change) {
+            if let Some(open) = self.open.as_mut() {
+                open.meaning_changed = true;
+            }
+            self.read_meaning_surely().await;
         }
         Ok(())
     }
@@ -308,7 +354,14 @@ impl Session {
 
     async fn names_command(&mut self, statement: &Statement) -> Result<(), Trouble> {
         if self.open.is_some() && !matches!(statement.analysis.command, Command::Discard { .. }) {
-            // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never.
+            // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never, behind what the
+            // transcript holds: they may need what it makes.
+            loop {
+                match self.settle_followers().await {
+                    Err(Trouble::LeadChanged) => self.change_lead().await?,
+                    other => break other?,
+                }
+            }
             let lead = self.ready_members(true).await?;
             self.simple_on_lead(statement).await?;
             for member in self.view.members().filter(|m| *m != lead) {
@@ -349,6 +402,7 @@ impl Session {
                 if *all {
                     self.forget_names();
                     self.settings.apply(&Effect::ResetAll);
+                    self.read_meaning_surely().await;
                 }
             }
             _ => {}
@@ -390,11 +444,22 @@ impl Session {
     }
 }
 
+fn change_of_meaning(change: &SessionChange) -> bool {
+    match change {
+        SessionChange::Set { name, .. } | SessionChange::SetLocal { name, .. } | SessionChange::Reset { name } => {
+            SessionSettings::changes_meaning(name)
+        }
+        SessionChange::ResetAll => true,
+        SessionChange::TransactionModes(_) | SessionChange::SessionModes(_) | SessionChange::Constraints => false,
+    }
+}
+
 fn entry(sql: String, tag: &'static str) -> Entry {
     Entry {
         payload: Payload::Simple(Bytes::from(sql)),
         tag: Some(Bytes::from_static(tag.as_bytes())),
         barrier: Vec::new(),
+        alone: false,
         answered_at: tokio::time::Instant::now(),
         lead_took: std::time::Duration::ZERO,
     }

@@ -16,8 +16,8 @@ use raidb_core::sql::literals::Literals;
 use raidb_core::transaction::follower::Step;
 
 use super::Session;
-use super::frames::SentUnit;
 use super::foreground::{Reading, UnitEnd};
+use super::frames::SentUnit;
 use super::statement::Statement;
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};

@@ -58,6 +58,7 @@ impl Session {
     }
 
     async fn work_batch(&mut self, frames: &[Bytes]) -> Result<(), Trouble> {
+        self.generation = self.judgeable().await;
         let mut messages = Vec::with_capacity(frames.len());
         for frame in frames {
             match decode_message(frame) {
@@ -256,10 +257,18 @@ impl Session {
                 "",
             ));
         };
+        let found = found.clone();
+        let version = self.analysis_version();
+        let analysis = if found.statement.version == version {
+            found.statement.analysis.clone()
+        } else {
+            self.analysis(&found.statement.prepared.text, true)
+        };
         Ok(Statement {
             sql: found.statement.prepared.text.clone(),
-            analysis: found.statement.analysis.clone(),
+            analysis,
             bound: Some(Bound { prepared: found.statement.prepared.clone(), tail: found.tail.clone() }),
+            generation: self.generation,
         })
     }
 }
@@ -275,7 +284,12 @@ pub(crate) struct ReadBatch {
 impl ReadBatch {
     /// Adds one statement; `None` if it is no read.
     fn add(&mut self, session: &Session, statement: &PreparedStatement, bound: Option<Bound>) -> Option<Statement> {
-        let whole = Statement { sql: statement.prepared.text.clone(), analysis: statement.analysis.clone(), bound };
+        let whole = Statement {
+            sql: statement.prepared.text.clone(),
+            analysis: statement.analysis.clone(),
+            bound,
+            generation: 0,
+        };
         if is_control(&whole.analysis.command) || matches!(whole.analysis.command, Command::Execute { .. }) {
             return None;
         }

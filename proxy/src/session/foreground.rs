@@ -107,8 +107,17 @@ impl Session {
     pub(crate) async fn read_unit(&mut self, member: MemberId, mut reading: Reading) -> Result<UnitEnd, Trouble> {
         let mut end = UnitEnd::default();
         emit_local(&mut reading.steps, &mut self.staged);
-        poll_fn(|cx| self.poll_unit(member, &mut reading, &mut end, cx)).await?;
-        Ok(end)
+        match poll_fn(|cx| self.poll_unit(member, &mut reading, &mut end, cx)).await {
+            Ok(()) => Ok(end),
+            Err(trouble) => {
+                if matches!(trouble, Trouble::Sql(_) | Trouble::Answer(_)) {
+                    // The unit has not ended: whatever is asked next on this connection would read its rest as the answer.
+                    // The connection goes, and with it the transaction on the lead (see `abort_after_failure`).
+                    self.slot(member).reset();
+                }
+                Err(trouble)
+            }
+        }
     }
 
     pub(crate) fn poll_unit(
@@ -120,6 +129,10 @@ impl Session {
     ) -> Poll<Result<(), Trouble>> {
         self.poll_background(cx);
         loop {
+            if self.open.is_some() {
+                // A change of lead waits for this session even if its client does not read.
+                self.check_lead()?;
+            }
             if self.client.out().len() > STAGED_BYTES_MAX {
                 // A slow client: its member waits, nobody else.
                 ready!(self.client.poll_flush(cx)).map_err(|_| Trouble::ClientGone)?;

@@ -32,7 +32,11 @@ pub enum Opening {
 
 /// Writes entries as one unit: one packet, one ReadyForQuery. Entries of the first one's kind are taken as long as
 /// `next` gives any. Returns how many were written, and how many command tags come before theirs.
-pub fn write_entries<'e>(link: &mut Link, opening: Opening, mut next: impl FnMut(usize) -> Option<&'e Entry>) -> SentUnit {
+pub fn write_entries<'e>(
+    link: &mut Link,
+    opening: Opening,
+    mut next: impl FnMut(usize) -> Option<&'e Entry>,
+) -> SentUnit {
     let Some(first) = next(0) else { return SentUnit::default() };
     match &first.payload {
         Payload::Simple(sql) => write_simple(link, opening, sql, next),

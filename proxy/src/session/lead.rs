@@ -37,6 +37,7 @@ impl Session {
             if self.view.down {
                 return Err(SqlError::no_member().into());
             }
+            self.epoch_open().await?;
             let lead = self.lead();
             let mut members = vec![lead];
             if writes {
@@ -50,6 +51,24 @@ impl Session {
                 return Ok(lead);
             }
         }
+    }
+
+    /// A transaction that has not begun on the lead waits there until nobody completes any more what an older lead had
+    /// answered: it could otherwise take a row that an answered statement holds, and overtake it.
+    async fn epoch_open(&mut self) -> Result<(), Trouble> {
+        let Some(epoch) = self.open.as_ref().filter(|open| !open.lead_begun).map(|open| open.epoch) else {
+            return Ok(());
+        };
+        std::future::poll_fn(|cx| {
+            self.poll_background(cx);
+            self.check_lead()?;
+            if self.database.older_epoch_active(epoch) {
+                std::task::Poll::Pending
+            } else {
+                std::task::Poll::Ready(Ok(()))
+            }
+        })
+        .await
     }
 
     /// A snapshot that lasts must hold every acknowledged commit, and none that only some members have.
@@ -141,7 +160,7 @@ impl Session {
             ));
         }
         open.footprint.absorb(footprint.clone());
-        open.transcript.push(Entry { payload, tag, barrier, answered_at: Instant::now(), lead_took });
+        open.transcript.push(Entry { payload, tag, barrier, alone: false, answered_at: Instant::now(), lead_took });
         self.database.counters.writes.add();
         Ok(())
     }

@@ -68,8 +68,10 @@ impl Session {
                 _ if self.skipping => {}
                 Message::Flush => self.flush_message(&mut unit).await?,
                 other => {
-                    copied |= matches!(&other, Message::Execute(portal, ..) if self.is_copy(portal));
-                    if let Err(trouble) = self.lead_message(other, &mut unit).await {
+                    let copies = matches!(&other, Message::Execute(portal, ..) if self.is_copy(portal));
+                    let result = self.lead_message(other, &mut unit).await;
+                    copied |= copies && result.is_ok();
+                    if let Err(trouble) = result {
                         unit = Unit::default();
                         self.skipping = true;
                         self.fail(trouble, 0).await?;
@@ -140,6 +142,7 @@ impl Session {
                     sql: known.prepared.text.clone(),
                     analysis: known.analysis.clone(),
                     bound: Some(bound),
+                    generation: self.generation,
                 };
                 let pending =
                     if local { Pending::Local(bare(b'2')) } else { Pending::Bind { portal: bind.portal, statement } };
@@ -267,9 +270,24 @@ impl Session {
 
     /// Statements that failed to be parsed do not exist.
     fn unit_failed(&mut self, unit: &Unit) {
+        let mut unsure = Vec::new();
         for pending in &unit.pending {
-            if let Pending::Parse(statement) = pending {
-                self.close_everywhere(&statement.prepared.name);
+            match pending {
+                Pending::Parse(statement) => self.close_everywhere(&statement.prepared.name),
+                Pending::DescribeStatement(statement) => unsure.push(statement.prepared.name.clone()),
+                Pending::Bind { statement: Statement { bound: Some(bound), .. }, .. } => {
+                    unsure.push(bound.prepared.name.clone());
+                }
+                _ => {}
+            }
+        }
+        // A Parse that went before them unasked may or may not stand.
+        let lead = self.lead();
+        if let Some(link) = self.link(lead) {
+            link.forget(&LEAD_BEGIN);
+            for name in unsure {
+                link.forget(&Bytes::from([b"raidb_w_", &name[..]].concat()));
+                link.forget(&name);
             }
         }
     }
@@ -497,7 +515,7 @@ impl Session {
 
 fn unbound(known: &PreparedStatement) -> Statement {
     let bound = Bound { prepared: known.prepared.clone(), tail: Bytes::new() };
-    Statement { sql: known.prepared.text.clone(), analysis: known.analysis.clone(), bound: Some(bound) }
+    Statement { sql: known.prepared.text.clone(), analysis: known.analysis.clone(), bound: Some(bound), generation: 0 }
 }
 
 /// Commands whose Parse, Bind and Describe the proxy answers itself: they have no parameters and no rows, and run by text.
@@ -621,5 +639,5 @@ fn cursor_fetch() -> Statement {
         parameters: 0,
         standard_conforming: true,
     };
-    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None }
+    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None, generation: 0 }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
@@ -87,7 +88,7 @@ impl MemberSlot {
     /// Forgets everything (the member is out, or the connection replaced).
     pub(crate) fn reset(&mut self) {
         if let Some(link) = self.link.take() {
-            tokio::spawn(link.close());
+            abandon(link);
         }
         *self = MemberSlot::default();
     }
@@ -112,14 +113,15 @@ impl Session {
     /// # Errors
     /// 53300 at a limit, the member's own refusal, 57P03 if nobody is there. A member that fails is taken out and is no error.
     pub(crate) async fn ensure_links(&mut self, members: &[MemberId]) -> Result<(), Trouble> {
+        if members.iter().all(|m| self.slots[usize::from(m.0)].link.is_some()) {
+            return Ok(());
+        }
+        self.work_done(members).await?;
         let missing: Vec<MemberId> = members
             .iter()
             .copied()
             .filter(|m| self.view.is_enabled(*m) && self.slots[usize::from(m.0)].link.is_none())
             .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
         let opening: Vec<_> = missing.iter().map(|m| self.opening(*m)).collect::<Result<_, _>>()?;
         let opened = self.drive(futures::future::join_all(opening)).await;
         for (member, result) in missing.into_iter().zip(opened) {
@@ -131,6 +133,22 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Waits while a lost connection's member is judged or its connection is being opened again: only one of us may open it.
+    async fn work_done(&mut self, members: &[MemberId]) -> Result<(), Trouble> {
+        std::future::poll_fn(|cx| {
+            self.poll_background(cx);
+            if let Err(trouble) = self.check_lead() {
+                return Poll::Ready(Err(trouble));
+            }
+            let busy = |m: &MemberId| {
+                let slot = &self.slots[usize::from(m.0)];
+                self.view.is_enabled(*m) && slot.link.is_none() && (slot.work.is_some() || slot.lost)
+            };
+            if self.view.down || !members.iter().any(busy) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// The first connection, to the lead: what it reports is what the client is told.
@@ -145,7 +163,16 @@ impl Session {
             let lead = self.view.lead;
             let opening = self.opening(lead)?;
             match self.drive(opening).await {
-                Ok(opened) => return Ok(self.adopt_link(lead, opened)),
+                Ok(opened) => {
+                    let reported = self.adopt_link(lead, opened);
+                    // Another role than the proxy's own, or start-up options, may mean another search path.
+                    let own = self.identity.login.is_some()
+                        || self.identity.parameters.iter().any(|(name, _)| name == "options" || name == "search_path");
+                    if own {
+                        self.read_meaning_surely().await;
+                    }
+                    return Ok(reported);
+                }
                 Err(error) => self.connect_failed(lead, error).await?,
             }
         }
@@ -180,8 +207,15 @@ impl Session {
     }
 
     /// Takes a new connection into use: it gets the session's settings first. Returns what the member reported.
+    ///
+    /// Whatever was open on an earlier connection is gone with it: the follower machine starts the transcript anew.
     pub(crate) fn adopt_link(&mut self, member: MemberId, opened: Opened) -> Reported {
         let Opened { mut link, permit, reported } = opened;
+        if self.slot(member).link.is_some() {
+            // There is one already; it may hold a transaction and stays.
+            tokio::spawn(link.close());
+            return reported;
+        }
         self.handle.add_pid(member, link.pid());
         for sql in self.settings.journal() {
             link.simple(&[sql], Owner::Setting);
@@ -189,6 +223,10 @@ impl Session {
         let slot = self.slot(member);
         slot.link = Some(link);
         slot.permit = Some(permit);
+        slot.units.clear();
+        if slot.cursor.begun() {
+            slot.cursor.reconnected();
+        }
         slot.lost = false;
         slot.last_down = false;
         reported
@@ -260,14 +298,19 @@ impl Session {
     pub(crate) fn close_links(&mut self) {
         for slot in &mut self.slots {
             if let Some(link) = slot.link.take() {
-                let cancel = link.busy().then(|| link.cancel_key());
-                tokio::spawn(async move {
-                    if let Some(key) = cancel {
-                        cancel::cancel(key).await;
-                    }
-                    link.close().await;
-                });
+                abandon(link);
             }
         }
     }
+}
+
+/// Gives a connection up. What still runs there is cancelled: it would hold its locks, perhaps for ever.
+fn abandon(link: Link) {
+    let cancel = link.busy().then(|| link.cancel_key());
+    tokio::spawn(async move {
+        if let Some(key) = cancel {
+            cancel::cancel(key).await;
+        }
+        link.close().await;
+    });
 }

@@ -93,6 +93,12 @@ pub struct Session {
     pub(crate) current: Bytes,
     /// Somebody waits for the followers: nothing is held back.
     pub(crate) urgent: bool,
+    /// What names mean is not known: the lead is asked before the next statement.
+    pub(crate) meaning_unknown: bool,
+    /// DDL that had ended when the batch in hand was judged.
+    pub(crate) generation: u64,
+    /// The statement in hand was judged by a catalog that DDL has overtaken.
+    pub(crate) stale: bool,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -135,6 +141,9 @@ impl Session {
             lost_transaction: None,
             current: Bytes::new(),
             urgent: false,
+            meaning_unknown: false,
+            generation: 0,
+            stale: false,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }
@@ -264,6 +273,9 @@ impl Session {
     pub(crate) async fn drive_flush(&mut self) -> Result<(), Trouble> {
         poll_fn(|cx| {
             self.poll_background(cx);
+            if self.open.is_some() {
+                self.check_lead()?;
+            }
             self.client.poll_flush(cx).map_err(|_| Trouble::ClientGone)
         })
         .await
@@ -321,6 +333,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.close_links();
+        if let Some(ticket) = self.ticket.take() {
+            self.database.in_flight.abandon(&ticket);
+        }
         if let Some(open) = self.open.take() {
             self.database.leave(open.epoch);
         }

@@ -83,6 +83,42 @@ struct Defaults {
     time_limits: bool,
 }
 
+/// Settings that [`SessionSettings::told`] tells of.
+const MEANING: [&str; 9] = [
+    "search_path",
+    "role",
+    "session_authorization",
+    "standard_conforming_strings",
+    "datestyle",
+    "intervalstyle",
+    "extra_float_digits",
+    "client_encoding",
+    "names",
+];
+
+/// Settings as the lead has them; see [`MEANING_SQL`].
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// `current_schemas(false)`.
+    pub search_path: Vec<String>,
+    /// Name and value of the others.
+    pub values: Vec<(&'static str, String)>,
+}
+
+/// Names of the values, in the order of [`MEANING_SQL`].
+pub const TOLD_VALUES: [&str; 5] =
+    ["standard_conforming_strings", "datestyle", "intervalstyle", "extra_float_digits", "client_encoding"];
+
+/// Asks for [`Told`].
+pub const MEANING_SQL: &str = "SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
+    SELECT pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('DateStyle'), \
+    pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), \
+    pg_catalog.current_setting('client_encoding')";
+
+/// Client encodings in which a byte of a character may look like a quote or a backslash.
+const UNSAFE_ENCODINGS: [&str; 9] =
+    ["sjis", "shift_jis_2004", "big5", "gbk", "uhc", "gb18030", "johab", "mskanji", "win936"];
+
 /// Limits that act on the lead alone (DESIGN.md §3, time limits).
 const TIME_LIMITS: [&str; 4] =
     ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
@@ -121,6 +157,22 @@ impl SessionSettings {
             time_limits: defaults.time_limits,
             meaning: OnceLock::new(),
             defaults,
+        }
+    }
+
+    /// Whether a setting changes what a statement means or how captured values look: then the lead is asked.
+    #[must_use]
+    pub fn changes_meaning(name: &str) -> bool {
+        MEANING.contains(&name)
+    }
+
+    /// What the lead says is in force now.
+    pub fn told(&mut self, told: Told) {
+        self.version += 1;
+        self.meaning = OnceLock::new();
+        self.search_path = Some(told.search_path);
+        for (name, value) in told.values {
+            self.interpret(name, Some(&[value]));
         }
     }
 
@@ -237,6 +289,10 @@ impl SessionSettings {
             "extra_float_digits" => {
                 let exact = first.is_none_or(|v| v == "default" || v.parse::<i32>().is_ok_and(|n| n >= 1));
                 self.exact_if("extra_float_digits", exact);
+            }
+            "client_encoding" | "names" => {
+                let exact = first.is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
+                self.exact_if("client_encoding", exact);
             }
             limit if TIME_LIMITS.contains(&limit) => self.time_limits = true,
             _ => {}

@@ -48,9 +48,24 @@ impl Session {
         self.ready().await
     }
 
+    /// Runs a statement; if DDL has overtaken its analysis and nothing else is in its transaction, again.
     async fn simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
+        loop {
+            let mark = self.staged.len();
+            self.stale = false;
+            let result = self.try_simple_statement(sql.clone(), single).await;
+            if result.is_ok() || !self.stale || !single || self.block != Block::Idle || self.released {
+                return result;
+            }
+            self.rollback().await;
+            self.staged.truncate(mark);
+        }
+    }
+
+    async fn try_simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
+        let generation = self.judgeable().await;
         let analysis = self.analysis(&sql, false);
-        let statement = Statement { sql, analysis, bound: None };
+        let statement = Statement { sql, analysis, bound: None, generation };
         let command = &statement.analysis.command;
         if let Some(error) = self.refusal_of_block(command) {
             return Err(error.into());
@@ -120,7 +135,7 @@ impl Session {
         }
         // Parameters come from the EXECUTE's text, which is not looked into: keys are unknown.
         let analysis = std::sync::Arc::new(without_parameters(&analysis));
-        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None })
+        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None, generation: statement.generation })
     }
 
     /// A statement failed: its partial answer is dropped, the error is staged, the transaction is aborted.

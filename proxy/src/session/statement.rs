@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use raidb_core::sql::analyse;
 use raidb_core::sql::analysis::{
     Analysis, CapturedOperation, Command, FootprintHint, LockCapture, Proof, Read, RowLock, Write, WriteForm,
 };
@@ -15,7 +16,6 @@ use raidb_core::sql::key_hash::{ParamValue, footprint_of};
 use raidb_core::sql::literals::Literals;
 use raidb_core::sql::rows::{CapturedRows, follower_statements};
 use raidb_core::sql::split::{end_of_last_token, start_of_token};
-use raidb_core::sql::analyse;
 
 use super::Session;
 use super::foreground::{CapturedRow, Reading, Rows, UnitEnd};
@@ -38,6 +38,8 @@ pub struct Statement {
     pub analysis: Arc<Analysis>,
     /// Its parameters, if it came by Bind.
     pub bound: Option<Bound>,
+    /// DDL that had ended when it was judged.
+    pub generation: u64,
 }
 
 /// A bound statement.
@@ -66,6 +68,28 @@ impl Session {
             return Arc::new(analyse(sql, &catalog, &settings));
         }
         self.database.analyses.get(sql, keep, &settings, &catalog)
+    }
+
+    /// Waits until no DDL is being committed: what a statement is can be told only then. Also asks what names mean, if
+    /// that is not known.
+    pub(crate) async fn judgeable(&mut self) -> u64 {
+        if self.meaning_unknown && self.block != super::transaction::Block::Failed {
+            self.read_meaning_surely().await;
+        }
+        std::future::poll_fn(|cx| {
+            self.poll_background(cx);
+            self.database.ddl_generation().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .await
+    }
+
+    /// Behind the lead's answer: the statement's own lock has kept DDL out since; before it, DDL may have come in between.
+    fn check_generation(&mut self, statement: &Statement) -> Result<(), SqlError> {
+        if self.database.ddl_generation() == Some(statement.generation) {
+            return Ok(());
+        }
+        self.stale = true;
+        Err(SqlError::retry("the schema was changed while the statement waited"))
     }
 
     /// Whether rows captured as text come back exactly under this session's settings.
@@ -234,8 +258,13 @@ impl Session {
         }
         match &statement.analysis.command {
             Command::Write(write) => {
+                self.check_generation(statement)?;
                 self.after_write(statement, write, &end, took)?;
-                self.note_sequences(&write.sequences, false).await
+                self.note_captured_sequences(write, &end);
+                Ok(())
+            }
+            Command::RowLock(_) if self.check_generation(statement).is_err() => {
+                Err(SqlError::retry("the schema was changed while the statement waited").into())
             }
             Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
             Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
@@ -248,7 +277,13 @@ impl Session {
                 let footprint = utility.footprint.clone();
                 self.push_entry(Payload::Simple(statement.sql.clone()), Some(end.tag), &footprint, took)?;
                 if utility.changes_catalog {
-                    self.read_own_catalog().await?;
+                    // The statement is in the transcript: a change of lead now must not run it again.
+                    while let Err(trouble) = self.read_own_catalog().await {
+                        match trouble {
+                            Trouble::LeadChanged => self.change_lead().await?,
+                            other => return Err(other),
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -275,10 +310,31 @@ impl Session {
         Trouble::Answer(shift_position(frame, shift))
     }
 
+    /// The values that defaults took from sequences are among what was captured. They are noted as what the sequence has
+    /// at least handed out; its exact state is read from the lead a moment later (`carry_sequences`).
+    fn note_captured_sequences(&self, write: &Write, end: &UnitEnd) {
+        let WriteForm::Captured(capture) = &write.form else { return };
+        for name in &write.sequences {
+            let column = write.table.sequences.iter().find(|(_, sequence)| sequence == name).map(|(column, _)| *column);
+            let at = column.and_then(|column| capture.columns.iter().position(|c| *c == column));
+            let values = end.captured.iter().filter_map(|row| {
+                let value = row.get(at?)?.as_deref()?;
+                std::str::from_utf8(value).ok()?.parse::<i64>().ok()
+            });
+            self.database.sequences.advanced(name, values.max());
+        }
+    }
+
     async fn after_read(&mut self, read: &Read) -> Result<(), Trouble> {
         if !read.sequences.is_empty() {
             // setval may go back: the state is taken as it is.
-            return self.note_sequences(&read.sequences, true).await;
+            // The statement has taken effect: a change of lead now must not run it again.
+            return match self.note_sequences(&read.sequences, true).await {
+                Err(Trouble::LeadChanged | Trouble::MemberLost) => {
+                    Err(SqlError::retry("the lead was lost before the sequence's state was known").into())
+                }
+                other => other,
+            };
         }
         if read.lead_only
             && let Some(open) = self.open.as_mut()

@@ -63,6 +63,8 @@ pub struct Entry {
     pub tag: Option<Bytes>,
     /// Commits that had been sent before the lead answered this, and touch the same rows (rule 2).
     pub barrier: Vec<Arc<Ticket>>,
+    /// It is a unit of its own: it changes how texts are read.
+    pub alone: bool,
     /// When the lead answered.
     pub answered_at: Instant,
     /// How long the lead took: the follower gets `member_timeout` more.
@@ -92,6 +94,8 @@ pub struct OpenTransaction {
     pub deferred: bool,
     /// Something exists on the lead alone (a cursor, a portal): a change of lead aborts.
     pub lead_only_state: bool,
+    /// A setting was made in it that changes what statements mean: when it ends, the lead is asked again.
+    pub meaning_changed: bool,
     /// DDL ran: its own view of the catalog, and the shared one is read again behind COMMIT.
     pub own_catalog: Option<Arc<Catalog>>,
     /// Settings that take effect for later connections if it commits.
@@ -118,6 +122,7 @@ impl OpenTransaction {
             footprint: Footprint::Nothing,
             deferred: false,
             lead_only_state: false,
+            meaning_changed: false,
             own_catalog: None,
             settings: Vec::new(),
             transcript_bytes: 0,

@@ -1,7 +1,7 @@
 //! What the rest of the proxy knows of a session: enough to wake it, cancel it, end it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use futures::task::AtomicWaker;
@@ -24,6 +24,18 @@ pub struct SessionHandle {
     pids: Mutex<Vec<(MemberId, u32)>>,
     break_cycle: AtomicBool,
     stopping: AtomicBool,
+    cancels: AtomicUsize,
+}
+
+/// See [`SessionHandle::begin_cancel`].
+#[derive(Debug)]
+pub struct CancelGuard(Arc<SessionHandle>);
+
+impl Drop for CancelGuard {
+    fn drop(&mut self) {
+        self.0.cancels.fetch_sub(1, Ordering::AcqRel);
+        self.0.wake();
+    }
 }
 
 impl SessionHandle {
@@ -38,6 +50,7 @@ impl SessionHandle {
             pids: Mutex::new(Vec::new()),
             break_cycle: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            cancels: AtomicUsize::new(0),
         })
     }
 
@@ -56,10 +69,20 @@ impl SessionHandle {
         *self.running.lock() = key;
     }
 
-    /// What a CancelRequest should hit now.
+    /// What a CancelRequest should hit now. While the guard lives, the session sends no COMMIT: a cancel that arrives
+    /// late must not hit that.
     #[must_use]
-    pub fn running(&self) -> Option<CancelKey> {
-        self.running.lock().clone()
+    pub fn begin_cancel(self: &Arc<Self>) -> Option<(CancelKey, CancelGuard)> {
+        let running = self.running.lock();
+        let key = running.clone()?;
+        self.cancels.fetch_add(1, Ordering::AcqRel);
+        Some((key, CancelGuard(self.clone())))
+    }
+
+    /// Cancel requests that are on their way.
+    #[must_use]
+    pub fn cancels(&self) -> usize {
+        self.cancels.load(Ordering::Acquire)
     }
 
     /// A connection was opened.

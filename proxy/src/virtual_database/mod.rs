@@ -25,6 +25,7 @@ use raidb_core::log::{Position, RecordKind};
 use raidb_core::member::{Incident, Reason};
 use raidb_core::sql::catalog::Catalog;
 
+use crate::members::pg::connect;
 use crate::members::pg::maintenance::{Maintenance, QueryError};
 use crate::recovery_log::RecoveryLog;
 use counters::Counters;
@@ -38,6 +39,8 @@ use settings::Settings;
 
 /// Incidents kept in memory for /status; older ones are in the proxy's own log.
 const INCIDENTS_MAX: usize = 100;
+/// Pause before a member that is full is asked for a connection again.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// How long a probe of a suspected member may take.
 const PROBE_MAX: Duration = Duration::from_secs(1);
 
@@ -86,6 +89,9 @@ pub struct VirtualDatabase {
     writes_stopped: AtomicBool,
     carrying: tokio::sync::Mutex<()>,
     serving: AtomicBool,
+    /// DDL commits under way, and how many there were: see [`VirtualDatabase::ddl_generation`].
+    ddl_under_way: AtomicUsize,
+    ddl_ended: std::sync::atomic::AtomicU64,
 }
 
 impl std::fmt::Debug for VirtualDatabase {
@@ -286,9 +292,35 @@ impl VirtualDatabase {
         };
         match alive {
             Ok(()) => FaultOutcome::Alive,
+            // It lives, and has no connection to spare.
+            Err(QueryError::Connect(connect::ConnectError::Server { sqlstate, .. })) if &sqlstate == b"53300" => {
+                tokio::time::sleep(FULL_PAUSE).await;
+                FaultOutcome::Alive
+            }
             Err(QueryError::TimedOut(_)) => self.fault(member, Reason::TimedOut, detail).await,
             Err(error) => self.fault(member, Reason::LostConnection, format!("{detail}; {error}")).await,
         }
+    }
+
+    /// Number of DDL transactions that have ended, or `None` while one commits and the catalog is read again. An
+    /// analysis holds only if this was the same before it was made and behind the lead's answer: the statement's own
+    /// lock keeps DDL out in between.
+    #[must_use]
+    pub fn ddl_generation(&self) -> Option<u64> {
+        let ended = self.ddl_ended.load(Ordering::SeqCst);
+        (self.ddl_under_way.load(Ordering::SeqCst) == 0).then_some(ended)
+    }
+
+    /// A DDL transaction is about to be committed.
+    pub fn start_ddl(&self) {
+        self.ddl_under_way.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It has committed (or not), and the catalog was read again.
+    pub fn end_ddl(&self) {
+        self.ddl_ended.fetch_add(1, Ordering::SeqCst);
+        self.ddl_under_way.fetch_sub(1, Ordering::SeqCst);
+        self.sessions.wake_all();
     }
 
     /// Reads the catalog again, from the lead. Called behind DDL, before it is acknowledged.
@@ -313,6 +345,7 @@ impl VirtualDatabase {
             self.sequences.changed().await;
             tokio::time::sleep(sequences::CARRY_INTERVAL).await;
             let view = self.view();
+            let mut complete = self.refresh_sequences(view.lead, &mut connections[usize::from(view.lead.0)]).await;
             self.sequences.lead_has_all(view.lead);
             for follower in view.followers() {
                 let member = self.member(follower);
@@ -327,9 +360,26 @@ impl VirtualDatabase {
                 };
                 if !carried {
                     *slot = None;
+                    complete = false;
                 }
             }
+            if !complete {
+                self.sequences.again();
+            }
         }
+    }
+
+    async fn refresh_sequences(&self, lead: MemberId, slot: &mut Option<Maintenance>) -> bool {
+        let member = self.member(lead);
+        if slot.is_none() {
+            *slot = Maintenance::connect(&member.target, &member.login, PROBE_MAX).await.ok();
+        }
+        let Some(connection) = slot else { return false };
+        let refreshed = self.sequences.refresh(connection, self.settings.member_timeout).await;
+        if !refreshed {
+            *slot = None;
+        }
+        refreshed
     }
 
     /// A session opens (1) or closes (-1).

@@ -4,14 +4,14 @@
 //! have advanced a sequence the session reads the sequence's state on the lead and notes it here. A worker carries it
 //! to the followers soon; a change of lead carries it to the next lead before anybody may use that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use raidb_core::ids::MemberId;
 use tokio::sync::Notify;
 
-use crate::members::pg::maintenance::Maintenance;
+use crate::members::pg::maintenance::{Maintenance, QueryError};
 
 /// Pause between two rounds of the worker: bounds how often an insert-heavy load costs a `setval` on followers.
 pub const CARRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -36,6 +36,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Sequences {
     known: Mutex<HashMap<String, Known>>,
+    /// Sequences whose exact state on the lead is not known.
+    stale: Mutex<HashSet<String>>,
     changed: Notify,
 }
 
@@ -52,6 +54,43 @@ impl Sequences {
             }
         }
         drop(known);
+        self.changed.notify_one();
+    }
+
+    /// The lead has advanced a sequence, to `at_least` this value if that is known. Its exact state is read soon.
+    pub fn advanced(&self, name: &str, at_least: Option<i64>) {
+        self.stale.lock().insert(name.to_owned());
+        match at_least {
+            Some(value) => self.note(name, SequenceState { value, called: true }, false),
+            None => self.changed.notify_one(),
+        }
+    }
+
+    /// Reads on the lead what has advanced since the last call.
+    pub async fn refresh(&self, lead: &mut Maintenance, within: Duration) -> bool {
+        let stale: Vec<String> = self.stale.lock().drain().collect();
+        for name in stale {
+            match lead.query(&[&format!("SELECT last_value, is_called FROM {name}")], within).await {
+                Ok(results) => {
+                    let row = results.first().and_then(|r| r.first()).map(Vec::as_slice);
+                    if let Some([Some(value), Some(called)]) = row
+                        && let Ok(value) = value.parse()
+                    {
+                        self.note(&name, SequenceState { value, called: called == "t" }, false);
+                    }
+                }
+                Err(QueryError::Server { .. }) => {}
+                Err(_) => {
+                    self.stale.lock().insert(name);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Asks the worker for another round.
+    pub fn again(&self) {
         self.changed.notify_one();
     }
 
@@ -86,7 +125,7 @@ impl Sequences {
             match connection.query(&[&sql], within).await {
                 Ok(_) => self.has(member, &name, state),
                 // Dropped meanwhile: nothing to carry.
-                Err(crate::members::pg::maintenance::QueryError::Server { sqlstate, message }) => {
+                Err(QueryError::Server { sqlstate, message }) => {
                     tracing::debug!(name, message, sqlstate = %String::from_utf8_lossy(&sqlstate), "sequence not carried");
                     self.has(member, &name, state);
                 }

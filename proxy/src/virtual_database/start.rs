@@ -166,6 +166,8 @@ impl VirtualDatabase {
             writes_stopped: AtomicBool::new(false),
             carrying: tokio::sync::Mutex::new(()),
             serving: AtomicBool::new(false),
+            ddl_under_way: AtomicUsize::new(0),
+            ddl_ended: std::sync::atomic::AtomicU64::new(0),
         }))
     }
 

@@ -71,6 +71,8 @@ pub struct Channel {
     rest: usize,
     rest_tag: u8,
     eof: bool,
+    /// TLS holds bytes that have not left yet.
+    flushing: bool,
 }
 
 impl Channel {
@@ -79,7 +81,16 @@ impl Channel {
     pub fn new(stream: Stream, unread: &[u8], limit: FrameLimit) -> Self {
         let mut read = BytesMut::with_capacity(READ_CHUNK);
         read.extend_from_slice(unread);
-        Channel { stream, read, write: BytesMut::with_capacity(READ_CHUNK), limit, rest: 0, rest_tag: 0, eof: false }
+        Channel {
+            stream,
+            read,
+            write: BytesMut::with_capacity(READ_CHUNK),
+            limit,
+            rest: 0,
+            rest_tag: 0,
+            eof: false,
+            flushing: false,
+        }
     }
 
     /// Bytes to be sent; append frames here, then flush.
@@ -90,7 +101,7 @@ impl Channel {
     /// Whether bytes wait to be sent.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.write.is_empty()
+        !self.write.is_empty() || self.flushing
     }
 
     /// Whether bytes wait to be looked at.
@@ -111,7 +122,11 @@ impl Channel {
         // A plain socket has nothing behind its write; TLS has.
         match &mut self.stream {
             Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
-            tls @ (Stream::TlsServer(_) | Stream::TlsClient(_)) => Pin::new(tls).poll_flush(cx).map_err(WireError::Io),
+            tls @ (Stream::TlsServer(_) | Stream::TlsClient(_)) => {
+                let flushed = Pin::new(tls).poll_flush(cx).map_err(WireError::Io);
+                self.flushing = flushed.is_pending();
+                flushed
+            }
         }
     }
 

@@ -150,15 +150,22 @@ impl Tokens<'_> {
     }
 
     /// Skips blanks and comments; `Err` if a comment has no end.
+    #[inline]
     fn skip_blanks(&mut self) -> Result<(), ()> {
         loop {
+            self.skip_class(SPACE);
             match self.peek(0) {
-                b if is(b, SPACE) => self.at += 1,
                 b'-' if self.peek(1) == b'-' => self.skip_line(),
                 b'/' if self.peek(1) == b'*' => self.skip_comment()?,
                 _ => return Ok(()),
             }
         }
+    }
+
+    #[inline]
+    fn skip_class(&mut self, class: u8) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|b| !is(*b, class)).unwrap_or(rest.len());
     }
 
     fn skip_line(&mut self) {
@@ -218,9 +225,7 @@ impl Tokens<'_> {
                 Some(TokenKind::Number)
             }
             (b, _) if is_ident_start(b) => {
-                while self.at < self.text.len() && is_ident_part(self.text[self.at]) {
-                    self.at += 1;
-                }
+                self.skip_class(IDENT_PART);
                 Some(TokenKind::Ident)
             }
             (b':', b':' | b'=') | (b'.', b'.') => {

@@ -90,12 +90,17 @@ enum Place {
     SequenceName,
 }
 
+/// All of them have 6 or 7 letters.
 const SEQUENCE_FUNCTIONS: [&str; 4] = ["nextval", "setval", "currval", "lastval"];
 
 impl Place {
     fn behind(self, text: &[u8], token: &Token) -> Self {
         match token.kind {
-            TokenKind::Ident if is_any(text, token, &SEQUENCE_FUNCTIONS) => Place::SequenceCall,
+            TokenKind::Ident
+                if matches!(token.end - token.start, 6 | 7) && is_any(text, token, &SEQUENCE_FUNCTIONS) =>
+            {
+                Place::SequenceCall
+            }
             TokenKind::Symbol if self == Place::SequenceCall && token.is_symbol(text, "(") => Place::SequenceName,
             _ => Place::Elsewhere,
         }

@@ -94,8 +94,9 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, frontend: &Arc<Frontend>, full:
 async fn admit(tcp: TcpStream, frontend: &Arc<Frontend>, full: bool) -> Option<Session> {
     match startup::start(Stream::Tcp(tcp), frontend.tls.as_ref(), frontend.limit).await {
         Ok(Start::Cancel { pid, secret }) => {
-            if let Some(key) = frontend.sessions.find(pid, secret).and_then(|handle| handle.running()) {
+            if let Some((key, guard)) = frontend.sessions.find(pid, secret).and_then(|handle| handle.begin_cancel()) {
                 cancel::cancel(key).await;
+                drop(guard);
             }
             None
         }

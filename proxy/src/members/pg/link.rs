@@ -18,6 +18,10 @@ use crate::wire::{Channel, FrameHead, WireError, decode, encode};
 pub struct UnitOutcome {
     /// Command tags, in order.
     pub tags: Vec<Bytes>,
+    /// Transaction status that ReadyForQuery tells: `I`, `T` or `E`.
+    pub status: u8,
+    /// ParameterStatus frames that came with it.
+    pub reports: BytesMut,
     /// SQLSTATE and message of the first error.
     pub error: Option<([u8; 5], String)>,
 }
@@ -58,7 +62,7 @@ impl UnitOutcome {
     }
 
     fn empty() -> Self {
-        UnitOutcome { tags: Vec::new(), error: None }
+        UnitOutcome { tags: Vec::new(), status: b'I', reports: BytesMut::new(), error: None }
     }
 }
 
@@ -105,6 +109,8 @@ impl Link {
     /// A unit of one simple query.
     pub fn simple(&mut self, pieces: &[&[u8]], owner: Owner) {
         encode::query(self.channel.out(), pieces);
+        // PostgreSQL drops the unnamed statement at every simple query.
+        self.prepared.0.remove(&b""[..]);
         self.units.push_back(owner);
     }
 
@@ -205,6 +211,7 @@ impl Link {
             }
             match head.tag {
                 b'C' => self.partial.tags.push(Bytes::copy_from_slice(decode::command_tag(frame))),
+                b'S' if owner.is_some() => self.partial.reports.extend_from_slice(frame),
                 b'E' if owner.is_none() => {
                     // FATAL to an idle connection (57P01 …): the end follows.
                     return Poll::Ready(Err(WireError::Closed));
@@ -216,6 +223,9 @@ impl Link {
                 _ => {}
             }
             let ended = head.tag == b'Z';
+            if ended {
+                self.partial.status = frame.get(5).copied().unwrap_or(b'I');
+            }
             self.channel.consume(head);
             if ended && let Some(owner) = owner {
                 self.units.pop_front();
