@@ -72,6 +72,7 @@ impl Session {
         if let Some(frame) = end.error {
             return Err(Trouble::Answer(frame));
         }
+        self.copy_answered = true;
         let index = self.start_followers(statement, copy, took)?;
         self.release_staged();
         self.drive_flush().await?;

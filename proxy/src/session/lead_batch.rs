@@ -68,9 +68,9 @@ impl Session {
                 _ if self.skipping => {}
                 Message::Flush => self.flush_message(&mut unit).await?,
                 other => {
-                    let copies = matches!(&other, Message::Execute(portal, ..) if self.is_copy(portal));
+                    self.copy_answered = false;
                     let result = self.lead_message(other, &mut unit).await;
-                    copied |= copies && result.is_ok();
+                    copied |= std::mem::take(&mut self.copy_answered);
                     if let Err(trouble) = result {
                         unit = Unit::default();
                         self.skipping = true;
@@ -87,10 +87,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    fn is_copy(&mut self, portal: &Bytes) -> bool {
-        self.names.portal(portal).is_some_and(|p| matches!(p.statement.analysis.command, Command::CopyIn(_)))
     }
 
     async fn flush_message(&mut self, unit: &mut Unit) -> Result<(), Trouble> {

@@ -97,6 +97,8 @@ pub struct Session {
     pub(crate) meaning_unknown: bool,
     /// DDL that had ended when the batch in hand was judged.
     pub(crate) generation: u64,
+    /// The client was told to send rows: up to their end a Sync means nothing.
+    pub(crate) copy_answered: bool,
     /// The statement in hand was judged by a catalog that DDL has overtaken.
     pub(crate) stale: bool,
     timer: Pin<Box<Sleep>>,
@@ -143,6 +145,7 @@ impl Session {
             urgent: false,
             meaning_unknown: false,
             generation: 0,
+            copy_answered: false,
             stale: false,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
