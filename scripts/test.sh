@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need, checks formatting and lints, builds the release proxy, runs every test.
+# Installs what the tests need, checks formatting and lints, builds the proxy, runs every test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib/common.sh
@@ -12,9 +12,10 @@ install_psycopg
 
 scripts/check.sh
 
+# The tests run the binary of the profile that they are built in: one build of the dependencies, not two.
 say "building the proxy"
-cargo build --release --locked -p raidb
-RAIDB_BIN=$(release_binary raidb)
+cargo build --locked -p raidb
+RAIDB_BIN=$(debug_binary raidb)
 export RAIDB_BIN
 
 say "tests"

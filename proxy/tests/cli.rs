@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 fn raidb(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_raidb")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_raidb")).args(arguments).output().expect("the binary runs")
 }
 
 fn code(output: &Output) -> Option<i32> {

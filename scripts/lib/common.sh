@@ -34,7 +34,14 @@ as_postgres() {
     fi
 }
 
-# The release binary of a `cargo build`, wherever cargo was told to put it.
+# Path of a binary of the dev profile, honouring CARGO_TARGET_DIR.
+debug_binary() {
+    local target=${CARGO_TARGET_DIR:-$REPO/target}
+    [[ $target == /* ]] || target=$REPO/$target
+    printf '%s/debug/%s\n' "$target" "$1"
+}
+
+# Path of a binary of the release profile.
 release_binary() {
     local target=${CARGO_TARGET_DIR:-$REPO/target}
     [[ $target == /* ]] || target=$REPO/$target

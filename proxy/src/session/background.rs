@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use raidb_core::ids::MemberId;
 use raidb_core::member::Reason;
+use raidb_core::sql::analysis::Isolation;
 use raidb_core::transaction::follower::{Answer, Step};
 use tokio::time::Instant;
 
@@ -218,6 +219,7 @@ impl Session {
         let member_timeout = self.database.settings.member_timeout;
         let opening = match (begin, self.settings.time_limits) {
             (false, _) => Opening::None,
+            (true, false) if self.plain_defaults() => Opening::PlainBegin,
             (true, false) => Opening::Begin,
             (true, true) => Opening::BeginWithoutLimits,
         };
@@ -250,6 +252,12 @@ impl Session {
         slot.units.push_back(unit);
         slot.deadline = Some(Instant::now() + took + member_timeout);
         true
+    }
+
+    /// Whether a plain BEGIN opens what followers need: READ COMMITTED, READ WRITE.
+    fn plain_defaults(&self) -> bool {
+        let own_role = self.identity.login.is_none();
+        own_role && self.settings.isolation == Isolation::ReadCommitted && !self.settings.read_only
     }
 
     fn send_rollback(&mut self, member: MemberId, savepoint: Option<&str>) {

@@ -398,12 +398,10 @@ impl Session {
                 self.settings.apply(&Effect::Reset(format!("prepare {name}")));
             }
             Command::Deallocate(None) => self.forget_names(),
-            Command::Discard { all } => {
-                if *all {
-                    self.forget_names();
-                    self.settings.apply(&Effect::ResetAll);
-                    self.read_meaning_surely().await;
-                }
+            Command::Discard { all: true } => {
+                self.forget_names();
+                self.settings.apply(&Effect::ResetAll);
+                self.read_meaning_surely().await;
             }
             _ => {}
         }

@@ -24,7 +24,9 @@ const BEGIN_IDENTITY: u64 = u64::MAX;
 pub enum Opening {
     /// Nothing: the transaction is open.
     None,
-    /// BEGIN.
+    /// BEGIN, where the session's defaults are what a follower runs under anyway.
+    PlainBegin,
+    /// BEGIN, with the modes named.
     Begin,
     /// BEGIN, and the time limits that the session has are lifted for this transaction.
     BeginWithoutLimits,
@@ -73,6 +75,7 @@ fn write_simple<'e>(
 ) -> SentUnit {
     let (prefix, hidden_tags): (&[&[u8]], usize) = match opening {
         Opening::None => (&[], 0),
+        Opening::PlainBegin => (&[b"BEGIN;"], 1),
         Opening::Begin => (&[FOLLOWER_BEGIN, b";"], 1),
         Opening::BeginWithoutLimits => (&[FOLLOWER_BEGIN, NO_TIME_LIMITS, b";"], 1 + TIME_LIMITS_LIFTED),
     };

@@ -56,6 +56,7 @@ pub(crate) enum CommitState {
 
 /// What the session has with one member.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact that the next poll consumes, not a state")]
 pub(crate) struct MemberSlot {
     pub(crate) link: Option<Link>,
     permit: Option<OwnedSemaphorePermit>,

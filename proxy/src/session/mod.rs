@@ -67,6 +67,7 @@ pub const STAGED_BYTES_MAX: usize = 256 * 1024;
 pub const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// See the module.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of the statement in hand")]
 pub struct Session {
     pub(crate) handle: Arc<SessionHandle>,
     pub(crate) database: Arc<VirtualDatabase>,

@@ -132,11 +132,12 @@ impl Session {
         let end = result?;
         self.database.member(member).observe(started.elapsed());
         self.database.counters.reads.add();
-        if end.error.is_none() && !plan.sequences.is_empty() {
-            if let Err(Trouble::LeadChanged | Trouble::MemberLost) = self.note_sequences(&plan.sequences, true).await {
-                // Not run again: it has taken effect on the member that is gone.
-                return Err(SqlError::retry("the lead was lost before the sequence's state was known").into());
-            }
+        if end.error.is_none()
+            && !plan.sequences.is_empty()
+            && let Err(Trouble::LeadChanged | Trouble::MemberLost) = self.note_sequences(&plan.sequences, true).await
+        {
+            // Not run again: it has taken effect on the member that is gone.
+            return Err(SqlError::retry("the lead was lost before the sequence's state was known").into());
         }
         Ok(end)
     }

@@ -54,6 +54,7 @@ pub enum Effect {
 
 /// State of the session that changes what a statement means, and how to make a new connection equal.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "settings of PostgreSQL that are booleans")]
 pub struct SessionSettings {
     journal: Vec<Journalled>,
     defaults: Defaults,

@@ -73,6 +73,7 @@ pub struct Entry {
 
 /// A transaction that is open on the lead, or about to be.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that only ever become true")]
 pub struct OpenTransaction {
     /// The lead that it uses.
     pub lead: MemberId,

@@ -266,10 +266,13 @@ pub fn column_count(frame: &[u8]) -> usize {
     frame.get(5..7).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])))
 }
 
+/// Bytes of the kept columns, values of the others.
+pub type SplitRow<'f> = (&'f [u8], Vec<Option<&'f [u8]>>);
+
 /// Splits the last `extra` columns off a DataRow: (bytes of the kept columns, values of the others).
 /// `None` if the row is malformed.
 #[must_use]
-pub fn split_row(frame: &[u8], extra: usize) -> Option<(&[u8], Vec<Option<&[u8]>>)> {
+pub fn split_row(frame: &[u8], extra: usize) -> Option<SplitRow<'_>> {
     let columns = column_count(frame);
     let keep = columns.checked_sub(extra)?;
     let mut at = 7;
