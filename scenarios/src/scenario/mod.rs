@@ -15,6 +15,7 @@ mod pgbench_kill_lead;
 mod pgbench_plain;
 mod psql;
 mod psycopg;
+mod regressions;
 mod restart_keeps_disabled;
 mod slow_client;
 mod tls_scram;
@@ -57,6 +58,7 @@ table! {
     lock_forever: "an endless lock transaction survives the loss of the lead and holds up nobody else",
     restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",
     last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
+    regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",

@@ -23,3 +23,8 @@ fn hot_rows() {
 fn lock_forever() {
     common::run("lock_forever", Options::default());
 }
+
+#[test]
+fn regressions() {
+    common::run("regressions", Options::default());
+}

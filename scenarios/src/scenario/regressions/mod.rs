@@ -1,0 +1,148 @@
+//! Bugs that were found and fixed: one file each, against three real members, each ending in member equality.
+//!
+//! All run, and all failures are told together. `RAIDB_REGRESSIONS=name,name` runs only those.
+
+mod cancel_storm;
+mod client_not_reading;
+mod copy_fails_at_start;
+mod ddl_overtakes;
+mod follower_dies_idle;
+mod for_update_over_lead_change;
+mod parameter_status_at_commit;
+mod prepare_in_transaction;
+mod row_too_large_to_capture;
+mod serial_over_lead_kill;
+mod set_local_search_path;
+mod standard_conforming_off;
+mod support;
+mod terminated_follower;
+mod terminated_lead;
+mod text_parameter_now;
+mod unnamed_statement;
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use tokio::time::timeout;
+
+use crate::checkers::{EqualityOptions, hang_report, members_equal};
+use crate::cluster::{Cluster, ClusterOptions, Delay, Member};
+use crate::{Options, Result, Summary, fail};
+
+/// What one case may take before it counts as hung.
+const CASE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Which members a case runs on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setup {
+    /// Those of the case before: it harms none, and its tables are its own.
+    Shared,
+    /// Its own, since it kills one.
+    Own,
+    /// Its own, with relays before the followers.
+    Relayed,
+}
+
+struct Case {
+    name: &'static str,
+    setup: Setup,
+    run: for<'a> fn(&'a mut Cluster) -> BoxFuture<'a, Result<()>>,
+}
+
+/// Declares the table: set-up, module.
+macro_rules! cases {
+    ($($setup:ident $name:ident,)*) => {
+        const CASES: &[Case] = &[$(Case {
+            name: stringify!($name),
+            setup: Setup::$setup,
+            run: |cluster| Box::pin($name::run(cluster)),
+        }),*];
+    };
+}
+
+cases! {
+    Shared terminated_follower,
+    Shared terminated_lead,
+    Shared follower_dies_idle,
+    Shared row_too_large_to_capture,
+    Shared set_local_search_path,
+    Shared standard_conforming_off,
+    Shared ddl_overtakes,
+    Shared copy_fails_at_start,
+    Shared unnamed_statement,
+    Shared prepare_in_transaction,
+    Shared parameter_status_at_commit,
+    Shared text_parameter_now,
+    Shared cancel_storm,
+    Own serial_over_lead_kill,
+    Own client_not_reading,
+    Relayed for_update_over_lead_change,
+}
+
+pub(super) async fn run(options: Options) -> Result<Summary> {
+    let wanted = std::env::var("RAIDB_REGRESSIONS").unwrap_or_default();
+    let is_wanted = |case: &&Case| wanted.is_empty() || wanted.split(',').any(|name| name == case.name);
+    let mut shared: Option<Cluster> = None;
+    let mut failures = Vec::new();
+    let (mut passed, mut passed_over) = (0, 0);
+    for case in CASES.iter().filter(is_wanted) {
+        let mut cluster = match shared.take().filter(|_| case.setup == Setup::Shared) {
+            Some(cluster) => cluster,
+            None => start(&options, case.setup).await?,
+        };
+        let begun = Instant::now();
+        match run_case(case, &mut cluster).await {
+            Ok(()) => {
+                passed += 1;
+                shared = (case.setup == Setup::Shared).then_some(cluster);
+            }
+            Err(failure) if options.bare && failure.to_string().contains("--bare") => {
+                passed_over += 1;
+                shared = Some(cluster);
+            }
+            // What a failed case leaves behind says nothing about the next one.
+            Err(failure) => failures.push(format!("{}: {failure}", case.name)),
+        }
+        eprintln!("  {} {:.1}s", case.name, begun.elapsed().as_secs_f64());
+    }
+    if failures.is_empty() {
+        return Ok(Summary::default().with("cases", passed).with("passed_over", passed_over));
+    }
+    fail(format!("{} of {} cases failed\n{}", failures.len(), failures.len() + passed, failures.join("\n")))
+}
+
+async fn start(options: &Options, setup: Setup) -> Result<Cluster> {
+    let follower_delay = (setup == Setup::Relayed).then_some(Delay::NONE);
+    Cluster::start(options, ClusterOptions { follower_delay, ..ClusterOptions::default() }).await
+}
+
+async fn run_case(case: &Case, cluster: &mut Cluster) -> Result<()> {
+    let Ok(result) = timeout(CASE_LIMIT, (case.run)(cluster)).await else {
+        return fail(format!("no end within {CASE_LIMIT:?}:\n{}", hang_report(cluster).await));
+    };
+    // Both may be wrong, and each explains the other.
+    match (result, ending(cluster).await) {
+        (Ok(()), ending) => ending,
+        (Err(failure), Ok(())) => Err(failure),
+        (Err(failure), Err(ending)) if ending.to_string() == failure.to_string() => Err(failure),
+        (Err(failure), Err(ending)) => fail(format!("{failure}\nand {ending}")),
+    }
+}
+
+/// Members that the case did not kill are enabled and equal; those that it killed are not enabled; nothing panicked.
+async fn ending(cluster: &Cluster) -> Result<()> {
+    let states = cluster.member_states().await?;
+    for (member, (_, state)) in cluster.members.iter().zip(&states) {
+        if member.pid().is_some() != (state == "enabled") {
+            return fail(format!("{} is {state}: {}", member.name(), cluster.proxy()?.status().await?));
+        }
+    }
+    if let Some(proxy) = &cluster.proxy {
+        let panics = proxy.panics()?;
+        if !panics.is_empty() {
+            return fail(format!("the proxy panicked: {panics:?}"));
+        }
+    }
+    let living: Vec<&Member> = cluster.members.iter().filter(|member| member.pid().is_some()).collect();
+    members_equal(&living, EqualityOptions::default()).await.map(drop)
+}
