@@ -8,13 +8,11 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use raidb_core::ids::MemberId;
 use raidb_core::member::Reason;
 use raidb_core::sql::analysis::Isolation;
 use raidb_core::transaction::follower::Step;
-use raidb_core::verdict::{Outcome, SqlState, Verdict, verdict};
 use tokio::time::Instant;
 
 use super::Session;
@@ -22,12 +20,7 @@ use super::links::CommitState;
 use super::transaction::OpenTransaction;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::{Owner, UnitOutcome};
-use crate::virtual_database::FaultOutcome;
 use crate::virtual_database::in_flight::Ticket;
-
-/// A change of lead waits this long for a transaction to complete on followers what the old lead had answered; then the
-/// transaction is rolled back with 40001. (Locks that died with the old lead could otherwise make it wait for ever.)
-pub const DRAIN_LIMIT: Duration = Duration::from_millis(600);
 
 impl Session {
     /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
@@ -59,7 +52,7 @@ impl Session {
     }
 
     /// Ready when each follower has agreed or diverged; the diverged ones.
-    fn followers_state(&self) -> Poll<Vec<MemberId>> {
+    pub(crate) fn followers_state(&self) -> Poll<Vec<MemberId>> {
         let Some(open) = &self.open else { return Poll::Ready(Vec::new()) };
         let mut diverged = Vec::new();
         for member in self.view.members().filter(|m| *m != open.lead) {
@@ -100,69 +93,6 @@ impl Session {
             return Err(SqlError::retry("its connection to the lead was cut, and with it its locks").into());
         }
         Ok(())
-    }
-
-    /// Members' answers differ for good: vote (DESIGN.md §7).
-    async fn judge(&mut self, diverged: &[MemberId]) -> Result<(), Trouble> {
-        let Some(open) = &self.open else { return Ok(()) };
-        let lead = open.lead;
-        let at = diverged.iter().map(|m| self.slots[usize::from(m.0)].differed_at).min().unwrap_or(0);
-        let lead_tag = open.transcript.get(at).and_then(|e| e.tag.clone()).unwrap_or_default();
-        let lead_outcome = Outcome::from_tag(&String::from_utf8_lossy(&lead_tag));
-        let outcome_of = |session: &Session, member: MemberId| {
-            let slot = &session.slots[usize::from(member.0)];
-            match (&slot.difference, diverged.contains(&member) && slot.differed_at == at) {
-                (Some(difference), true) => outcome(difference),
-                _ => lead_outcome.clone(),
-            }
-        };
-        let followers: Vec<(MemberId, Outcome)> =
-            self.view.members().filter(|m| *m != lead).map(|m| (m, outcome_of(self, m))).collect();
-        let wrong = match verdict((lead, lead_outcome.clone()), &followers) {
-            Verdict::Agreement => Vec::new(),
-            Verdict::Disable { wrong } | Verdict::LeadWrong { wrong, .. } => wrong,
-            // A follower that keeps aborting what the lead did, with nobody else at work on its rows, has diverged.
-            Verdict::Abort { wrong, .. } if !wrong.is_empty() => wrong,
-            Verdict::Abort { .. } | Verdict::Unanswered { .. } => {
-                diverged.iter().map(|m| (*m, Reason::Diverged)).collect()
-            }
-        };
-        let lead_wrong = wrong.iter().any(|(m, _)| *m == lead);
-        for (member, reason) in wrong {
-            let mut incident = self.database.incident(member, reason);
-            incident = incident.on_statement(&self.entry_text(at), None);
-            let named = |m: MemberId| self.database.member(m).target.name.as_str();
-            let answers: Vec<(&str, String)> = std::iter::once((named(lead), lead_outcome.to_string()))
-                .chain(followers.iter().map(|(m, o)| (named(*m), self.describe(*m, o))))
-                .collect();
-            incident = incident.with_answers(answers);
-            let database = self.database.clone();
-            let outcome = self.drive(async move { database.disable(member, incident).await }).await;
-            if matches!(outcome, FaultOutcome::Disabled | FaultOutcome::Leaving) {
-                self.view_without(member).await;
-            }
-        }
-        if lead_wrong {
-            return Err(SqlError::retry("the lead's answer was outvoted by the other members").into());
-        }
-        Ok(())
-    }
-
-    fn describe(&self, member: MemberId, outcome: &Outcome) -> String {
-        match &self.slots[usize::from(member.0)].difference {
-            Some(UnitOutcome { error: Some((_, message)), .. }) => format!("{outcome}: {message}"),
-            _ => outcome.to_string(),
-        }
-    }
-
-    fn entry_text(&self, at: usize) -> String {
-        let payload = self.open.as_ref().and_then(|open| open.transcript.get(at)).map(|e| &e.payload);
-        let text = match payload {
-            Some(super::transaction::Payload::Simple(sql)) => sql,
-            Some(super::transaction::Payload::Extended { prepared, .. }) => &prepared.text,
-            Some(super::transaction::Payload::Copied) | None => return "COPY".into(),
-        };
-        String::from_utf8_lossy(text).into_owned()
     }
 
     /// Commits what is open, on all members. On success nothing is open any more.
@@ -470,90 +400,10 @@ impl Session {
         }
     }
 
-    /// The lead changed under an open transaction: the barrier of DESIGN.md §3, then go on with the new one.
-    ///
-    /// # Errors
-    /// 40001 if the transaction cannot be carried over; it is rolled back by the caller.
-    pub(crate) async fn change_lead(&mut self) -> Result<(), Trouble> {
-        if self.released {
-            return Err(SqlError::retry("the lead was lost while its rows were on their way").into());
-        }
-        let started = Instant::now();
-        loop {
-            let Some(open) = &self.open else { return Ok(()) };
-            let carried = !open.lead_only_state && (open.isolation == Isolation::ReadCommitted || !open.lead_begun);
-            if !carried {
-                return Err(SqlError::retry("the lead was lost, and with it a snapshot or cursor").into());
-            }
-            // 1. Everything that the old lead had answered completes on all followers.
-            let old = open.lead;
-            self.urgent = true;
-            let drained = self.drained(old, started + DRAIN_LIMIT).await;
-            self.urgent = false;
-            let diverged = drained?;
-            if !diverged.is_empty() {
-                return Err(SqlError::retry("the lead was lost before the other members had followed").into());
-            }
-            // 2. Count under the new epoch, and wait for the others to do so.
-            let Some(open) = self.open.as_mut() else { return Ok(()) };
-            let view = self.database.migrate(open.epoch);
-            open.epoch = view.lead_epoch;
-            open.lead = view.lead;
-            let begun = self.slots[usize::from(view.lead.0)].involved();
-            if let Some(open) = self.open.as_mut() {
-                open.lead_begun = begun;
-            }
-            // From now on this connection is the lead's: the follower machine has done its part there.
-            self.slots[usize::from(view.lead.0)].cursor.committed();
-            let epoch = view.lead_epoch;
-            poll_fn(|cx| {
-                self.poll_background(cx);
-                let stale = self.view.lead_epoch > epoch;
-                if stale || !self.database.older_epoch_active(epoch) { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            if self.view.lead_epoch <= epoch {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn drained(&mut self, old: MemberId, limit: Instant) -> Result<Vec<MemberId>, Trouble> {
-        self.wake_at(limit);
-        poll_fn(|cx| {
-            self.poll_background(cx);
-            if self.handle.take_break() {
-                return Poll::Ready(Err(SqlError::retry("deadlock behind a change of lead").into()));
-            }
-            if let Poll::Ready(diverged) = self.followers_state() {
-                return Poll::Ready(Ok(diverged));
-            }
-            if Instant::now() >= limit {
-                return Poll::Ready(Err(SqlError::retry(
-                    "the lead was lost, and the other members did not follow in time",
-                )
-                .into()));
-            }
-            self.wake_at(limit);
-            let _old = old;
-            Poll::Pending
-        })
-        .await
-    }
-
     /// Opens a transaction on the present lead, without sending anything.
     pub(crate) fn open_transaction(&mut self, begin: bytes::Bytes, explicit: bool, isolation: Isolation) {
         let view = self.database.enter();
         self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
-    }
-}
-
-fn outcome(unit: &UnitOutcome) -> Outcome {
-    match &unit.error {
-        Some((sqlstate, _)) => {
-            Outcome::SqlError { sqlstate: SqlState::parse(sqlstate).unwrap_or(SqlState::INTERNAL_ERROR) }
-        }
-        None => Outcome::from_tag(&String::from_utf8_lossy(unit.tag())),
     }
 }
 

@@ -166,8 +166,9 @@ impl Session {
     async fn savepoint(&mut self, name: &str) -> Result<(), Trouble> {
         self.in_block("SAVEPOINT")?;
         let sql = format!("SAVEPOINT {}", quote_identifier(name));
+        // No wait between the lead's answer and the transcript: a change of lead in between would forget it. The followers'
+        // connections are opened in the background.
         self.lead_command_surely(&sql).await?;
-        self.ready_members(true).await?;
         let entry = entry(sql, "SAVEPOINT");
         if let Some(open) = self.open.as_mut() {
             open.transcript.savepoint(name.to_owned(), entry);
@@ -297,7 +298,6 @@ impl Session {
             }
             return Ok(());
         }
-        self.ready_members(true).await?;
         self.push_entry(Payload::Simple(statement.sql.clone()), None, &Footprint::Nothing, std::time::Duration::ZERO)?;
         if let Some(open) = self.open.as_mut() {
             let at = open.transcript.len();
@@ -362,8 +362,8 @@ impl Session {
                     other => break other?,
                 }
             }
-            let lead = self.ready_members(true).await?;
             self.simple_on_lead(statement).await?;
+            let lead = self.lead();
             for member in self.view.members().filter(|m| *m != lead) {
                 if let Some(link) = self.link(member) {
                     link.simple(&[&statement.sql], Owner::Discarded);

@@ -1,0 +1,93 @@
+//! An open transaction goes on when the lead changes.
+//!
+//! The barrier of DESIGN.md §3: first everything that the old lead had *answered* completes on all followers (these
+//! statements held their locks together on the old lead, so none blocks another); only then does anybody send anything to
+//! the new lead. Otherwise a statement that is run again could overtake an answered one.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::Isolation;
+use tokio::time::Instant;
+
+use super::Session;
+use super::trouble::{SqlError, Trouble};
+
+/// A change of lead waits this long for a transaction to complete on followers what the old lead had answered; then the
+/// transaction is rolled back with 40001. (Locks that died with the old lead could otherwise make it wait for ever.)
+pub const DRAIN_LIMIT: Duration = Duration::from_millis(600);
+
+impl Session {
+    /// The lead changed under an open transaction: the barrier of DESIGN.md §3, then go on with the new one.
+    ///
+    /// # Errors
+    /// 40001 if the transaction cannot be carried over; it is rolled back by the caller.
+    pub(crate) async fn change_lead(&mut self) -> Result<(), Trouble> {
+        if self.released {
+            return Err(SqlError::retry("the lead was lost while its rows were on their way").into());
+        }
+        let started = Instant::now();
+        loop {
+            let Some(open) = &self.open else { return Ok(()) };
+            let carried = !open.lead_only_state && (open.isolation == Isolation::ReadCommitted || !open.lead_begun);
+            if !carried {
+                return Err(SqlError::retry("the lead was lost, and with it a snapshot or cursor").into());
+            }
+            // 1. Everything that the old lead had answered completes on all followers.
+            let old = open.lead;
+            self.urgent = true;
+            let drained = self.drained(old, started + DRAIN_LIMIT).await;
+            self.urgent = false;
+            let diverged = drained?;
+            if !diverged.is_empty() {
+                return Err(SqlError::retry("the lead was lost before the other members had followed").into());
+            }
+            // 2. Count under the new epoch, and wait for the others to do so.
+            let Some(open) = self.open.as_mut() else { return Ok(()) };
+            let view = self.database.migrate(open.epoch);
+            open.epoch = view.lead_epoch;
+            open.lead = view.lead;
+            let begun = self.slots[usize::from(view.lead.0)].involved();
+            if let Some(open) = self.open.as_mut() {
+                open.lead_begun = begun;
+            }
+            // From now on this connection is the lead's: the follower machine has done its part there.
+            self.slots[usize::from(view.lead.0)].cursor.committed();
+            let epoch = view.lead_epoch;
+            poll_fn(|cx| {
+                self.poll_background(cx);
+                let stale = self.view.lead_epoch > epoch;
+                if stale || !self.database.older_epoch_active(epoch) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            if self.view.lead_epoch <= epoch {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn drained(&mut self, old: MemberId, limit: Instant) -> Result<Vec<MemberId>, Trouble> {
+        self.wake_at(limit);
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            if self.handle.take_break() {
+                return Poll::Ready(Err(SqlError::retry("deadlock behind a change of lead").into()));
+            }
+            if let Poll::Ready(diverged) = self.followers_state() {
+                return Poll::Ready(Ok(diverged));
+            }
+            if Instant::now() >= limit {
+                return Poll::Ready(Err(SqlError::retry(
+                    "the lead was lost, and the other members did not follow in time",
+                )
+                .into()));
+            }
+            self.wake_at(limit);
+            let _old = old;
+            Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,234 @@
+//! The lead has answered a statement: what it touched, and how that stands in the transcript.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::sql::analysis::{CapturedOperation, Command, Proof, Read, RowLock, Write, WriteForm};
+use raidb_core::sql::catalog::Table;
+use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
+use raidb_core::sql::footprint::Footprint;
+use raidb_core::sql::rows::{CapturedRows, follower_statements};
+
+use super::Session;
+use super::foreground::{CapturedRow, UnitEnd};
+use super::lead::is_read_only_violation;
+use super::statement::Statement;
+use super::transaction::Payload;
+use super::trouble::{SqlError, Trouble, shift_position};
+use crate::wire::decode;
+
+impl Session {
+    /// The lead has answered: an error ends it, success goes into the transcript.
+    pub(crate) async fn after_statement(
+        &mut self,
+        statement: &Statement,
+        end: UnitEnd,
+        took: Duration,
+        shift: usize,
+    ) -> Result<(), Trouble> {
+        if let Some(frame) = end.error {
+            return Err(self.explain_error(statement, &frame, shift));
+        }
+        match &statement.analysis.command {
+            Command::Write(write) => {
+                self.check_generation(statement)?;
+                self.after_write(statement, write, &end, took)?;
+                self.note_captured_sequences(write, &end);
+                Ok(())
+            }
+            Command::RowLock(_) if self.check_generation(statement).is_err() => {
+                Err(SqlError::retry("the schema was changed while the statement waited").into())
+            }
+            Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
+            Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
+            Command::LockTable(footprint) => {
+                let text = String::from_utf8_lossy(&statement.sql).into_owned();
+                let _what_it_locks = footprint;
+                Ok(self.push_lock(&text, Some(end.tag), &Footprint::Everything, took)?)
+            }
+            Command::Utility(utility) => {
+                let footprint = utility.footprint.clone();
+                self.push_entry(Payload::Simple(statement.sql.clone()), Some(end.tag), &footprint, took)?;
+                if utility.changes_catalog {
+                    // The statement is in the transcript: a change of lead now must not run it again.
+                    while let Err(trouble) = self.read_own_catalog().await {
+                        match trouble {
+                            Trouble::LeadChanged => self.change_lead().await?,
+                            other => return Err(other),
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Command::Unknown { what } => Err(SqlError::refused(
+                format!("it names {what}, which the proxy's catalog does not know"),
+                "If it was made on the members directly, run any DDL statement through raidb to have the catalog read again.",
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn explain_error(&self, statement: &Statement, frame: &[u8], shift: usize) -> Trouble {
+        let probed =
+            matches!(&statement.analysis.command, Command::Read(r) | Command::CopyOut(r) if r.proof == Proof::Probe);
+        if probed && is_read_only_violation(frame) && !self.settings.read_only {
+            self.database.counters.refusals.add();
+            return SqlError::refused(
+                "it is written as a read, but it writes (a function that it calls changes the database)",
+                "Run the writes of that function as statements of their own.",
+            )
+            .into();
+        }
+        Trouble::Answer(shift_position(frame, shift))
+    }
+
+    /// The values that defaults took from sequences are among what was captured. They are noted as what the sequence has
+    /// at least handed out; its exact state is read from the lead a moment later (`carry_sequences`).
+    fn note_captured_sequences(&self, write: &Write, end: &UnitEnd) {
+        let WriteForm::Captured(capture) = &write.form else { return };
+        for name in &write.sequences {
+            let column = write.table.sequences.iter().find(|(_, sequence)| sequence == name).map(|(column, _)| *column);
+            let at = column.and_then(|column| capture.columns.iter().position(|c| *c == column));
+            let values = end.captured.iter().filter_map(|row| {
+                let value = row.get(at?)?.as_deref()?;
+                std::str::from_utf8(value).ok()?.parse::<i64>().ok()
+            });
+            self.database.sequences.advanced(name, values.max());
+        }
+    }
+
+    async fn after_read(&mut self, read: &Read) -> Result<(), Trouble> {
+        if !read.sequences.is_empty() {
+            // setval may go back: the state is taken as it is.
+            // The statement has taken effect: a change of lead now must not run it again.
+            return match self.note_sequences(&read.sequences, true).await {
+                Err(Trouble::LeadChanged | Trouble::MemberLost) => {
+                    Err(SqlError::retry("the lead was lost before the sequence's state was known").into())
+                }
+                other => other,
+            };
+        }
+        if read.lead_only
+            && let Some(open) = self.open.as_mut()
+        {
+            open.lead_only_state = true;
+        }
+        Ok(())
+    }
+
+    fn after_write(
+        &mut self,
+        statement: &Statement,
+        write: &Write,
+        end: &UnitEnd,
+        took: Duration,
+    ) -> Result<(), SqlError> {
+        if let Some(open) = self.open.as_mut() {
+            open.deferred |= write.deferred;
+        }
+        let touched = decode::tag_rows(&end.tag);
+        if touched == 0 {
+            // Rule 1: what touched nothing is not sent. The absence of a row is locked by nobody.
+            return Ok(());
+        }
+        let footprint = self.footprint(&write.footprint, &write.table, statement);
+        match &write.form {
+            WriteForm::Keyed { rows } if *rows == touched => {
+                self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)
+            }
+            WriteForm::Keyed { rows } => Err(SqlError::refused(
+                format!("it names {rows} rows and touched {touched}: which ones is not known"),
+                "Write one row at a time, or add RETURNING.",
+            )),
+            WriteForm::Locked(_) => self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took),
+            WriteForm::Captured(capture) => {
+                let captured = CapturedRows {
+                    columns: &capture.columns,
+                    key_columns: capture.key_columns,
+                    operation: capture.operation,
+                };
+                if end.captured.len() as u64 != touched {
+                    return Err(SqlError::new(
+                        "XX000",
+                        format!("{touched} rows were touched, {} captured", end.captured.len()),
+                        "Report this.",
+                    ));
+                }
+                self.push_rows(&write.table, captured, &end.captured, &footprint, took)
+            }
+        }
+    }
+
+    fn after_row_lock(
+        &mut self,
+        statement: &Statement,
+        lock: &RowLock,
+        end: &UnitEnd,
+        took: Duration,
+    ) -> Result<(), SqlError> {
+        // Locks write nothing: a commit of them is waited for by nobody. Their own barrier is what they read.
+        let barrier = self.footprint(&lock.footprint, &lock.table, statement);
+        let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
+        match &lock.capture {
+            None if decode::tag_rows(&end.tag) == 0 => {}
+            None => self.push_entry(statement.payload(), Some(end.tag.clone()), &barrier, took)?,
+            Some(capture) => {
+                let operation = CapturedOperation::Lock(capture.strength);
+                let captured =
+                    CapturedRows { columns: &capture.columns, key_columns: capture.columns.len(), operation };
+                self.push_rows(&lock.table, captured, &end.captured, &barrier, took)?;
+            }
+        }
+        if let Some(open) = self.open.as_mut() {
+            open.footprint = before;
+            open.lead_only_state |= end.suspended;
+        }
+        Ok(())
+    }
+
+    fn push_rows(
+        &mut self,
+        table: &Table,
+        captured: CapturedRows<'_>,
+        rows: &[CapturedRow],
+        footprint: &Footprint,
+        took: Duration,
+    ) -> Result<(), SqlError> {
+        let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|row| row.iter().map(|v| v.as_deref()).collect()).collect();
+        let verb = match captured.operation {
+            CapturedOperation::Insert | CapturedOperation::Upsert => "INSERT 0",
+            CapturedOperation::Update => "UPDATE",
+            CapturedOperation::Delete => "DELETE",
+            CapturedOperation::Lock(_) => "SELECT",
+        };
+        for statement in follower_statements(table, captured, &rows, self.settings.standard_conforming) {
+            let tag = Bytes::from(format!("{verb} {}", statement.rows));
+            self.push_entry(Payload::Simple(Bytes::from(statement.sql)), Some(tag), footprint, took)?;
+        }
+        Ok(())
+    }
+
+    /// DDL of this transaction: its later statements must be judged by what it made.
+    async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
+        // The queries change the search path; a savepoint puts it back.
+        let sql = format!(
+            "SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog"
+        );
+        let mut results = self.lead_results(&sql).await?;
+        results.remove(0);
+        results.truncate(CATALOG_RESULTS);
+        match self.database.catalog_loader().parse(&results) {
+            Ok(catalog) => {
+                if let Some(open) = self.open.as_mut() {
+                    open.own_catalog = Some(Arc::new(catalog));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                Err(SqlError::new("XX000", format!("the catalog cannot be read: {error}"), "Report this.").into())
+            }
+        }
+    }
+}
