@@ -27,6 +27,6 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
 /// The last TimeZone among ParameterStatus messages; empty if there is none.
 fn time_zone(messages: &[Message]) -> String {
     let values = messages.iter().filter(|message| message.kind == b'S');
-    let last = values.filter_map(|message| message.body.strip_prefix(b"TimeZone\0")?.strip_suffix(b"\0")).last();
+    let last = values.filter_map(|message| message.body.strip_prefix(b"TimeZone\0")?.strip_suffix(b"\0")).next_back();
     String::from_utf8_lossy(last.unwrap_or_default()).into_owned()
 }
