@@ -25,10 +25,6 @@ impl Interrupt {
 
     /// Fails once the program was asked to stop.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Acquire) {
-            Err(Failure::new("interrupted"))
-        } else {
-            Ok(())
-        }
+        if self.0.load(Ordering::Acquire) { Err(Failure::new("interrupted")) } else { Ok(()) }
     }
 }

@@ -24,12 +24,7 @@ pub(crate) enum Load {
 
 impl Load {
     /// Every load.
-    pub(crate) const ALL: [Self; 4] = [
-        Self::TpcbSimple,
-        Self::TpcbPrepared,
-        Self::SelectPrepared,
-        Self::Insert,
-    ];
+    pub(crate) const ALL: [Self; 4] = [Self::TpcbSimple, Self::TpcbPrepared, Self::SelectPrepared, Self::Insert];
 
     /// The name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -50,9 +45,7 @@ impl Load {
             Self::Insert => {
                 let script = dir.join("insert.sql");
                 std::fs::write(&script, INSERT_SCRIPT)?;
-                return Ok(["-M", "simple", "-f", &script.to_string_lossy()]
-                    .map(str::to_owned)
-                    .to_vec());
+                return Ok(["-M", "simple", "-f", &script.to_string_lossy()].map(str::to_owned).to_vec());
             }
         };
         Ok(fixed.iter().map(|&argument| argument.to_owned()).collect())

@@ -34,15 +34,7 @@ impl Pgbench {
         }
         std::fs::create_dir(&logs)?;
         let child = Command::new(&self.program)
-            .args([
-                "-n",
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "-p",
-                &port.to_string(),
-            ])
+            .args(["-n", "-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string()])
             .args(["-T", &self.seconds.to_string(), "-c", &clients.to_string()])
             .args(["-j", &clients.min(2).to_string()])
             .args(["-l", "--sampling-rate", SAMPLING_RATE, "--log-prefix", "tx"])
@@ -64,30 +56,15 @@ impl Running {
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
-            let first = errors
-                .lines()
-                .find(|line| line.contains("error"))
-                .unwrap_or("no reason given");
-            return Err(Failure::new(format!(
-                "pgbench ended with {}: {first}",
-                output.status
-            )));
+            let first = errors.lines().find(|line| line.contains("error")).unwrap_or("no reason given");
+            return Err(Failure::new(format!("pgbench ended with {}: {first}", output.status)));
         }
-        let (tps, failed) =
-            read_report(&said).ok_or_else(|| Failure::new(format!("cannot read: {said}")))?;
+        let (tps, failed) = read_report(&said).ok_or_else(|| Failure::new(format!("cannot read: {said}")))?;
         let mut latencies = read_latencies(&self.logs)?;
         latencies.sort_by(f64::total_cmp);
-        let p99_ms = latencies
-            .get(latencies.len() * 99 / 100)
-            .copied()
-            .unwrap_or(f64::NAN);
+        let p99_ms = latencies.get(latencies.len() * 99 / 100).copied().unwrap_or(f64::NAN);
         let p50_ms = median(latencies).unwrap_or(f64::NAN);
-        Ok(Measured {
-            tps,
-            failed,
-            p50_ms,
-            p99_ms,
-        })
+        Ok(Measured { tps, failed, p50_ms, p99_ms })
     }
 }
 
@@ -107,9 +84,7 @@ fn read_latencies(logs: &Path) -> Result<Vec<f64>> {
     for entry in std::fs::read_dir(logs)? {
         let path = entry?.path();
         let text = std::fs::read_to_string(&path)?;
-        let micros = text
-            .lines()
-            .filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok());
+        let micros = text.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok());
         all.extend(micros.map(|micros| micros / 1000.0));
     }
     Ok(all)

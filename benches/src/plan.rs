@@ -32,20 +32,13 @@ pub async fn run(options: &Options) -> Result<()> {
         for &name in &targets {
             eprintln!("run {run}: {}", name.as_str());
             let target = name.target(&raidb);
-            for (cell, outcome) in bench
-                .visit(name, target.as_ref(), &loads, &options.clients)
-                .await?
-            {
+            for (cell, outcome) in bench.visit(name, target.as_ref(), &loads, &options.clients).await? {
                 samples.push(Sample { cell, run, outcome });
             }
         }
     }
     let mut notes = vec![("load before", busy)];
-    notes.extend(
-        targets
-            .iter()
-            .filter_map(|name| Some((name.as_str(), name.target(&raidb).version()?))),
-    );
+    notes.extend(targets.iter().filter_map(|name| Some((name.as_str(), name.target(&raidb).version()?))));
     report::write(options, &bench.bin, notes, &samples)
 }
 
@@ -69,18 +62,8 @@ impl Bench {
             .tempdir_in(&options.work_dir)?;
         let members = Members::start(dir.path(), &program, options.scale).await?;
         interrupt.check()?;
-        let pgbench = Pgbench {
-            program,
-            seconds: options.seconds,
-            dir: dir.path().into(),
-        };
-        Ok(Self {
-            bin,
-            members,
-            pgbench,
-            interrupt,
-            dir,
-        })
+        let pgbench = Pgbench { program, seconds: options.seconds, dir: dir.path().into() };
+        Ok(Self { bin, members, pgbench, interrupt, dir })
     }
 
     /// Every load on one target, from fresh data.
@@ -96,15 +79,8 @@ impl Bench {
         let mut outcomes = Vec::new();
         for &load in loads {
             for &clients in clients {
-                let cell = Cell {
-                    load,
-                    clients,
-                    target: name,
-                };
-                let outcome = self
-                    .measure(&started, load, clients)
-                    .await
-                    .map_err(|error| error.to_string());
+                let cell = Cell { load, clients, target: name };
+                let outcome = self.measure(&started, load, clients).await.map_err(|error| error.to_string());
                 self.interrupt.check()?;
                 announce(&cell, &outcome);
                 outcomes.push((cell, outcome));
@@ -112,10 +88,7 @@ impl Bench {
         }
         drop(started);
         if target.replicates() {
-            self.members
-                .check_equality()
-                .await
-                .map_err(|error| error.during(name.as_str()))?;
+            self.members.check_equality().await.map_err(|error| error.during(name.as_str()))?;
         }
         Ok(outcomes)
     }
@@ -127,10 +100,7 @@ impl Bench {
         }
         std::fs::create_dir(&dir)?;
         std::fs::set_permissions(&dir, Permissions::from_mode(0o1777))?;
-        Ok(Place {
-            dir,
-            members: self.members.places(),
-        })
+        Ok(Place { dir, members: self.members.places() })
     }
 
     async fn measure(&self, started: &Started, load: Load, clients: u32) -> Result<Measured> {
@@ -142,9 +112,7 @@ impl Bench {
         let measured: Result<Vec<_>> = running.into_iter().map(Running::finish).collect();
         match (measured, &started.server) {
             (Ok(parts), _) => Ok(mean(&parts)),
-            (Err(error), Some(server)) => {
-                Err(Failure::new(format!("{error}\n{}", server.log_tail())))
-            }
+            (Err(error), Some(server)) => Err(Failure::new(format!("{error}\n{}", server.log_tail()))),
             (Err(error), None) => Err(error),
         }
     }
@@ -169,33 +137,15 @@ fn raidb_program(options: &Options) -> Result<PathBuf> {
 
 /// Which targets and loads `--only` leaves: a kind of which nothing is named stays whole.
 fn selection(only: &[String]) -> Result<(Vec<Name>, Vec<Load>)> {
-    let targets: Vec<_> = Name::ALL
-        .into_iter()
-        .filter(|name| only.iter().any(|o| o == name.as_str()))
-        .collect();
-    let loads: Vec<_> = Load::ALL
-        .into_iter()
-        .filter(|load| only.iter().any(|o| o == load.name()))
-        .collect();
+    let targets: Vec<_> = Name::ALL.into_iter().filter(|name| only.iter().any(|o| o == name.as_str())).collect();
+    let loads: Vec<_> = Load::ALL.into_iter().filter(|load| only.iter().any(|o| o == load.name())).collect();
     if targets.len() + loads.len() != only.len() {
-        let known: Vec<_> = Name::ALL
-            .map(Name::as_str)
-            .into_iter()
-            .chain(Load::ALL.map(Load::name))
-            .collect();
+        let known: Vec<_> = Name::ALL.map(Name::as_str).into_iter().chain(Load::ALL.map(Load::name)).collect();
         return Err(Failure::new(format!("--only knows: {}", known.join(", "))));
     }
     Ok((
-        if targets.is_empty() {
-            Name::ALL.to_vec()
-        } else {
-            targets
-        },
-        if loads.is_empty() {
-            Load::ALL.to_vec()
-        } else {
-            loads
-        },
+        if targets.is_empty() { Name::ALL.to_vec() } else { targets },
+        if loads.is_empty() { Load::ALL.to_vec() } else { loads },
     ))
 }
 

@@ -30,17 +30,8 @@ impl Server {
     pub(crate) fn start(name: &str, mut command: Command, port: u16, log: &Path) -> Result<Self> {
         let out = File::create(log)?;
         let err = out.try_clone()?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn()?;
-        let mut server = Self {
-            name: name.into(),
-            child,
-            log: log.into(),
-            stop_signal: "TERM",
-        };
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()?;
+        let mut server = Self { name: name.into(), child, log: log.into(), stop_signal: "TERM" };
         server.wait_until_listening(port)?;
         Ok(server)
     }
@@ -55,18 +46,10 @@ impl Server {
         let started = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(Failure::new(format!(
-                    "{} ended with {status}:\n{}",
-                    self.name,
-                    self.log_tail()
-                )));
+                return Err(Failure::new(format!("{} ended with {status}:\n{}", self.name, self.log_tail())));
             }
             if started.elapsed() > START_LIMIT {
-                return Err(Failure::new(format!(
-                    "{} does not listen:\n{}",
-                    self.name,
-                    self.log_tail()
-                )));
+                return Err(Failure::new(format!("{} does not listen:\n{}", self.name, self.log_tail())));
             }
             sleep(POLL);
         }
@@ -92,10 +75,7 @@ impl Server {
             }
             sleep(POLL);
         }
-        eprintln!(
-            "benches: {} did not stop when asked and is killed",
-            self.name
-        );
+        eprintln!("benches: {} did not stop when asked and is killed", self.name);
         if self.child.kill().is_ok() {
             let _reaped = self.child.wait();
         }

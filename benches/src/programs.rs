@@ -30,11 +30,8 @@ fn debian_newest() -> Option<PathBuf> {
 /// A program by name, in the PATH or where Debian keeps servers.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders =
-        std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    folders
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// A command that does not run as root: there it becomes the user `postgres`, without a process in between.
@@ -44,14 +41,7 @@ pub(crate) fn unprivileged(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--clear-groups",
-            "--",
-        ])
-        .arg(program);
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
     command
 }
 
@@ -61,15 +51,9 @@ pub(crate) fn first_line(program: impl AsRef<Path>, args: &[&str]) -> String {
     let text = output.map_or_else(
         |_| Vec::new(),
         |output| {
-            if output.stdout.is_empty() {
-                output.stderr
-            } else {
-                output.stdout
-            }
+            if output.stdout.is_empty() { output.stderr } else { output.stdout }
         },
     );
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .next()
-        .map_or_else(|| "unknown".into(), |line| line.trim().to_owned())
+    text.lines().next().map_or_else(|| "unknown".into(), |line| line.trim().to_owned())
 }

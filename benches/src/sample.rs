@@ -33,11 +33,7 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
     let middle = numbers.len() / 2;
     let upper = *numbers.get(middle)?;
-    if numbers.len() % 2 == 1 {
-        Some(upper)
-    } else {
-        Some(f64::midpoint(numbers[middle - 1], upper))
-    }
+    if numbers.len() % 2 == 1 { Some(upper) } else { Some(f64::midpoint(numbers[middle - 1], upper)) }
 }
 
 /// Means of what was measured on several members at the same time: the rate that each of them had.

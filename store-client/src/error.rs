@@ -28,17 +28,11 @@ enum Cause {
 
 impl Error {
     pub(crate) fn while_doing(doing: Doing) -> impl Fn(tokio_postgres::Error) -> Self {
-        move |error| Self {
-            doing,
-            cause: Cause::Database(error),
-        }
+        move |error| Self { doing, cause: Cause::Database(error) }
     }
 
     pub(crate) fn no_schema() -> Self {
-        Self {
-            doing: Doing::Preparing,
-            cause: Cause::NoSchema,
-        }
+        Self { doing: Doing::Preparing, cause: Cause::NoSchema }
     }
 
     /// Nothing was changed, and the same request may succeed later, perhaps on a new connection: a deadlock or
@@ -58,8 +52,7 @@ impl Error {
     pub fn is_unknown_outcome(&self) -> bool {
         let unknown = match self.state() {
             State::Said(code) => {
-                *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN
-                    || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
             }
             State::Lost => true,
             State::Other => false,
@@ -101,10 +94,7 @@ enum State<'a> {
 }
 
 fn ends_session(said: &DbError) -> bool {
-    matches!(
-        said.parsed_severity(),
-        Some(Severity::Fatal | Severity::Panic)
-    )
+    matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
 /// Closed, or an I/O error below it, a failed connect included.
@@ -146,9 +136,7 @@ impl fmt::Display for Error {
 /// A driver's error says little itself; what is below it says why.
 fn write_causes(out: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
     write!(out, ": {error}")?;
-    error
-        .source()
-        .map_or(Ok(()), |cause| write_causes(out, cause))
+    error.source().map_or(Ok(()), |cause| write_causes(out, cause))
 }
 
 impl std::error::Error for Error {

@@ -12,10 +12,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// The block of `count` ids that ends before `end`.
     pub(crate) fn ending_before(end: i64, count: i64) -> Self {
-        Self {
-            next: end - count,
-            end,
-        }
+        Self { next: end - count, end }
     }
 
     /// The next id, while there are any.
@@ -39,9 +36,7 @@ mod tests {
     #[test]
     fn a_block_gives_each_id_once() {
         let mut lease = Lease::ending_before(13, 3);
-        let ids: Vec<_> = std::iter::from_fn(|| lease.take())
-            .map(MessageId::number)
-            .collect();
+        let ids: Vec<_> = std::iter::from_fn(|| lease.take()).map(MessageId::number).collect();
         assert_eq!(ids, [10, 11, 12]);
     }
 }

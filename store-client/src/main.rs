@@ -10,11 +10,7 @@ use store_client::{Error, MessageId, Store};
 #[command(name = "message-store", version)]
 struct Options {
     /// The endpoint.
-    #[arg(
-        long,
-        env = "MESSAGE_STORE_URL",
-        default_value = "postgresql://postgres@127.0.0.1:6432/demo"
-    )]
+    #[arg(long, env = "MESSAGE_STORE_URL", default_value = "postgresql://postgres@127.0.0.1:6432/demo")]
     url: String,
     #[command(subcommand)]
     action: Action,
@@ -64,12 +60,7 @@ async fn run(options: Options) -> Result<(), Error> {
             println!("{} messages", store.count(&queue).await?);
             return Ok(());
         }
-        Action::Produce {
-            queue,
-            count,
-            size,
-            batch,
-        } => {
+        Action::Produce { queue, count, size, batch } => {
             store.create_schema().await?;
             produce(&mut store, &queue, count, &vec![0; size], batch).await?;
             ("produced", count)
@@ -83,13 +74,7 @@ async fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-async fn produce(
-    store: &mut Store,
-    queue: &str,
-    count: usize,
-    body: &[u8],
-    batch: u32,
-) -> Result<(), Error> {
+async fn produce(store: &mut Store, queue: &str, count: usize, body: &[u8], batch: u32) -> Result<(), Error> {
     let mut left = count;
     while left > 0 {
         let now = left.min(batch as usize);
@@ -106,12 +91,7 @@ async fn produce(
 async fn consume(store: &mut Store, queue: &str, batch: u32) -> Result<usize, Error> {
     let mut count = 0;
     loop {
-        let ids: Vec<MessageId> = store
-            .page(queue, None, batch)
-            .await?
-            .iter()
-            .map(|message| message.id)
-            .collect();
+        let ids: Vec<MessageId> = store.page(queue, None, batch).await?.iter().map(|message| message.id).collect();
         if ids.is_empty() {
             return Ok(count);
         }

@@ -11,16 +11,14 @@ pub(crate) const CREATE: [&str; 3] = [
 ];
 
 /// The number after the leased block.
-pub(crate) const LEASE: &str =
-    "UPDATE store_counter SET next = next + $1 WHERE name = 'message' RETURNING next";
+pub(crate) const LEASE: &str = "UPDATE store_counter SET next = next + $1 WHERE name = 'message' RETURNING next";
 
 pub(crate) const INSERT: &str = "INSERT INTO store_message (queue, id, body) VALUES ($1, $2, $3)";
 
 pub(crate) const PUT: &str = "INSERT INTO store_message (queue, id, body) VALUES ($1, $2, $3) \
      ON CONFLICT (queue, id) DO NOTHING";
 
-pub(crate) const PAGE: &str =
-    "SELECT id, body FROM store_message WHERE queue = $1 AND id > $2 ORDER BY id LIMIT $3";
+pub(crate) const PAGE: &str = "SELECT id, body FROM store_message WHERE queue = $1 AND id > $2 ORDER BY id LIMIT $3";
 
 pub(crate) const DELETE: &str = "DELETE FROM store_message WHERE queue = $1 AND id = $2";
 

@@ -29,12 +29,7 @@ impl Store {
         let (client, connection) = connected.map_err(Error::while_doing(Doing::Connecting))?;
         // Ends with the client; what it ends with is the error of the request that runs then.
         tokio::spawn(connection);
-        Ok(Self {
-            client,
-            lease: Lease::default(),
-            insert: None,
-            delete: None,
-        })
+        Ok(Self { client, lease: Lease::default(), insert: None, delete: None })
     }
 
     /// Creates the tables where they are missing. May be called by every client at every start.
@@ -43,10 +38,7 @@ impl Store {
     /// The endpoint refuses a statement.
     pub async fn create_schema(&mut self) -> Result<(), Error> {
         for statement in schema::CREATE {
-            self.client
-                .batch_execute(statement)
-                .await
-                .map_err(Error::while_doing(Doing::Writing))?;
+            self.client.batch_execute(statement).await.map_err(Error::while_doing(Doing::Writing))?;
         }
         Ok(())
     }
@@ -60,13 +52,8 @@ impl Store {
         if let Some(id) = self.lease.take() {
             return Ok(id);
         }
-        let row = self
-            .client
-            .query_opt(schema::LEASE, &[&schema::LEASE_IDS])
-            .await;
-        let row = row
-            .map_err(Error::while_doing(Doing::Preparing))?
-            .ok_or_else(Error::no_schema)?;
+        let row = self.client.query_opt(schema::LEASE, &[&schema::LEASE_IDS]).await;
+        let row = row.map_err(Error::while_doing(Doing::Preparing))?.ok_or_else(Error::no_schema)?;
         self.lease = Lease::ending_before(row.get(0), schema::LEASE_IDS);
         self.lease.take().ok_or_else(Error::no_schema)
     }
@@ -78,10 +65,7 @@ impl Store {
     pub async fn append(&mut self, queue: &str, body: &[u8]) -> Result<MessageId, Error> {
         let id = self.reserve().await?;
         let insert = self.insert_statement().await?;
-        let done = self
-            .client
-            .execute(&insert, &[&queue, &id.number(), &body])
-            .await;
+        let done = self.client.execute(&insert, &[&queue, &id.number(), &body]).await;
         done.map_err(Error::while_doing(Doing::Writing))?;
         Ok(id)
     }
@@ -118,10 +102,7 @@ impl Store {
     /// # Errors
     /// As [`Store::append`].
     pub async fn put(&mut self, queue: &str, id: MessageId, body: &[u8]) -> Result<bool, Error> {
-        let rows = self
-            .client
-            .execute(schema::PUT, &[&queue, &id.number(), &body])
-            .await;
+        let rows = self.client.execute(schema::PUT, &[&queue, &id.number(), &body]).await;
         Ok(rows.map_err(Error::while_doing(Doing::Writing))? == 1)
     }
 
@@ -133,25 +114,11 @@ impl Store {
     ///
     /// # Errors
     /// The endpoint refuses, or the connection is lost.
-    pub async fn page(
-        &self,
-        queue: &str,
-        after: Option<MessageId>,
-        limit: u32,
-    ) -> Result<Vec<Message>, Error> {
+    pub async fn page(&self, queue: &str, after: Option<MessageId>, limit: u32) -> Result<Vec<Message>, Error> {
         let after = after.map_or(i64::MIN, MessageId::number);
-        let rows = self
-            .client
-            .query(schema::PAGE, &[&queue, &after, &i64::from(limit)])
-            .await;
+        let rows = self.client.query(schema::PAGE, &[&queue, &after, &i64::from(limit)]).await;
         let rows = rows.map_err(Error::while_doing(Doing::Reading))?;
-        Ok(rows
-            .iter()
-            .map(|row| Message {
-                id: MessageId::from_number(row.get(0)),
-                body: row.get(1),
-            })
-            .collect())
+        Ok(rows.iter().map(|row| Message { id: MessageId::from_number(row.get(0)), body: row.get(1) }).collect())
     }
 
     /// Removes messages, all in one transaction; returns how many were there.
@@ -192,17 +159,10 @@ impl Store {
 }
 
 /// The statement, prepared at its first use. Preparing changes nothing, so a lost connection is no unknown outcome.
-async fn prepared(
-    client: &Client,
-    slot: &mut Option<Statement>,
-    sql: &str,
-) -> Result<Statement, Error> {
+async fn prepared(client: &Client, slot: &mut Option<Statement>, sql: &str) -> Result<Statement, Error> {
     if let Some(statement) = slot {
         return Ok(statement.clone());
     }
-    let statement = client
-        .prepare(sql)
-        .await
-        .map_err(Error::while_doing(Doing::Preparing))?;
+    let statement = client.prepare(sql).await.map_err(Error::while_doing(Doing::Preparing))?;
     Ok(slot.insert(statement).clone())
 }

@@ -11,10 +11,7 @@ pub(super) fn text(options: &Options, bin: &Path, notes: Vec<(&str, String)>) ->
         ("commit".to_owned(), commit()),
         ("machine".to_owned(), machine()),
         ("kernel".to_owned(), first_line("uname", &["-sr"])),
-        (
-            "members".to_owned(),
-            format!("3, {}", first_line(bin.join("postgres"), &["--version"])),
-        ),
+        ("members".to_owned(), format!("3, {}", first_line(bin.join("postgres"), &["--version"]))),
         ("member settings".to_owned(), SETTINGS.join(" ")),
         (
             "load".to_owned(),
@@ -24,29 +21,15 @@ pub(super) fn text(options: &Options, bin: &Path, notes: Vec<(&str, String)>) ->
             ),
         ),
     ];
-    lines.extend(
-        notes
-            .into_iter()
-            .map(|(name, version)| (name.to_owned(), version)),
-    );
-    lines
-        .into_iter()
-        .map(|(name, value)| format!("{name:<16} {value}\n"))
-        .collect()
+    lines.extend(notes.into_iter().map(|(name, version)| (name.to_owned(), version)));
+    lines.into_iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect()
 }
 
 fn commit() -> String {
     let repo = env!("CARGO_MANIFEST_DIR");
     let head = first_line("git", &["-C", repo, "rev-parse", "--short=12", "HEAD"]);
-    let changed = first_line(
-        "git",
-        &["-C", repo, "status", "--porcelain", "--untracked-files=no"],
-    );
-    if changed == "unknown" {
-        head
-    } else {
-        format!("{head} with uncommitted changes")
-    }
+    let changed = first_line("git", &["-C", repo, "status", "--porcelain", "--untracked-files=no"]);
+    if changed == "unknown" { head } else { format!("{head} with uncommitted changes") }
 }
 
 fn machine() -> String {

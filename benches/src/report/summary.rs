@@ -14,40 +14,20 @@ pub(super) fn table(samples: &[Sample]) -> String {
     for sample in samples {
         cells.entry(&sample.cell).or_default().push(sample);
     }
-    let tps: BTreeMap<&Cell, f64> = cells
-        .iter()
-        .filter_map(|(&cell, samples)| Some((cell, middle(samples, |measured| measured.tps)?)))
-        .collect();
-    cells.iter().fold(HEAD.to_owned(), |text, (cell, samples)| {
-        text + &row(cell, samples, &tps)
-    })
+    let tps: BTreeMap<&Cell, f64> =
+        cells.iter().filter_map(|(&cell, samples)| Some((cell, middle(samples, |measured| measured.tps)?))).collect();
+    cells.iter().fold(HEAD.to_owned(), |text, (cell, samples)| text + &row(cell, samples, &tps))
 }
 
 fn row(cell: &Cell, samples: &[&Sample], tps: &BTreeMap<&Cell, f64>) -> String {
     let own = tps.get(cell).copied();
     let ratio = |other: Name| {
-        let other = tps
-            .get(&Cell {
-                target: other,
-                ..cell.clone()
-            })
-            .copied();
+        let other = tps.get(&Cell { target: other, ..cell.clone() }).copied();
         own.zip(other).map(|(own, other)| own / other)
     };
-    let errors = samples
-        .iter()
-        .filter(|sample| sample.outcome.is_err())
-        .count();
-    let failed: u64 = samples
-        .iter()
-        .filter_map(|s| s.outcome.as_ref().ok())
-        .map(|m| m.failed)
-        .sum();
-    let failures = if errors == 0 {
-        failed.to_string()
-    } else {
-        format!("{errors} of {} runs", samples.len())
-    };
+    let errors = samples.iter().filter(|sample| sample.outcome.is_err()).count();
+    let failed: u64 = samples.iter().filter_map(|s| s.outcome.as_ref().ok()).map(|m| m.failed).sum();
+    let failures = if errors == 0 { failed.to_string() } else { format!("{errors} of {} runs", samples.len()) };
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {failures} |\n",
         cell.load.name(),
@@ -63,12 +43,7 @@ fn row(cell: &Cell, samples: &[&Sample], tps: &BTreeMap<&Cell, f64>) -> String {
 }
 
 fn middle(samples: &[&Sample], value: fn(&Measured) -> f64) -> Option<f64> {
-    median(
-        samples
-            .iter()
-            .filter_map(|sample| Some(value(sample.outcome.as_ref().ok()?)))
-            .collect(),
-    )
+    median(samples.iter().filter_map(|sample| Some(value(sample.outcome.as_ref().ok()?))).collect())
 }
 
 fn shown(value: Option<f64>, digits: usize) -> String {
@@ -81,40 +56,16 @@ mod tests {
     use crate::load::Load;
 
     fn sample(target: Name, outcome: Result<f64, &str>) -> Sample {
-        let outcome = outcome
-            .map(|tps| Measured {
-                tps,
-                failed: 0,
-                p50_ms: 1.0,
-                p99_ms: 2.0,
-            })
-            .map_err(str::to_owned);
-        Sample {
-            cell: Cell {
-                load: Load::Insert,
-                clients: 8,
-                target,
-            },
-            run: 1,
-            outcome,
-        }
+        let outcome = outcome.map(|tps| Measured { tps, failed: 0, p50_ms: 1.0, p99_ms: 2.0 }).map_err(str::to_owned);
+        Sample { cell: Cell { load: Load::Insert, clients: 8, target }, run: 1, outcome }
     }
 
     #[test]
     fn ratios_and_failures() {
-        let samples = [
-            sample(Name::Pgpool, Ok(100.0)),
-            sample(Name::Raidb, Ok(250.0)),
-            sample(Name::Postgres, Err("it died")),
-        ];
+        let samples =
+            [sample(Name::Pgpool, Ok(100.0)), sample(Name::Raidb, Ok(250.0)), sample(Name::Postgres, Err("it died"))];
         let table = table(&samples);
-        assert!(
-            table.contains("| insert | 8 | raidb | 250 | 1.00 | 2.00 | – | – | 2.50 | 0 |"),
-            "{table}"
-        );
-        assert!(
-            table.contains("| insert | 8 | postgres | – | – | – | – | – | – | 1 of 1 runs |"),
-            "{table}"
-        );
+        assert!(table.contains("| insert | 8 | raidb | 250 | 1.00 | 2.00 | – | – | 2.50 | 0 |"), "{table}");
+        assert!(table.contains("| insert | 8 | postgres | – | – | – | – | – | – | 1 of 1 runs |"), "{table}");
     }
 }

@@ -21,13 +21,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Postgres,
-        Self::ThreeAtOnce,
-        Self::PgBouncer,
-        Self::Pgpool,
-        Self::Raidb,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Postgres, Self::ThreeAtOnce, Self::PgBouncer, Self::Pgpool, Self::Raidb];
 
     /// The name in tables and on the command line.
     pub(crate) fn as_str(self) -> &'static str {
@@ -47,9 +41,7 @@ impl Name {
             Self::ThreeAtOnce => Box::new(three_at_once::ThreeAtOnce),
             Self::PgBouncer => Box::new(pgbouncer::PgBouncer),
             Self::Pgpool => Box::new(pgpool::Pgpool),
-            Self::Raidb => Box::new(raidb::Raidb {
-                program: raidb.into(),
-            }),
+            Self::Raidb => Box::new(raidb::Raidb { program: raidb.into() }),
         }
     }
 }

@@ -11,9 +11,7 @@ pub(super) struct PgBouncer;
 
 impl Target for PgBouncer {
     fn missing(&self) -> Option<String> {
-        programs::find("pgbouncer")
-            .is_none()
-            .then(|| "pgbouncer is not installed".into())
+        programs::find("pgbouncer").is_none().then(|| "pgbouncer is not installed".into())
     }
 
     fn version(&self) -> Option<String> {
@@ -25,8 +23,7 @@ impl Target for PgBouncer {
     }
 
     fn start(&self, place: &Place) -> Result<Started> {
-        let program = programs::find("pgbouncer")
-            .ok_or_else(|| Failure::new("pgbouncer is not installed"))?;
+        let program = programs::find("pgbouncer").ok_or_else(|| Failure::new("pgbouncer is not installed"))?;
         let port = free_port()?;
         let config = format!(
             "[databases]\n\
@@ -48,9 +45,6 @@ impl Target for PgBouncer {
         let mut command = programs::unprivileged(&program);
         command.arg(&file);
         let server = Server::start("pgbouncer", command, port, &place.dir.join("pgbouncer.log"))?;
-        Ok(Started {
-            ports: vec![port],
-            server: Some(server),
-        })
+        Ok(Started { ports: vec![port], server: Some(server) })
     }
 }

@@ -11,9 +11,7 @@ pub(super) struct Pgpool;
 
 impl Target for Pgpool {
     fn missing(&self) -> Option<String> {
-        programs::find("pgpool")
-            .is_none()
-            .then(|| "pgpool (package pgpool2) is not installed".into())
+        programs::find("pgpool").is_none().then(|| "pgpool (package pgpool2) is not installed".into())
     }
 
     fn version(&self) -> Option<String> {
@@ -25,29 +23,16 @@ impl Target for Pgpool {
     }
 
     fn start(&self, place: &Place) -> Result<Started> {
-        let program =
-            programs::find("pgpool").ok_or_else(|| Failure::new("pgpool is not installed"))?;
+        let program = programs::find("pgpool").ok_or_else(|| Failure::new("pgpool is not installed"))?;
         let port = free_port()?;
         let file = place.dir.join("pgpool.conf");
         std::fs::write(&file, config(place, port)?)?;
         let empty = place.dir.join("empty.conf");
         std::fs::write(&empty, "")?;
         let mut command = programs::unprivileged(&program);
-        command
-            .arg("-n")
-            .arg("-D")
-            .arg("-f")
-            .arg(&file)
-            .arg("-F")
-            .arg(&empty)
-            .arg("-a")
-            .arg(&empty);
-        let server = Server::start("pgpool", command, port, &place.dir.join("pgpool.log"))?
-            .stopped_by("INT");
-        Ok(Started {
-            ports: vec![port],
-            server: Some(server),
-        })
+        command.arg("-n").arg("-D").arg("-f").arg(&file).arg("-F").arg(&empty).arg("-a").arg(&empty);
+        let server = Server::start("pgpool", command, port, &place.dir.join("pgpool.log"))?.stopped_by("INT");
+        Ok(Started { ports: vec![port], server: Some(server) })
     }
 }
 

@@ -19,9 +19,6 @@ impl Target for Postgres {
     }
 
     fn start(&self, place: &Place) -> Result<Started> {
-        Ok(Started {
-            ports: vec![place.members[0].1],
-            server: None,
-        })
+        Ok(Started { ports: vec![place.members[0].1], server: None })
     }
 }

@@ -20,9 +20,7 @@ impl Target for Raidb {
     }
 
     fn version(&self) -> Option<String> {
-        self.program
-            .is_file()
-            .then(|| programs::first_line(&self.program, &["--version"]))
+        self.program.is_file().then(|| programs::first_line(&self.program, &["--version"]))
     }
 
     fn replicates(&self) -> bool {
@@ -36,10 +34,7 @@ impl Target for Raidb {
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--config").arg(&file);
         let server = Server::start("raidb", command, port, &place.dir.join("raidb.log"))?;
-        Ok(Started {
-            ports: vec![port],
-            server: Some(server),
-        })
+        Ok(Started { ports: vec![port], server: Some(server) })
     }
 }
 

@@ -20,9 +20,6 @@ impl Target for ThreeAtOnce {
     }
 
     fn start(&self, place: &Place) -> Result<Started> {
-        Ok(Started {
-            ports: place.members.iter().map(|(_, port)| *port).collect(),
-            server: None,
-        })
+        Ok(Started { ports: place.members.iter().map(|(_, port)| *port).collect(), server: None })
     }
 }
