@@ -230,6 +230,9 @@ impl Session {
             return false;
         }
         let slot = &mut self.slots[usize::from(member.0)];
+        if slot.units.iter().any(|unit| unit.opens) {
+            return false;
+        }
         if matches!(entry.payload, Payload::Copied) {
             // A replay reached rows that went through once: they cannot be sent again.
             let database = self.database.clone();

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use raidb_core::ids::MemberId;
 use raidb_core::member::Reason;
 use raidb_core::sql::analysis::Isolation;
@@ -17,10 +18,13 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::links::CommitState;
-use super::transaction::OpenTransaction;
+use super::transaction::{OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::{Owner, UnitOutcome};
 use crate::virtual_database::in_flight::Ticket;
+
+/// Checks deferred constraints.
+const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl Session {
     /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
@@ -113,7 +117,21 @@ impl Session {
         let Some(open) = &self.open else { return Ok(()) };
         if open.deferred && open.lead_begun {
             // A deferred constraint must not fail behind the decision.
-            self.lead_command("SET CONSTRAINTS ALL IMMEDIATE").await?;
+            let started = Instant::now();
+            self.lead_command(CHECK_NOW).await?;
+            // On a follower the check sees what the lead's saw only behind the commits that the lead's has seen: it is an
+            // entry of the transcript, with a barrier of its own, like any statement.
+            if let Some(open) = self.open.as_mut().filter(|open| !open.transcript.is_empty()) {
+                open.deferred = false;
+                let footprint = open.footprint.clone();
+                let tag = Some(Bytes::from_static(b"SET CONSTRAINTS"));
+                self.push_entry(
+                    Payload::Simple(Bytes::from_static(CHECK_NOW.as_bytes())),
+                    tag,
+                    &footprint,
+                    started.elapsed(),
+                )?;
+            }
         }
         self.settle_followers().await?;
         if self.database.writes_stopped() {

@@ -123,7 +123,7 @@ impl Session {
             let slot = self.slot(member);
             let Some(link) = slot.link.as_mut() else { continue };
             link.simple(&[&statement.sql], Owner::Follower);
-            slot.units.push_back(SentUnit { entries: 1, hidden_tags: 0 });
+            slot.units.push_back(SentUnit { entries: 1, ..SentUnit::default() });
             slot.cursor.sent(1);
             slot.deadline = None;
         }

@@ -12,8 +12,9 @@ const FOLLOWER_BEGIN: &[u8] = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE
 /// Time limits act on the lead alone.
 const NO_TIME_LIMITS: &[u8] =
     b";SET LOCAL statement_timeout=0;SET LOCAL lock_timeout=0;SET LOCAL idle_in_transaction_session_timeout=0";
-/// SET commands in it.
-const TIME_LIMITS_LIFTED: usize = 3;
+/// The same, one by one.
+const TIME_LIMITS_OFF: [&[u8]; 3] =
+    [b"SET LOCAL statement_timeout=0", b"SET LOCAL lock_timeout=0", b"SET LOCAL idle_in_transaction_session_timeout=0"];
 /// Name of the prepared BEGIN on a follower's link.
 static BEGIN_NAME: Bytes = Bytes::from_static(b"raidb_begin");
 /// Its identity; the session's own start at 1 and never reach it.
@@ -52,7 +53,7 @@ pub fn write_entries<'e>(
             }
             encode::bare(link.out(), b'S');
             link.unit(Owner::Follower);
-            SentUnit { entries, hidden_tags }
+            SentUnit { entries, hidden_tags, opens: opening != Opening::None }
         }
         Payload::Copied => SentUnit::default(),
     }
@@ -65,6 +66,9 @@ pub struct SentUnit {
     pub entries: usize,
     /// Command tags before theirs.
     pub hidden_tags: usize,
+    /// It opens the transaction. Nothing may be sent behind it before it is answered: if it is cancelled before its
+    /// BEGIN has run, what follows would run, and commit, outside any transaction.
+    pub opens: bool,
 }
 
 fn write_simple<'e>(
@@ -77,7 +81,7 @@ fn write_simple<'e>(
         Opening::None => (&[], 0),
         Opening::PlainBegin => (&[b"BEGIN;"], 1),
         Opening::Begin => (&[FOLLOWER_BEGIN, b";"], 1),
-        Opening::BeginWithoutLimits => (&[FOLLOWER_BEGIN, NO_TIME_LIMITS, b";"], 1 + TIME_LIMITS_LIFTED),
+        Opening::BeginWithoutLimits => (&[FOLLOWER_BEGIN, NO_TIME_LIMITS, b";"], 1 + TIME_LIMITS_OFF.len()),
     };
     let mut pieces: Vec<&[u8]> = prefix.to_vec();
     pieces.push(first);
@@ -89,7 +93,7 @@ fn write_simple<'e>(
         entries += 1;
     }
     link.simple(&pieces, Owner::Follower);
-    SentUnit { entries, hidden_tags }
+    SentUnit { entries, hidden_tags, opens: opening != Opening::None }
 }
 
 fn write_bound(link: &mut Link, prepared: &Prepared, tail: &Bytes) {
@@ -100,10 +104,6 @@ fn write_bound(link: &mut Link, prepared: &Prepared, tail: &Bytes) {
 
 /// BEGIN within the same pipeline: no extra ReadyForQuery.
 fn write_begin(link: &mut Link, opening: Opening) -> usize {
-    if opening == Opening::BeginWithoutLimits {
-        link.simple(&[FOLLOWER_BEGIN, NO_TIME_LIMITS], Owner::Discarded);
-        return 0;
-    }
     if !link.knows(&BEGIN_NAME, BEGIN_IDENTITY) {
         if link.occupied(&BEGIN_NAME) {
             encode::close(link.out(), b'S', &BEGIN_NAME);
@@ -113,7 +113,16 @@ fn write_begin(link: &mut Link, opening: Opening) -> usize {
     }
     encode::bind_empty(link.out(), b"", &BEGIN_NAME);
     encode::execute(link.out(), b"", 0);
-    1
+    if opening != Opening::BeginWithoutLimits {
+        return 1;
+    }
+    for setting in TIME_LIMITS_OFF {
+        encode::parse(link.out(), b"", &[setting], &[0, 0]);
+        encode::bind_empty(link.out(), b"", b"");
+        encode::execute(link.out(), b"", 0);
+    }
+    link.forget(&Bytes::new());
+    1 + TIME_LIMITS_OFF.len()
 }
 
 /// Makes sure that the statement stands on the link under its own name. True if a Parse was written

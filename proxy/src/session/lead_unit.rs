@@ -9,7 +9,6 @@ use raidb_core::sql::analysis::{Command, Proof, Read};
 use super::Session;
 use super::extended::stale_plan;
 use super::foreground::{Reading, Rows, Step};
-use super::lead::PLAIN_BEGIN;
 use super::prepared::PreparedStatement;
 use super::statement::{Bound, CommandExt, Statement};
 use super::trouble::{SqlError, Trouble};
@@ -18,10 +17,10 @@ use crate::wire::encode;
 
 /// BEGIN on the lead's link, prepared once.
 static LEAD_BEGIN: Bytes = Bytes::from_static(b"raidb_lead_begin");
-const LEAD_BEGIN_IDENTITY: u64 = u64::MAX - 1;
+const LEAD_BEGIN_IDENTITY: u64 = 1 << 62;
 /// Marks the identity of a rewritten text.
 const REWRITTEN: u64 = 1 << 63;
-const PROBE_BEGIN: &[u8] = b"SAVEPOINT raidb_probe;SET LOCAL transaction_read_only=on";
+const PROBE_BEGIN: &str = "SAVEPOINT raidb_probe;SET LOCAL transaction_read_only=on";
 const PROBE_END: &[u8] = b"ROLLBACK TO SAVEPOINT raidb_probe;RELEASE SAVEPOINT raidb_probe";
 
 /// A message that waits for the next unit.
@@ -127,9 +126,13 @@ impl Session {
                 Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
             )
         });
+        if probe {
+            // Awaited: if it were cancelled, the read would run where it may write.
+            self.lead_command(PROBE_BEGIN).await?;
+        }
         let described = self.describing(unit, execute)?;
         let mut reading = Reading { rows: described, ..Reading::default() };
-        self.write_lead_begin(lead, probe, &mut reading)?;
+        self.write_lead_begin(lead, &mut reading)?;
         for pending in &unit.pending {
             self.write_pending(lead, pending, &mut reading.steps)?;
         }
@@ -185,12 +188,7 @@ impl Session {
     }
 
     /// BEGIN, if the transaction has not begun on the lead, in the same pipeline.
-    fn write_lead_begin(
-        &mut self,
-        lead: raidb_core::ids::MemberId,
-        probe: bool,
-        reading: &mut Reading,
-    ) -> Result<(), Trouble> {
+    fn write_lead_begin(&mut self, lead: raidb_core::ids::MemberId, reading: &mut Reading) -> Result<(), Trouble> {
         let begin = match self.open.as_mut() {
             Some(open) if !open.lead_begun => {
                 open.lead_begun = true;
@@ -200,21 +198,12 @@ impl Session {
         };
         let Some(link) = self.link(lead) else { return Err(self.gone()) };
         match begin {
-            Some(begin) if begin == PLAIN_BEGIN => {
+            // In the same pipeline: if BEGIN is cancelled, what follows does not run outside a transaction.
+            Some(begin) => {
                 reading.hidden_commands = 1;
-                write_prepared_begin(link, &mut reading.steps);
+                write_prepared_begin(link, &begin, &mut reading.steps);
             }
-            Some(begin) => link.simple(&[&begin], Owner::Discarded),
             None => {}
-        }
-        if probe {
-            if reading.hidden_commands > 0 {
-                encode::bare(link.out(), b'S');
-                link.unit(Owner::Discarded);
-                reading.hidden_commands = 0;
-                reading.steps.clear();
-            }
-            link.simple(&[PROBE_BEGIN], Owner::Discarded);
         }
         Ok(())
     }
@@ -341,14 +330,15 @@ fn unbound(known: &PreparedStatement) -> Statement {
     Statement { sql: known.prepared.text.clone(), analysis: known.analysis.clone(), bound: Some(bound), generation: 0 }
 }
 
-fn write_prepared_begin(link: &mut Link, steps: &mut VecDeque<Step>) {
-    if !link.knows(&LEAD_BEGIN, LEAD_BEGIN_IDENTITY) {
+fn write_prepared_begin(link: &mut Link, begin: &Bytes, steps: &mut VecDeque<Step>) {
+    let identity = LEAD_BEGIN_IDENTITY | u64::from(crc32c::crc32c(begin));
+    if !link.knows(&LEAD_BEGIN, identity) {
         if link.occupied(&LEAD_BEGIN) {
             encode::close(link.out(), b'S', &LEAD_BEGIN);
             steps.push_back(Step::Close { visible: false });
         }
-        encode::parse(link.out(), &LEAD_BEGIN, &[&PLAIN_BEGIN], &[0, 0]);
-        link.learn(LEAD_BEGIN.clone(), LEAD_BEGIN_IDENTITY);
+        encode::parse(link.out(), &LEAD_BEGIN, &[begin], &[0, 0]);
+        link.learn(LEAD_BEGIN.clone(), identity);
         steps.push_back(Step::Parse { visible: false });
     }
     encode::bind_empty(link.out(), b"raidb_begin", &LEAD_BEGIN);
