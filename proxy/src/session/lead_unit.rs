@@ -197,13 +197,10 @@ impl Session {
             _ => None,
         };
         let Some(link) = self.link(lead) else { return Err(self.gone()) };
-        match begin {
+        if let Some(begin) = begin {
             // In the same pipeline: if BEGIN is cancelled, what follows does not run outside a transaction.
-            Some(begin) => {
-                reading.hidden_commands = 1;
-                write_prepared_begin(link, &begin, &mut reading.steps);
-            }
-            None => {}
+            reading.hidden_commands = 1;
+            write_prepared_begin(link, &begin, &mut reading.steps);
         }
         Ok(())
     }
