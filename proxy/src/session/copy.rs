@@ -18,6 +18,7 @@ use raidb_core::transaction::follower::Step;
 use super::Session;
 use super::foreground::{Reading, UnitEnd};
 use super::frames::SentUnit;
+use super::present_time::RowScan;
 use super::statement::Statement;
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
@@ -26,6 +27,10 @@ use crate::wire::encode;
 
 /// Rows that may wait for one member before the client is no longer read.
 const BUFFERED_BYTES_MAX: usize = 256 * 1024;
+
+/// Said to the client by way of the lead, which ends the COPY with it.
+const PRESENT_TIME: &str =
+    "raidb: a value may mean the present time, which each member would read by its own clock; send the time itself";
 
 /// How the client ended its rows.
 enum RowsEnd {
@@ -76,7 +81,8 @@ impl Session {
         let index = self.start_followers(statement, copy, took)?;
         self.release_staged();
         self.drive_flush().await?;
-        let ended = match self.relay_rows(lead).await {
+        let mut scan = RowScan::new(&copy.table, &statement.sql);
+        let ended = match self.relay_rows(lead, &mut scan).await {
             Ok(ended) => ended,
             Err(trouble) => {
                 self.end_followers(false);
@@ -135,14 +141,16 @@ impl Session {
         self.view.members().filter(|m| *m != lead).collect()
     }
 
-    async fn relay_rows(&mut self, lead: MemberId) -> Result<RowsEnd, Trouble> {
+    async fn relay_rows(&mut self, lead: MemberId, scan: &mut RowScan) -> Result<RowsEnd, Trouble> {
         loop {
             let frame = match self.copy_frame(lead).await? {
                 Ok(frame) => frame,
                 Err(end) => return Ok(RowsEnd::Refused(end)),
             };
             match frame[0] {
+                b'd' if scan.finds(&frame[5..]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
                 b'd' => self.spread(lead, &frame).await?,
+                b'c' if scan.finds(&[]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
                 b'c' => return Ok(RowsEnd::Done),
                 b'f' => {
                     let reason = frame.get(5..frame.len() - 1).unwrap_or(b"");

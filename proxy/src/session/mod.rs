@@ -29,6 +29,7 @@ pub mod lead_unit;
 pub mod links;
 pub mod outcome;
 pub mod prepared;
+pub mod present_time;
 pub mod reads;
 pub mod settings;
 pub mod simple;

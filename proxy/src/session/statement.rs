@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use raidb_core::sql::analyse;
 use raidb_core::sql::analysis::{
     Analysis, Command, FootprintHint, LockCapture, Proof, Read, RowLock, Write, WriteForm,
 };
@@ -13,11 +14,11 @@ use raidb_core::sql::footprint::Footprint;
 use raidb_core::sql::key_hash::{ParamValue, footprint_of};
 use raidb_core::sql::literals::Literals;
 use raidb_core::sql::split::{end_of_last_token, start_of_token};
-use raidb_core::sql::{analyse, may_mean_now};
 
 use super::Session;
 use super::foreground::{Reading, Rows};
 use super::prepared::Prepared;
+use super::present_time::refuse_parameters;
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
@@ -145,7 +146,7 @@ impl Session {
         lead: raidb_core::ids::MemberId,
     ) -> Result<(), Trouble> {
         if let (Command::Write(write), Some(bound)) = (&statement.analysis.command, &statement.bound) {
-            refuse_now(write, bound)?;
+            refuse_parameters(&write.table, bound)?;
         }
         let footprint = self.read_footprint(statement);
         let mut tickets = self.database.in_flight.conflicting(&footprint);
@@ -260,32 +261,6 @@ impl Session {
         })
         .await;
     }
-}
-
-/// Oids of date, time, timestamp and their kind with time zone.
-const TIME_TYPES: [u32; 5] = [1082, 1083, 1114, 1184, 1266];
-
-/// A text parameter such as 'now' becomes the time at which each member reads it, if it is bound to a column of time.
-/// Which column it is bound to is not known, so it is refused where the table has one and the type was left open.
-fn refuse_now(write: &Write, bound: &Bound) -> Result<(), SqlError> {
-    if !write.table.columns.iter().any(|column| TIME_TYPES.contains(&column.type_oid)) {
-        return Ok(());
-    }
-    let types = &bound.prepared.types;
-    for (index, parameter) in decode::bind_parameters(&bound.tail).iter().enumerate() {
-        let oid = types.get(2 + 4 * index..6 + 4 * index).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-        let open = oid == 0 || oid == 705 || TIME_TYPES.contains(&oid);
-        if open && !parameter.binary && parameter.value.is_some_and(may_mean_now) {
-            return Err(SqlError::refused(
-                format!(
-                    "parameter ${} may mean the present time, which each member would read by its own clock",
-                    index + 1
-                ),
-                "Write now() or CURRENT_DATE in the statement, or send the time itself.",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// What goes to the lead for one simple statement.
