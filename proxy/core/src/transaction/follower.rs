@@ -29,6 +29,9 @@ enum After {
 enum Phase {
     /// No transaction is open on the follower.
     Outside,
+    /// The unit that opens the transaction was sent. Nothing goes behind it before it is answered: if it is cancelled before
+    /// its BEGIN has run, what follows would run, and commit, outside any transaction.
+    Opening,
     /// A transaction is open.
     Following,
     /// Something must be rolled back; answers to what was sent before are awaited.
@@ -123,7 +126,7 @@ impl FollowerCursor {
                 Step::Send { index: self.sent, begin: self.phase == Phase::Outside }
             }
             Phase::Outside | Phase::Following if self.done == length => Step::Agreed,
-            Phase::Outside | Phase::Following | Phase::Committing => Step::Await { doomed: false },
+            Phase::Outside | Phase::Opening | Phase::Following | Phase::Committing => Step::Await { doomed: false },
             Phase::Draining(_) if self.outstanding > 0 => Step::Await { doomed: true },
             Phase::Draining(After::Replay) => Step::Rollback { savepoint: None },
             Phase::Draining(After::Undo(undo)) => Step::Rollback { savepoint: undo.savepoint.clone() },
@@ -159,7 +162,9 @@ impl FollowerCursor {
 
     /// So many entries, from the one that [`Step::Send`] named, left as one unit.
     pub fn sent(&mut self, entries: usize) {
-        self.phase = Phase::Following;
+        if self.phase == Phase::Outside {
+            self.phase = Phase::Opening;
+        }
         self.sent += entries;
         self.outstanding += 1;
     }
@@ -187,10 +192,12 @@ impl FollowerCursor {
     pub fn answered(&mut self, answer: Answer) {
         self.outstanding = self.outstanding.saturating_sub(1);
         match &self.phase {
-            Phase::Following => {
+            Phase::Opening | Phase::Following => {
                 self.done += answer.agreed;
                 if answer.failed {
                     self.replay();
+                } else {
+                    self.phase = Phase::Following;
                 }
             }
             Phase::RollingBack(_) if !answer.failed => self.rolled_back(),
@@ -266,7 +273,7 @@ impl FollowerCursor {
             // All of that is being rolled back already; what came behind it was never sent.
             Phase::RollingBack(After::Undo(earlier)) | Phase::Draining(After::Undo(earlier))
                 if earlier.savepoint.is_none() || (!whole && undo.length >= earlier.length) => {}
-            Phase::Following | Phase::Draining(_) | Phase::RollingBack(_) | Phase::Committing => {
+            Phase::Opening | Phase::Following | Phase::Draining(_) | Phase::RollingBack(_) | Phase::Committing => {
                 if self.sent > undo.length || whole {
                     self.phase = Phase::Draining(After::Undo(undo.clone()));
                 }
@@ -293,16 +300,30 @@ mod tests {
         assert_eq!(f.step(0), Step::Agreed);
         assert_eq!(f.step(2), Step::Send { index: 0, begin: true });
         f.sent(1);
-        assert_eq!(f.step(2), Step::Send { index: 1, begin: false });
-        f.sent(1);
-        assert_eq!(f.step(2), Step::Await { doomed: false });
         f.answered(Answer::agrees(1));
+        assert_eq!(f.step(3), Step::Send { index: 1, begin: false });
+        f.sent(1);
+        assert_eq!(f.step(3), Step::Send { index: 2, begin: false });
+        assert_eq!(f.step(2), Step::Await { doomed: false });
         f.answered(Answer::agrees(1));
         assert_eq!(f.step(2), Step::Agreed);
         f.commit_sent();
         assert_eq!(f.step(2), Step::Await { doomed: false });
         f.committed();
         assert!(f.clean());
+    }
+
+    /// Found by the model: a cancel hit the unit before its BEGIN had run, and what had been sent behind it was executed and
+    /// committed on that member alone.
+    #[test]
+    fn nothing_leaves_behind_an_unanswered_begin() {
+        let mut f = FollowerCursor::default();
+        f.sent(1);
+        assert_eq!(f.step(3), Step::Await { doomed: false });
+        f.undo(&whole());
+        assert_eq!(f.step(0), Step::Await { doomed: true });
+        f.answered(Answer::differs(0));
+        assert_eq!(f.step(0), Step::Rollback { savepoint: None });
     }
 
     #[test]
