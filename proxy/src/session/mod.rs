@@ -107,6 +107,8 @@ pub struct Session {
     pub(crate) copy_answered: bool,
     /// The statement in hand was judged by a catalog that DDL has overtaken.
     pub(crate) stale: bool,
+    /// The member of the last balanced read.
+    pub(crate) last_reader: Option<MemberId>,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -153,6 +155,7 @@ impl Session {
             generation: 0,
             copy_answered: false,
             stale: false,
+            last_reader: None,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }

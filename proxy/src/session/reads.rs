@@ -148,9 +148,10 @@ impl Session {
             if self.view.down {
                 return Err(SqlError::no_member().into());
             }
-            let member = if lead_only { self.view.lead } else { self.database.pick(&self.view) };
+            let member = if lead_only { self.view.lead } else { self.database.pick(&self.view, self.last_reader) };
             self.ensure_links(&[member]).await?;
             if self.view.is_enabled(member) && self.slots[usize::from(member.0)].link.is_some() {
+                self.last_reader = Some(member);
                 return Ok(member);
             }
             self.next_view().await;

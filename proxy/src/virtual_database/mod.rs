@@ -136,10 +136,10 @@ impl VirtualDatabase {
         self.catalog.read().clone()
     }
 
-    /// A member for a balanced read.
+    /// A member for a balanced read; `last`: the one that the session read from before.
     #[must_use]
-    pub fn pick(&self, view: &View) -> MemberId {
-        self.picker.pick(self.settings.pick, view, &self.members)
+    pub fn pick(&self, view: &View, last: Option<MemberId>) -> MemberId {
+        self.picker.pick(self.settings.pick, view, &self.members, last)
     }
 
     /// Whether a member could not be taken out durably: then nothing may be acknowledged any more.

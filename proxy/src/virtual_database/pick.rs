@@ -8,6 +8,10 @@ use raidb_core::placement::Pick;
 use super::member::Member;
 use super::membership::View;
 
+/// A session stays on the member of its last read while that has at most this many statements more under way than
+/// the least busy one.
+const STAY_PENDING: usize = 2;
+
 /// State of the strategies that need one.
 #[derive(Debug, Default)]
 pub struct Picker {
@@ -18,7 +22,7 @@ pub struct Picker {
 impl Picker {
     /// An enabled member.
     #[must_use]
-    pub fn pick(&self, strategy: Pick, view: &View, members: &[Member]) -> MemberId {
+    pub fn pick(&self, strategy: Pick, view: &View, members: &[Member], last: Option<MemberId>) -> MemberId {
         let count = view.enabled.count_ones() as usize;
         let nth = |n: usize| view.members().nth(n % count.max(1)).unwrap_or(view.lead);
         match strategy {
@@ -36,6 +40,15 @@ impl Picker {
                 view.lead
             }
             Pick::LeastPending => {
+                // Who was asked last has the session's data and plans at hand: it is left only for one that is
+                // clearly less busy.
+                if let Some(last) = last.filter(|m| view.is_enabled(*m)) {
+                    let pending = |m: MemberId| members[usize::from(m.0)].pending();
+                    let least = view.members().map(pending).min().unwrap_or(0);
+                    if pending(last) <= least + STAY_PENDING {
+                        return last;
+                    }
+                }
                 // Start at a turning place, so that equals share the work.
                 let start = self.turn.fetch_add(1, Ordering::Relaxed);
                 (0..count)

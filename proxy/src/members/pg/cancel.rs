@@ -1,5 +1,6 @@
 //! CancelRequest to a member.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +16,7 @@ pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct CancelKey {
     /// The member.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// Process id on the member.
     pub pid: u32,
     /// Its secret.

@@ -1,6 +1,7 @@
 //! From an address to a ready link: resolve, socket, TLS, start-up, authentication, parameters.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -82,7 +83,7 @@ async fn connect_unlimited(
     flush(&mut channel).await?;
     authenticate(&mut channel, login).await?;
     let (reported, key) = read_reported(&mut channel).await?;
-    Ok((Link::new(target.clone(), channel, key), reported))
+    Ok((Link::new(Arc::new(target.clone()), channel, key), reported))
 }
 
 /// Socket and TLS.

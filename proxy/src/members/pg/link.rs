@@ -5,6 +5,7 @@
 //! statements) and the one in the foreground never mix.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -46,7 +47,7 @@ struct PreparedNames(HashMap<Bytes, u64>);
 /// A connection to a member.
 #[derive(Debug)]
 pub struct Link {
-    target: Target,
+    target: Arc<Target>,
     channel: Channel,
     key: (u32, u32),
     units: VecDeque<Owner>,
@@ -67,7 +68,7 @@ impl UnitOutcome {
 }
 
 impl Link {
-    pub(super) fn new(target: Target, channel: Channel, key: (u32, u32)) -> Self {
+    pub(super) fn new(target: Arc<Target>, channel: Channel, key: (u32, u32)) -> Self {
         Link {
             target,
             channel,
