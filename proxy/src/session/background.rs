@@ -110,19 +110,25 @@ impl Session {
                     self.report(member, Reason::Diverged, detail);
                 }
             }
-            Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent) => {
-                self.slot(member).deadline = None;
+            Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent { .. }) => {
+                let slot = self.slot(member);
+                slot.deadline = None;
+                slot.cursor.answered(Answer::agrees(0));
+                let agreed = match &slot.commit {
+                    CommitState::Sent { expects } => outcome.error.is_none() && outcome.tag() == &expects[..],
+                    CommitState::None | CommitState::Done { .. } => false,
+                };
                 if self.open.as_ref().is_some_and(|open| open.lead == member) {
                     // What the commit changed in the session (SET LOCAL ends) is reported with it.
                     self.staged.extend_from_slice(&outcome.reports);
                 }
                 // Others wait for exactly this; a member that refused leaves the view first.
-                if outcome.error.is_none()
+                if agreed
                     && let Some(ticket) = self.ticket.clone()
                 {
                     self.database.in_flight.finished(&ticket, member);
                 }
-                self.slot(member).commit = CommitState::Done(outcome);
+                self.slot(member).commit = CommitState::Done { outcome, agreed };
             }
             Owner::Follower => self.follower_answered(member, outcome),
         }
@@ -205,6 +211,9 @@ impl Session {
     /// transaction leave in one packet and are answered by one; whoever waits for the followers does not wait for that.
     fn follow_now(&mut self, index: usize) -> bool {
         let Some(open) = self.open.as_ref() else { return true };
+        if open.held {
+            return false;
+        }
         let Some(entry) = open.transcript.get(index) else { return true };
         let due = entry.answered_at + FOLLOW_DELAY;
         // With nobody else at work there is nothing to save: the followers work while the lead does the next statement.
@@ -260,7 +269,7 @@ impl Session {
     }
 
     /// Whether a plain BEGIN opens what followers need: READ COMMITTED, READ WRITE.
-    fn plain_defaults(&self) -> bool {
+    pub(super) fn plain_defaults(&self) -> bool {
         let own_role = self.identity.login.is_none();
         own_role && self.settings.isolation == Isolation::ReadCommitted && !self.settings.read_only
     }
@@ -315,7 +324,10 @@ impl Session {
     fn settle(&mut self, member: MemberId, attempt: u32) -> bool {
         let handle = self.handle.clone();
         if self.slot(member).settling.is_none() {
-            let tickets = self.database.in_flight.all_on(member);
+            // Its own, if it has been decided already, is not finished before this is.
+            let own = self.ticket.as_ref().map(|ticket| ticket.seq);
+            let mut tickets = self.database.in_flight.all_on(member);
+            tickets.retain(|ticket| Some(ticket.seq) != own);
             let pause = if attempt < 2 {
                 Duration::ZERO
             } else {

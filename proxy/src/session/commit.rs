@@ -25,6 +25,8 @@ use crate::virtual_database::in_flight::Ticket;
 
 /// Checks deferred constraints.
 const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+/// The command tag of a COMMIT that took effect.
+static COMMITTED: Bytes = Bytes::from_static(b"COMMIT");
 
 impl Session {
     /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
@@ -114,6 +116,9 @@ impl Session {
     }
 
     async fn try_commit(&mut self) -> Result<(), Trouble> {
+        if self.may_commit_at_once() {
+            return self.commit_at_once().await;
+        }
         let Some(open) = &self.open else { return Ok(()) };
         if open.deferred && open.lead_begun {
             // A deferred constraint must not fail behind the decision.
@@ -134,14 +139,7 @@ impl Session {
             }
         }
         self.settle_followers().await?;
-        if self.database.writes_stopped() {
-            return Err(SqlError::new(
-                "58030",
-                "the proxy cannot write its log; writes have stopped",
-                "See the proxy's log for the cause, free disk space or repair the disk, and restart the proxy.",
-            )
-            .into());
-        }
+        self.refuse_if_stopped()?;
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
         if !open.lead_begun && !self.any_follower_involved() {
@@ -157,6 +155,17 @@ impl Session {
         self.decide(lead).await
     }
 
+    pub(super) fn refuse_if_stopped(&self) -> Result<(), SqlError> {
+        if !self.database.writes_stopped() {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            "58030",
+            "the proxy cannot write its log; writes have stopped",
+            "See the proxy's log for the cause, free disk space or repair the disk, and restart the proxy.",
+        ))
+    }
+
     fn any_follower_involved(&self) -> bool {
         let Some(open) = &self.open else { return false };
         !open.transcript.is_empty()
@@ -164,28 +173,41 @@ impl Session {
     }
 
     /// From here on the transaction is committed wherever a member lives.
-    async fn decide(&mut self, lead: MemberId) -> Result<(), Trouble> {
+    pub(super) async fn decide(&mut self, lead: MemberId) -> Result<(), Trouble> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
-        let (footprint, serializable) = (open.footprint.clone(), open.isolation == Isolation::Serializable);
+        let serializable = open.isolation == Isolation::Serializable;
         let ddl = open.own_catalog.is_some();
         self.cancels_done().await;
         if ddl {
             self.database.start_ddl();
         }
+        let ticket = self.register_commit();
+        let result = self.commit_members(lead, serializable, &ticket).await;
+        let result = self.committed(&ticket, result).await;
+        if ddl {
+            self.database.end_ddl();
+        }
+        result
+    }
+
+    /// From here on others wait for this commit where they must (see `in_flight`).
+    pub(super) fn register_commit(&mut self) -> Arc<Ticket> {
+        let footprint = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
         let ticket = self.database.in_flight.register(footprint, self.view.enabled);
         self.ticket = Some(ticket.clone());
-        let result = self.commit_members(lead, serializable, &ticket).await;
+        ticket
+    }
+
+    /// Every member that is left has answered: nobody waits for this commit any more.
+    pub(super) async fn committed(&mut self, ticket: &Ticket, result: Result<(), Trouble>) -> Result<(), Trouble> {
         self.ticket = None;
-        self.database.in_flight.abandon(&ticket);
+        self.database.in_flight.abandon(ticket);
         for slot in &mut self.slots {
             slot.commit = CommitState::None;
         }
         if result.is_ok() {
             self.database.counters.commits.add();
             self.after_commit().await;
-        }
-        if ddl {
-            self.database.end_ddl();
         }
         result
     }
@@ -214,12 +236,12 @@ impl Session {
 
     fn refused_by(&self, member: MemberId) -> Option<([u8; 5], String)> {
         match &self.slots[usize::from(member.0)].commit {
-            CommitState::Done(UnitOutcome { error: Some(error), .. }) => Some(error.clone()),
+            CommitState::Done { outcome: UnitOutcome { error: Some(error), .. }, .. } => Some(error.clone()),
             _ => None,
         }
     }
 
-    fn send_commit(&mut self, member: MemberId) {
+    pub(super) fn send_commit(&mut self, member: MemberId) {
         let is_lead = self.open.as_ref().is_some_and(|open| open.lead == member);
         let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
         let slot = self.slot(member);
@@ -227,21 +249,21 @@ impl Session {
         let has_something = if is_lead { begun } else { slot.involved() };
         let Some(link) = slot.link.as_mut().filter(|_| has_something) else {
             // A lost link: whether it comes back or the member leaves is being judged; nothing was sent.
-            slot.commit = if has_something { CommitState::Sent } else { CommitState::None };
+            slot.commit = if has_something { CommitState::Sent { expects: COMMITTED.clone() } } else { CommitState::None };
             if has_something {
                 self.report(member, Reason::LostConnection, "connection lost before COMMIT".into());
             }
             return;
         };
         link.simple(&[b"COMMIT"], Owner::Follower);
-        slot.commit = CommitState::Sent;
+        slot.commit = CommitState::Sent { expects: COMMITTED.clone() };
         if !is_lead {
             slot.cursor.commit_sent();
         }
     }
 
     /// Waits until each of these members has committed or has left the view.
-    async fn committed_on(&mut self, members: &[MemberId], ticket: &Arc<Ticket>) -> Result<(), Trouble> {
+    pub(super) async fn committed_on(&mut self, members: &[MemberId], ticket: &Arc<Ticket>) -> Result<(), Trouble> {
         let mut reported = 0_u32;
         poll_fn(|cx| {
             self.poll_background(cx);
@@ -250,9 +272,9 @@ impl Session {
             for member in members {
                 match &self.slots[usize::from(member.0)].commit {
                     CommitState::None => {}
-                    CommitState::Sent => waiting = true,
-                    CommitState::Done(outcome) => {
-                        let refused = outcome.error.is_some() || outcome.tag() != b"COMMIT";
+                    CommitState::Sent { .. } => waiting = true,
+                    CommitState::Done { outcome, agreed } => {
+                        let refused = !agreed;
                         if refused && reported & (1 << member.0) == 0 && !self.lead_certifies(*member) {
                             reported |= 1 << member.0;
                             let detail = format!("COMMIT answered with {}", describe_outcome(outcome));
@@ -302,11 +324,11 @@ impl Session {
     }
 
     /// The first member has committed: the others have `member_timeout` from now.
-    fn limit_commit(&mut self, members: &[MemberId]) {
+    pub(super) fn limit_commit(&mut self, members: &[MemberId]) {
         let deadline = Instant::now() + self.database.settings.member_timeout;
         for member in members {
             let slot = self.slot(*member);
-            if matches!(slot.commit, CommitState::Sent) && slot.deadline.is_none() {
+            if matches!(slot.commit, CommitState::Sent { .. }) && slot.deadline.is_none() {
                 slot.deadline = Some(deadline);
                 self.wake_at(deadline);
             }
@@ -314,7 +336,7 @@ impl Session {
         let now = Instant::now();
         for member in members {
             let slot = self.slot(*member);
-            if matches!(slot.commit, CommitState::Sent) && slot.deadline.is_some_and(|d| d <= now) && !slot.lost {
+            if matches!(slot.commit, CommitState::Sent { .. }) && slot.deadline.is_some_and(|d| d <= now) && !slot.lost {
                 self.report(*member, Reason::TimedOut, "no answer to COMMIT".into());
             }
         }
@@ -345,7 +367,7 @@ impl Session {
     }
 
     /// A cancel that is on its way must not hit COMMIT.
-    async fn cancels_done(&mut self) {
+    pub(super) async fn cancels_done(&mut self) {
         poll_fn(|cx| {
             self.poll_background(cx);
             let delivering = self.slots.iter().any(|slot| slot.work.is_some() && !slot.lost);

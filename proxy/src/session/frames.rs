@@ -59,6 +59,19 @@ pub fn write_entries<'e>(
     }
 }
 
+/// Writes an entry as a unit that is its own transaction.
+pub fn write_whole(link: &mut Link, payload: &Payload) {
+    match payload {
+        Payload::Simple(sql) => link.simple(&[sql], Owner::Follower),
+        Payload::Extended { prepared, tail } => {
+            write_bound(link, prepared, tail);
+            encode::bare(link.out(), b'S');
+            link.unit(Owner::Follower);
+        }
+        Payload::Copied => {}
+    }
+}
+
 /// A unit that a follower owes an answer to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SentUnit {

@@ -49,9 +49,17 @@ pub(crate) enum CommitState {
     #[default]
     None,
     /// Sent.
-    Sent,
+    Sent {
+        /// The command tag that says that it took effect.
+        expects: Bytes,
+    },
     /// Answered.
-    Done(UnitOutcome),
+    Done {
+        /// What the member said.
+        outcome: UnitOutcome,
+        /// It took effect.
+        agreed: bool,
+    },
 }
 
 /// What the session has with one member.
@@ -279,7 +287,7 @@ impl Session {
         slot.units.clear();
         slot.lost = true;
         slot.deadline = None;
-        let commit_unknown = matches!(slot.commit, CommitState::Sent);
+        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. });
         slot.work = Some(Box::pin(async move {
             // Judged in a task of its own, so that a session that ends meanwhile does not stop it.
             let judge = tokio::spawn(async move {

@@ -16,6 +16,7 @@
 pub mod background;
 pub mod batch;
 pub mod commit;
+pub mod commit_at_once;
 pub mod control;
 pub mod copy;
 pub mod extended;
@@ -311,8 +312,10 @@ impl Session {
         self.released = false;
         // No wait here: the next client_frame() flushes, and meanwhile a slow client holds up nobody.
         poll_fn(|cx| {
+            // The client first: it works on its next statement while the followers are sent this one.
+            let flushed = self.client.poll_flush(cx);
             self.poll_background(cx);
-            match self.client.poll_flush(cx) {
+            match flushed {
                 Poll::Ready(Err(_)) => Poll::Ready(Err(Trouble::ClientGone)),
                 Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
             }

@@ -89,6 +89,8 @@ pub struct OpenTransaction {
     pub isolation: Isolation,
     /// What followers get.
     pub transcript: Transcript<Entry>,
+    /// Its entries do not leave for the followers now: they are about to go out with their COMMIT.
+    pub held: bool,
     /// What it wrote.
     pub footprint: Footprint,
     /// A deferred constraint may have to be checked before the decision.
@@ -120,6 +122,7 @@ impl OpenTransaction {
             explicit,
             isolation,
             transcript: Transcript::default(),
+            held: false,
             footprint: Footprint::Nothing,
             deferred: false,
             lead_only_state: false,

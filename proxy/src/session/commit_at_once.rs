@@ -1,0 +1,205 @@
+//! A transaction of one row: on each follower one message is statement and COMMIT.
+//!
+//! What is usual (see `commit`) costs a follower two messages and two waits: BEGIN and the statement, then COMMIT. Where the
+//! proxy itself opened the transaction around one statement that touched one row, the statement goes to the
+//! followers as a transaction of its own, at the same time as COMMIT goes to the lead.
+//!
+//! **Why no order can differ.** The usual way has two belts: locks are held on every follower before the lead commits, and
+//! nothing is sent to a follower before the commits that it could meet there are finished (rule 2). Here the
+//! second one holds alone, so it must be exact:
+//! * *Before us.* Whoever held our row on the lead has committed there before the lead answered us, so its ticket was in
+//!   flight, or finished, when our barrier was taken; or it rolled back, and what it left on a follower is doomed and waits
+//!   for nobody (rule 3). We leave only when the barrier is clear on **every** follower.
+//! * *Behind us.* Whoever waits for our row on the lead gets it when our COMMIT takes effect there, and our ticket is
+//!   registered before that COMMIT leaves: it is in that statement's barrier, which is not clear on a follower before
+//!   our statement has committed there.
+//! * *Beside us.* Footprints are either whole conflict groups, or keys of tables in which statements on different keys
+//!   cannot see each other (`footprint::Rows::Keys`): who has another footprint can be run before or behind us.
+//!
+//! **Why one row.** A follower that does not agree has answered with an error, or has touched no row: in both cases it has
+//! changed nothing, so it can still be brought to agree by a replay (rule 4), behind the commits in flight there, as a
+//! transaction that is held open; and what survives that is judged. Two rows could have become one.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::Isolation;
+use raidb_core::sql::footprint::Footprint;
+use raidb_core::transaction::follower::Step;
+
+use tokio::time::Instant;
+
+use super::Session;
+use super::background::barrier_clear;
+use super::frames;
+use super::links::CommitState;
+use super::transaction::Payload;
+use super::trouble::Trouble;
+use crate::wire::decode;
+
+impl Session {
+    /// Whether the open transaction is one statement of one row, of which no follower has heard.
+    pub(super) fn may_commit_at_once(&self) -> bool {
+        let Some(open) = &self.open else { return false };
+        let plain = !open.explicit
+            && open.lead_begun
+            && open.isolation == Isolation::ReadCommitted
+            && !open.deferred
+            && !open.meaning_changed
+            && open.own_catalog.is_none()
+            && open.settings.is_empty()
+            && matches!(open.footprint, Footprint::Touches(_));
+        if !plain || open.transcript.len() != 1 {
+            return false;
+        }
+        let one_row = open.transcript.get(0).is_some_and(|entry| {
+            !entry.alone
+                && !matches!(entry.payload, Payload::Copied)
+                && entry.tag.as_ref().is_some_and(|tag| decode::tag_rows(tag) == 1)
+        });
+        // On a follower it runs under the session's defaults: they must be what followers always run under.
+        let defaults = !self.settings.time_limits && self.plain_defaults();
+        one_row && defaults && self.view.members().all(|m| m == open.lead || self.untouched(m))
+    }
+
+    fn untouched(&self, member: MemberId) -> bool {
+        let slot = &self.slots[usize::from(member.0)];
+        slot.link.is_some() && slot.cursor.clean() && slot.work.is_none() && !slot.lost
+    }
+
+    /// Commits the open transaction (see [`Session::may_commit_at_once`]).
+    ///
+    /// # Errors
+    /// As [`Session::commit`]. [`Trouble::LeadChanged`] comes only before anything was sent: then the usual way goes on.
+    pub(super) async fn commit_at_once(&mut self) -> Result<(), Trouble> {
+        if let Some(open) = self.open.as_mut() {
+            open.held = true;
+        }
+        let ready = self.ready_at_once().await;
+        if let Some(open) = self.open.as_mut() {
+            open.held = false;
+        }
+        ready?;
+        self.refuse_if_stopped()?;
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        let lead = open.lead;
+        let followers: Vec<MemberId> = self.view.members().filter(|m| *m != lead).collect();
+        if !followers.iter().all(|m| self.untouched(*m)) {
+            // A connection was lost meanwhile: the usual way knows what to do.
+            self.urgent = true;
+            let settled = self.settle_followers().await;
+            self.urgent = false;
+            settled?;
+            return self.decide(lead).await;
+        }
+        let ticket = self.register_commit();
+        self.send_commit(lead);
+        followers.iter().for_each(|m| self.send_whole(*m));
+        let mut result = self.answered_at_once(&followers).await;
+        if result.is_ok() {
+            let members: Vec<MemberId> = self.view.members().collect();
+            result = self.committed_on(&members, &ticket).await;
+        }
+        self.committed(&ticket, result).await
+    }
+
+    /// Waits until no cancel is on its way and the barrier is clear on every follower.
+    async fn ready_at_once(&mut self) -> Result<(), Trouble> {
+        self.cancels_done().await;
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            self.check_lead()?;
+            let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
+            let Some(entry) = open.transcript.get(0) else { return Poll::Ready(Ok(())) };
+            let clear = self
+                .view
+                .members()
+                .filter(|m| *m != open.lead)
+                .all(|follower| barrier_clear(&entry.barrier, follower, &self.handle));
+            if clear { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn send_whole(&mut self, member: MemberId) {
+        let Some(entry) = self.open.as_ref().and_then(|open| open.transcript.get(0)) else { return };
+        let limit = Instant::now() + entry.lead_took + self.database.settings.member_timeout;
+        let slot = &mut self.slots[usize::from(member.0)];
+        let (Some(link), Some(tag)) = (slot.link.as_mut(), &entry.tag) else { return };
+        frames::write_whole(link, &entry.payload);
+        slot.commit = CommitState::Sent { expects: tag.clone() };
+        slot.cursor.commit_sent();
+        slot.deadline = Some(limit);
+    }
+
+    /// Waits for the followers' answers. One that does not agree gets the transcript the usual way, and then COMMIT.
+    async fn answered_at_once(&mut self, followers: &[MemberId]) -> Result<(), Trouble> {
+        let mut differing: Vec<MemberId> = Vec::new();
+        loop {
+            poll_fn(|cx| {
+                self.poll_background(cx);
+                // The last member, lost: the caller knows what that means.
+                let waiting = followers.iter().filter(|m| self.view.is_enabled(**m)).any(|m| {
+                    let slot = &self.slots[usize::from(m.0)];
+                    matches!(slot.commit, CommitState::Sent { .. }) && !slot.last_down && !differing.contains(m)
+                });
+                self.limit_commit(followers);
+                if waiting { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+            for member in followers {
+                if matches!(self.slots[usize::from(member.0)].commit, CommitState::Done { agreed: false, .. }) {
+                    self.replay_decided(*member);
+                    differing.push(*member);
+                }
+            }
+            if differing.is_empty() {
+                return Ok(());
+            }
+            let diverged = self.followed(&differing).await;
+            if diverged.is_empty() {
+                differing.iter().for_each(|m| self.send_commit(*m));
+                return Ok(());
+            }
+            self.judge(&diverged).await?;
+            differing.retain(|m| self.view.is_enabled(*m));
+        }
+    }
+
+    /// The follower changed nothing: the machine starts anew, behind the commits in flight there.
+    fn replay_decided(&mut self, member: MemberId) {
+        self.database.counters.replays.add();
+        let entry = self.open.as_ref().and_then(|open| open.transcript.get(0));
+        let slot = &mut self.slots[usize::from(member.0)];
+        if let CommitState::Done { outcome, .. } = std::mem::take(&mut slot.commit) {
+            slot.difference = Some(outcome);
+            slot.differed_at = 0;
+        }
+        if let (Some(link), Some(entry)) = (slot.link.as_mut(), entry) {
+            frames::forget_parse(link, entry);
+        }
+        slot.cursor.reconnected();
+    }
+
+    /// Waits until each of these followers has executed the transcript, or will not; those that will not.
+    async fn followed(&mut self, followers: &[MemberId]) -> Vec<MemberId> {
+        self.urgent = true;
+        let diverged = poll_fn(|cx| {
+            self.poll_background(cx);
+            let mut diverged = Vec::new();
+            for member in followers.iter().filter(|m| self.view.is_enabled(**m)) {
+                let slot = &self.slots[usize::from(member.0)];
+                match slot.cursor.step(1) {
+                    Step::Agreed if !slot.lost => {}
+                    Step::Diverged => diverged.push(*member),
+                    _ => return Poll::Pending,
+                }
+            }
+            Poll::Ready(diverged)
+        })
+        .await;
+        self.urgent = false;
+        diverged
+    }
+}
