@@ -44,7 +44,10 @@ impl Load {
             Self::SelectPrepared => &["-b", "select-only", "-M", "prepared"],
             Self::Insert => {
                 let script = dir.join("insert.sql");
-                std::fs::write(&script, INSERT_SCRIPT)?;
+                // Several servers are loaded at once, each by a pgbench that reads this file: it is written only once.
+                if !script.exists() {
+                    std::fs::write(&script, INSERT_SCRIPT)?;
+                }
                 return Ok(["-M", "simple", "-f", &script.to_string_lossy()].map(str::to_owned).to_vec());
             }
         };

@@ -123,9 +123,7 @@ impl Session {
                     self.staged.extend_from_slice(&outcome.reports);
                 }
                 // Others wait for exactly this; a member that refused leaves the view first.
-                if agreed
-                    && let Some(ticket) = self.ticket.clone()
-                {
+                if agreed && let Some(ticket) = self.ticket.clone() {
                     self.database.in_flight.finished(&ticket, member);
                 }
                 self.slot(member).commit = CommitState::Done { outcome, agreed };

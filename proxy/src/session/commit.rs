@@ -249,7 +249,8 @@ impl Session {
         let has_something = if is_lead { begun } else { slot.involved() };
         let Some(link) = slot.link.as_mut().filter(|_| has_something) else {
             // A lost link: whether it comes back or the member leaves is being judged; nothing was sent.
-            slot.commit = if has_something { CommitState::Sent { expects: COMMITTED.clone() } } else { CommitState::None };
+            slot.commit =
+                if has_something { CommitState::Sent { expects: COMMITTED.clone() } } else { CommitState::None };
             if has_something {
                 self.report(member, Reason::LostConnection, "connection lost before COMMIT".into());
             }
@@ -336,7 +337,8 @@ impl Session {
         let now = Instant::now();
         for member in members {
             let slot = self.slot(*member);
-            if matches!(slot.commit, CommitState::Sent { .. }) && slot.deadline.is_some_and(|d| d <= now) && !slot.lost {
+            if matches!(slot.commit, CommitState::Sent { .. }) && slot.deadline.is_some_and(|d| d <= now) && !slot.lost
+            {
                 self.report(*member, Reason::TimedOut, "no answer to COMMIT".into());
             }
         }

@@ -141,6 +141,10 @@ impl Session {
             if self.take_frame(member, head, reading, end)? {
                 return Poll::Ready(Ok(()));
             }
+            if self.slot(member).link.is_none() {
+                // The member ended the connection: it is judged in the background, which has had its turn in this poll.
+                cx.waker().wake_by_ref();
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod psql;
 mod psycopg;
 mod regressions;
 mod restart_keeps_disabled;
+mod single_row_verdicts;
 mod slow_client;
 mod tls_scram;
 mod tokio_client;
@@ -59,6 +60,7 @@ table! {
     restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",
     last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
     regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
+    single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",

@@ -28,3 +28,8 @@ fn lock_forever() {
 fn regressions() {
     common::run("regressions", Options::default());
 }
+
+#[test]
+fn single_row_verdicts() {
+    common::run("single_row_verdicts", Options::default());
+}
