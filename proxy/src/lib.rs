@@ -6,6 +6,7 @@ pub mod cli;
 pub mod frontend;
 pub mod members;
 pub mod recovery_log;
+pub mod rejoin;
 pub mod server;
 pub mod session;
 pub mod tls;

@@ -139,6 +139,7 @@ async fn serve_database(database: Arc<VirtualDatabase>) {
         tasks.spawn(heartbeat::run(database.clone(), MemberId(u8::try_from(index).unwrap_or(u8::MAX))));
     }
     tasks.spawn(database.clone().carry_sequences());
+    tasks.spawn(crate::rejoin::rotation::run(database.clone()));
     tasks.spawn(crate::virtual_database::cycle_breaker::run(database));
     while tasks.join_next().await.is_some() {}
 }

@@ -86,9 +86,14 @@ impl RecoveryLog for FileLog {
         async move { read.await.map_err(|_| LogError::Closed)? }.boxed()
     }
 
-    fn truncate(&self, before: Position) -> BoxFuture<'_, Result<(), LogError>> {
+    fn truncate(&self, before: Position) -> BoxFuture<'_, Result<Option<Position>, LogError>> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Truncate { before, reply }, answer).boxed()
+    }
+
+    fn begin_behind(&self, last: Position) -> BoxFuture<'_, Result<(), LogError>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::BeginBehind { last, reply }, answer).boxed()
     }
 
     fn end(&self) -> Position {

@@ -52,8 +52,13 @@ pub trait RecoveryLog: Send + Sync {
     /// one if there is one. Empty at the end of the log.
     fn read(&self, from: Position, bytes_max: usize) -> BoxFuture<'_, Result<Vec<Record>, LogError>>;
 
-    /// Permits to forget records before `before`. Keeps the membership: writes a checkpoint first.
-    fn truncate(&self, before: Position) -> BoxFuture<'_, Result<(), LogError>>;
+    /// Permits to forget records before `before`. Keeps the membership: writes a checkpoint first, whose position is
+    /// returned; `None`: there was nothing to forget.
+    fn truncate(&self, before: Position) -> BoxFuture<'_, Result<Option<Position>, LogError>>;
+
+    /// The next record gets the position behind `last`: members hold markers of an earlier log. Only while the log has
+    /// no record.
+    fn begin_behind(&self, last: Position) -> BoxFuture<'_, Result<(), LogError>>;
 
     /// Position of the last durable record.
     fn end(&self) -> Position;

@@ -76,6 +76,12 @@ impl Segments {
         pairs.map(|pair| pair[0].clone()).collect()
     }
 
+    /// The segment, if there is exactly one.
+    pub(super) fn only(&self) -> Option<SegmentInfo> {
+        let shared = self.shared.lock();
+        shared.segments.first().filter(|_| shared.segments.len() == 1).cloned()
+    }
+
     /// The oldest segment is gone.
     pub(super) fn pop_oldest(&self) {
         self.shared.lock().segments.remove(0);

@@ -23,7 +23,9 @@ pub(super) enum Request {
     /// Append a record.
     Append(Append),
     /// Forget records before a position.
-    Truncate { before: Position, reply: oneshot::Sender<Result<(), LogError>> },
+    Truncate { before: Position, reply: oneshot::Sender<Result<Option<Position>, LogError>> },
+    /// Let the positions of an empty log begin behind this one.
+    BeginBehind { last: Position, reply: oneshot::Sender<Result<(), LogError>> },
 }
 
 /// A record to append, and who waits for it.
@@ -63,6 +65,7 @@ impl Writer {
                 }
                 // A caller that is gone needs no answer, here and below.
                 Request::Truncate { before, reply } => drop(reply.send(self.truncate(before))),
+                Request::BeginBehind { last, reply } => drop(reply.send(self.begin_behind(last))),
             }
         }
     }
@@ -152,10 +155,10 @@ impl Writer {
     }
 
     /// Removes whole segments, oldest first, so that what a crash leaves has no hole.
-    fn truncate(&mut self, before: Position) -> Result<(), LogError> {
+    fn truncate(&mut self, before: Position) -> Result<Option<Position>, LogError> {
         let removable = self.segments.removable(before);
         if removable.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let position = self.segments.end().next();
         let payload = Checkpoint::of(&self.membership).encode();
@@ -170,6 +173,27 @@ impl Writer {
             self.disk.remove(&segment.path).map_err(failed)?;
             self.segments.pop_oldest();
         }
+        Ok(Some(position))
+    }
+
+    /// Replaces the empty first segment by one that begins behind `last`.
+    fn begin_behind(&mut self, last: Position) -> Result<(), LogError> {
+        let empty = self.file_bytes == u64::try_from(raidb_core::log::SegmentHeader::BYTES).unwrap_or(0);
+        let old = self.segments.only().filter(|_| empty);
+        let Some(old) = old else {
+            return Err(LogError::Poisoned("the log has records; its positions cannot be moved".into()));
+        };
+        if self.segments.end() >= last {
+            return Ok(());
+        }
+        self.segments.flushed(self.file_bytes, last);
+        self.begin_segment().map_err(|failure| match failure {
+            Failure::Full => LogError::Full,
+            Failure::Poisoned(why) => LogError::Poisoned(why),
+        })?;
+        let failed = LogError::io(format!("remove {}", old.path.display()));
+        self.disk.remove(&old.path).map_err(failed)?;
+        self.segments.pop_oldest();
         Ok(())
     }
 }

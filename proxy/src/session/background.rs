@@ -115,7 +115,7 @@ impl Session {
                 slot.deadline = None;
                 slot.cursor.answered(Answer::agrees(0));
                 let agreed = match &slot.commit {
-                    CommitState::Sent { expects } => outcome.error.is_none() && outcome.tag() == &expects[..],
+                    CommitState::Sent { expects } => outcome.error.is_none() && expects.met_by(&outcome),
                     CommitState::None | CommitState::Done { .. } => false,
                 };
                 if self.open.as_ref().is_some_and(|open| open.lead == member) {
@@ -185,7 +185,9 @@ impl Session {
     fn step_follower(&mut self, member: MemberId, cx: &mut Context<'_>) -> bool {
         if !self.view.is_enabled(member)
             || self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun)
+            || self.ticket.as_ref().is_some_and(|ticket| !ticket.commits_on(member))
         {
+            // The last: it came into the view behind the decision, and gets this transaction from the log.
             return false;
         }
         match self.follower_step(member) {
@@ -242,12 +244,13 @@ impl Session {
         if slot.units.iter().any(|unit| unit.opens) {
             return false;
         }
-        if matches!(entry.payload, Payload::Copied) {
-            // A replay reached rows that went through once: they cannot be sent again.
+        if matches!(entry.payload, Payload::Copied { .. }) {
+            // A replay reached rows that went through once: they cannot be sent again. The member has nothing of this
+            // transaction, so the log can bring it back.
             let database = self.database.clone();
             let detail = format!("{:?}; a replay is not possible behind COPY", slot.difference);
             slot.work =
-                Some(Box::pin(async move { WorkDone::Judged(database.fault(member, Reason::Diverged, detail).await) }));
+                Some(Box::pin(async move { WorkDone::Judged(database.fault(member, Reason::LostConnection, detail).await) }));
             slot.lost = true;
             return false;
         }

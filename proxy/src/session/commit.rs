@@ -11,22 +11,22 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
+use raidb_core::log::Position;
 use raidb_core::member::Reason;
 use raidb_core::sql::analysis::Isolation;
 use raidb_core::transaction::follower::Step;
 use tokio::time::Instant;
 
 use super::Session;
-use super::links::CommitState;
+use super::frames;
+use super::links::{CommitState, Expects};
 use super::transaction::{OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
-use crate::members::pg::link::{Owner, UnitOutcome};
+use crate::members::pg::link::UnitOutcome;
 use crate::virtual_database::in_flight::Ticket;
 
 /// Checks deferred constraints.
 const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
-/// The command tag of a COMMIT that took effect.
-static COMMITTED: Bytes = Bytes::from_static(b"COMMIT");
 
 impl Session {
     /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
@@ -110,6 +110,7 @@ impl Session {
         loop {
             match self.try_commit().await {
                 Err(Trouble::LeadChanged) => self.change_lead().await?,
+                Err(Trouble::ViewChanged) => {}
                 other => return other,
             }
         }
@@ -178,11 +179,17 @@ impl Session {
         let serializable = open.isolation == Isolation::Serializable;
         let ddl = open.own_catalog.is_some();
         self.cancels_done().await;
+        let Some(ticket) = self.register_commit() else {
+            // A member has come into the view, or left it: what is agreed is looked at again.
+            return Err(Trouble::ViewChanged);
+        };
         if ddl {
             self.database.start_ddl();
         }
-        let ticket = self.register_commit();
-        let result = self.commit_members(lead, serializable, &ticket).await;
+        let result = match self.write_intent().await {
+            Ok(()) => self.commit_members(lead, serializable, &ticket).await,
+            Err(trouble) => Err(trouble),
+        };
         let result = self.committed(&ticket, result).await;
         if ddl {
             self.database.end_ddl();
@@ -191,17 +198,24 @@ impl Session {
     }
 
     /// From here on others wait for this commit where they must (see `in_flight`).
-    pub(super) fn register_commit(&mut self) -> Arc<Ticket> {
+    /// `None`: the session's view is not the present one; what it decides by must be looked at again.
+    pub(super) fn register_commit(&mut self) -> Option<Arc<Ticket>> {
         let footprint = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
-        let ticket = self.database.in_flight.register(footprint, self.view.enabled);
+        let current = || self.database.view_version() == self.view.version;
+        let ticket = self.database.in_flight.register(footprint, self.view.enabled, current)?;
         self.ticket = Some(ticket.clone());
-        ticket
+        Some(ticket)
     }
 
     /// Every member that is left has answered: nobody waits for this commit any more.
     pub(super) async fn committed(&mut self, ticket: &Ticket, result: Result<(), Trouble>) -> Result<(), Trouble> {
+        let result = self.outcome_known(result).await;
         self.ticket = None;
-        self.database.in_flight.abandon(ticket);
+        self.decided = Position::START;
+        match result {
+            Ok(()) => self.database.in_flight.committed(ticket),
+            Err(_) => self.database.in_flight.abandon(ticket),
+        }
         for slot in &mut self.slots {
             slot.commit = CommitState::None;
         }
@@ -218,7 +232,7 @@ impl Session {
         serializable: bool,
         ticket: &Arc<Ticket>,
     ) -> Result<(), Trouble> {
-        let members: Vec<MemberId> = self.view.members().collect();
+        let members: Vec<MemberId> = self.view.members().filter(|m| ticket.commits_on(*m)).collect();
         if serializable {
             // The lead certifies: its COMMIT decides, then the others follow.
             self.send_commit(lead);
@@ -244,20 +258,22 @@ impl Session {
     pub(super) fn send_commit(&mut self, member: MemberId) {
         let is_lead = self.open.as_ref().is_some_and(|open| open.lead == member);
         let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
+        let table = self.database.markers.active();
+        let position = self.decided;
         let slot = self.slot(member);
         // A lead that was never used (possible just behind a change of lead) has nothing to commit.
         let has_something = if is_lead { begun } else { slot.involved() };
         let Some(link) = slot.link.as_mut().filter(|_| has_something) else {
             // A lost link: whether it comes back or the member leaves is being judged; nothing was sent.
             slot.commit =
-                if has_something { CommitState::Sent { expects: COMMITTED.clone() } } else { CommitState::None };
+                if has_something { CommitState::Sent { expects: Expects::Commit } } else { CommitState::None };
             if has_something {
                 self.report(member, Reason::LostConnection, "connection lost before COMMIT".into());
             }
             return;
         };
-        link.simple(&[b"COMMIT"], Owner::Follower);
-        slot.commit = CommitState::Sent { expects: COMMITTED.clone() };
+        frames::write_commit(link, table, position);
+        slot.commit = CommitState::Sent { expects: Expects::Commit };
         if !is_lead {
             slot.cursor.commit_sent();
         }

@@ -1,7 +1,7 @@
-//! A transaction of one row: on each follower one message is statement and COMMIT.
+//! A transaction of one INSERT: on each follower one message is statement, marker and COMMIT.
 //!
 //! What is usual (see `commit`) costs a follower two messages and two waits: BEGIN and the statement, then COMMIT. Where the
-//! proxy itself opened the transaction around one statement that touched one row, the statement goes to the
+//! proxy itself opened the transaction around one INSERT without ON CONFLICT, the statement goes to the
 //! followers as a transaction of its own, at the same time as COMMIT goes to the lead.
 //!
 //! **Why no order can differ.** The usual way has two belts: locks are held on every follower before the lead commits, and
@@ -16,9 +16,10 @@
 //! * *Beside us.* Footprints are either whole conflict groups, or keys of tables in which statements on different keys
 //!   cannot see each other (`footprint::Rows::Keys`): who has another footprint can be run before or behind us.
 //!
-//! **Why one row.** A follower that does not agree has answered with an error, or has touched no row: in both cases it has
-//! changed nothing, so it can still be brought to agree by a replay (rule 4), behind the commits in flight there, as a
-//! transaction that is held open; and what survives that is judged. Two rows could have become one.
+//! **Why INSERT alone.** It inserts all its rows or fails, and with it fails the marker, which stands behind it in the same
+//! transaction. So a follower that does not agree has changed nothing and says so in its tables: it can still be
+//! brought to agree by a replay (rule 4), behind the commits in flight there, as a transaction that is held open; and what
+//! survives that is judged. An UPDATE that finds no row would have committed its marker without its row.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -33,13 +34,12 @@ use tokio::time::Instant;
 use super::Session;
 use super::background::barrier_clear;
 use super::frames;
-use super::links::CommitState;
+use super::links::{CommitState, Expects};
 use super::transaction::Payload;
 use super::trouble::Trouble;
-use crate::wire::decode;
 
 impl Session {
-    /// Whether the open transaction is one statement of one row, of which no follower has heard.
+    /// Whether the open transaction is one INSERT, of which no follower has heard.
     pub(super) fn may_commit_at_once(&self) -> bool {
         let Some(open) = &self.open else { return false };
         let plain = !open.explicit
@@ -53,14 +53,14 @@ impl Session {
         if !plain || open.transcript.len() != 1 {
             return false;
         }
-        let one_row = open.transcript.get(0).is_some_and(|entry| {
+        let all_or_nothing = open.transcript.get(0).is_some_and(|entry| {
             !entry.alone
-                && !matches!(entry.payload, Payload::Copied)
-                && entry.tag.as_ref().is_some_and(|tag| decode::tag_rows(tag) == 1)
+                && !matches!(entry.payload, Payload::Copied { .. })
+                && entry.all_or_nothing
         });
         // On a follower it runs under the session's defaults: they must be what followers always run under.
         let defaults = !self.settings.time_limits && self.plain_defaults();
-        one_row && defaults && self.view.members().all(|m| m == open.lead || self.untouched(m))
+        all_or_nothing && defaults && self.view.members().all(|m| m == open.lead || self.untouched(m))
     }
 
     fn untouched(&self, member: MemberId) -> bool {
@@ -93,12 +93,15 @@ impl Session {
             settled?;
             return self.decide(lead).await;
         }
-        let ticket = self.register_commit();
-        self.send_commit(lead);
-        followers.iter().for_each(|m| self.send_whole(*m));
-        let mut result = self.answered_at_once(&followers).await;
+        let Some(ticket) = self.register_commit() else { return Err(Trouble::ViewChanged) };
+        let members: Vec<MemberId> = self.view.members().collect();
+        let mut result = self.write_intent().await;
         if result.is_ok() {
-            let members: Vec<MemberId> = self.view.members().collect();
+            self.send_commit(lead);
+            followers.iter().for_each(|m| self.send_whole(*m));
+            result = self.answered_at_once(&followers).await;
+        }
+        if result.is_ok() {
             result = self.committed_on(&members, &ticket).await;
         }
         self.committed(&ticket, result).await
@@ -124,11 +127,12 @@ impl Session {
 
     fn send_whole(&mut self, member: MemberId) {
         let Some(entry) = self.open.as_ref().and_then(|open| open.transcript.get(0)) else { return };
+        let (table, position) = (self.database.markers.active(), self.decided);
         let limit = Instant::now() + entry.lead_took + self.database.settings.member_timeout;
         let slot = &mut self.slots[usize::from(member.0)];
         let (Some(link), Some(tag)) = (slot.link.as_mut(), &entry.tag) else { return };
-        frames::write_whole(link, &entry.payload);
-        slot.commit = CommitState::Sent { expects: tag.clone() };
+        frames::write_whole(link, &entry.payload, table, position);
+        slot.commit = CommitState::Sent { expects: Expects::Statement(tag.clone()) };
         slot.cursor.commit_sent();
         slot.deadline = Some(limit);
     }

@@ -458,6 +458,7 @@ fn entry(sql: String, tag: &'static str) -> Entry {
         tag: Some(Bytes::from_static(tag.as_bytes())),
         barrier: Vec::new(),
         alone: false,
+        all_or_nothing: false,
         answered_at: tokio::time::Instant::now(),
         lead_took: std::time::Duration::ZERO,
     }

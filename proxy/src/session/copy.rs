@@ -16,6 +16,7 @@ use raidb_core::sql::literals::Literals;
 use raidb_core::transaction::follower::Step;
 
 use super::Session;
+use super::copied_rows::LoggedRows;
 use super::foreground::{Reading, UnitEnd};
 use super::frames::SentUnit;
 use super::present_time::RowScan;
@@ -82,7 +83,8 @@ impl Session {
         self.release_staged();
         self.drive_flush().await?;
         let mut scan = RowScan::new(&copy.table, &statement.sql);
-        let ended = match self.relay_rows(lead, &mut scan).await {
+        let mut logged = LoggedRows::default();
+        let ended = match self.relay_rows(lead, &mut scan, &mut logged).await {
             Ok(ended) => ended,
             Err(trouble) => {
                 self.end_followers(false);
@@ -104,9 +106,20 @@ impl Session {
             self.end_followers(false);
             return Err(Trouble::Answer(frame));
         }
+        let rows = match logged.end(self).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.end_followers(false);
+                return Err(error.into());
+            }
+        };
         // From here on the followers' answers are compared with the lead's.
         if let Some(open) = self.open.as_mut() {
-            open.transcript.set(index, |entry| entry.tag = Some(end.tag.clone()));
+            let copied = Payload::Copied { text: statement.sql.clone(), rows };
+            open.transcript.set(index, |entry| {
+                entry.tag = Some(end.tag.clone());
+                entry.payload = copied;
+            });
         }
         self.end_followers(true);
         Ok(())
@@ -120,7 +133,8 @@ impl Session {
         took: std::time::Duration,
     ) -> Result<usize, Trouble> {
         let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &Literals::none(), &|_| None);
-        self.push_entry(Payload::Copied, None, &footprint, took)?;
+        let copied = Payload::Copied { text: statement.sql.clone(), rows: Vec::new() };
+        self.push_entry(copied, None, &footprint, took)?;
         if let Some(open) = self.open.as_mut() {
             open.deferred |= copy.table.has_deferrable;
         }
@@ -141,7 +155,12 @@ impl Session {
         self.view.members().filter(|m| *m != lead).collect()
     }
 
-    async fn relay_rows(&mut self, lead: MemberId, scan: &mut RowScan) -> Result<RowsEnd, Trouble> {
+    async fn relay_rows(
+        &mut self,
+        lead: MemberId,
+        scan: &mut RowScan,
+        logged: &mut LoggedRows,
+    ) -> Result<RowsEnd, Trouble> {
         loop {
             let frame = match self.copy_frame(lead).await? {
                 Ok(frame) => frame,
@@ -149,7 +168,10 @@ impl Session {
             };
             match frame[0] {
                 b'd' if scan.finds(&frame[5..]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
-                b'd' => self.spread(lead, &frame).await?,
+                b'd' => {
+                    logged.add(self, &frame).await?;
+                    self.spread(lead, &frame).await?;
+                }
                 b'c' if scan.finds(&[]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
                 b'c' => return Ok(RowsEnd::Done),
                 b'f' => {

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 
+use raidb_core::log::Position;
+
 use super::prepared::Prepared;
 use super::transaction::{Entry, Payload};
 use crate::members::pg::link::{Link, Owner};
+use crate::rejoin::tables::{TABLES, mark_sql};
 use crate::wire::encode;
 
 /// Followers always run READ COMMITTED (DESIGN.md §3), whatever the session's defaults say.
@@ -55,21 +58,70 @@ pub fn write_entries<'e>(
             link.unit(Owner::Follower);
             SentUnit { entries, hidden_tags, opens: opening != Opening::None }
         }
-        Payload::Copied => SentUnit::default(),
+        Payload::Copied { .. } => SentUnit::default(),
     }
 }
 
-/// Writes an entry as a unit that is its own transaction.
-pub fn write_whole(link: &mut Link, payload: &Payload) {
+/// Writes an entry as a unit that is its own transaction, with its marker.
+pub fn write_whole(link: &mut Link, payload: &Payload, table: u8, position: Position) {
     match payload {
-        Payload::Simple(sql) => link.simple(&[sql], Owner::Follower),
+        Payload::Simple(sql) => {
+            let mark = mark_sql(table, position);
+            // A line break, since the statement before may end in a comment.
+            link.simple(&[sql, b"\n;", mark.as_bytes()], Owner::Follower);
+        }
         Payload::Extended { prepared, tail } => {
             write_bound(link, prepared, tail);
+            write_mark(link, table, position);
             encode::bare(link.out(), b'S');
             link.unit(Owner::Follower);
         }
-        Payload::Copied => {}
+        Payload::Copied { .. } => {}
     }
+}
+
+/// Names of the prepared marker statements, one for each table.
+static MARK_NAMES: [Bytes; TABLES as usize] =
+    [Bytes::from_static(b"raidb_mark_0"), Bytes::from_static(b"raidb_mark_1")];
+/// Name of the prepared COMMIT.
+static COMMIT_NAME: Bytes = Bytes::from_static(b"raidb_commit");
+/// Its identity, and that of the markers.
+const COMMIT_IDENTITY: u64 = u64::MAX - 1;
+/// Type of a marker's parameter: bigint.
+const MARK_TYPES: [u8; 6] = [0, 1, 0, 0, 0, 20];
+
+/// Writes the marker and COMMIT as one unit, which members have prepared: each of both is one message less to parse.
+pub fn write_commit(link: &mut Link, table: u8, position: Position) {
+    write_mark(link, table, position);
+    prepare_own(link, &COMMIT_NAME, b"COMMIT", &[0, 0]);
+    encode::bind_empty(link.out(), b"", &COMMIT_NAME);
+    encode::execute(link.out(), b"", 0);
+    encode::bare(link.out(), b'S');
+    link.unit(Owner::Follower);
+}
+
+fn write_mark(link: &mut Link, table: u8, position: Position) {
+    let Some(name) = MARK_NAMES.get(usize::from(table)) else { return };
+    let text = format!("INSERT INTO raidb.applied_{table} (position) VALUES ($1)");
+    prepare_own(link, name, text.as_bytes(), &MARK_TYPES);
+    // One parameter, in the binary format; no result formats.
+    let mut tail = [0_u8; 20];
+    tail[..10].copy_from_slice(&[0, 1, 0, 1, 0, 1, 0, 0, 0, 8]);
+    tail[10..18].copy_from_slice(&position.0.to_be_bytes());
+    encode::bind(link.out(), b"", name, &tail);
+    encode::execute(link.out(), b"", 0);
+}
+
+/// A statement of the proxy's own stands on the link.
+fn prepare_own(link: &mut Link, name: &Bytes, text: &[u8], types: &[u8]) {
+    if link.knows(name, COMMIT_IDENTITY) {
+        return;
+    }
+    if link.occupied(name) {
+        encode::close(link.out(), b'S', name);
+    }
+    encode::parse(link.out(), name, &[text], types);
+    link.learn(name.clone(), COMMIT_IDENTITY);
 }
 
 /// A unit that a follower owes an answer to.
@@ -156,6 +208,7 @@ pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> (bool, bool) {
 /// After a failed unit it is not known whether what was parsed in it stands.
 pub fn forget_parse(link: &mut Link, entry: &Entry) {
     link.forget(&BEGIN_NAME);
+    MARK_NAMES.iter().chain([&COMMIT_NAME]).for_each(|name| link.forget(name));
     if let Payload::Extended { prepared, .. } = &entry.payload {
         link.forget(&prepared.name);
     }

@@ -68,7 +68,8 @@ impl Session {
         let text = match payload {
             Some(super::transaction::Payload::Simple(sql)) => sql,
             Some(super::transaction::Payload::Extended { prepared, .. }) => &prepared.text,
-            Some(super::transaction::Payload::Copied) | None => return "COPY".into(),
+            Some(super::transaction::Payload::Copied { text, .. }) => text,
+            None => return String::new(),
         };
         String::from_utf8_lossy(text).into_owned()
     }

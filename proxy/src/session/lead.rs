@@ -146,7 +146,7 @@ impl Session {
         let size = match &payload {
             Payload::Simple(sql) => sql.len(),
             Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
-            Payload::Copied => 0,
+            Payload::Copied { text, .. } => text.len(),
         };
         let Some(open) = self.open.as_mut() else {
             return Err(SqlError::new("XX000", "a statement of a transaction that is not open", "Report this."));
@@ -160,7 +160,7 @@ impl Session {
             ));
         }
         open.footprint.absorb(footprint.clone());
-        open.transcript.push(Entry { payload, tag, barrier, alone: false, answered_at: Instant::now(), lead_took });
+        open.transcript.push(Entry { payload, tag, barrier, alone: false, all_or_nothing: false, answered_at: Instant::now(), lead_took });
         self.database.counters.writes.add();
         Ok(())
     }

@@ -50,8 +50,8 @@ pub(crate) enum CommitState {
     None,
     /// Sent.
     Sent {
-        /// The command tag that says that it took effect.
-        expects: Bytes,
+        /// What says that it took effect.
+        expects: Expects,
     },
     /// Answered.
     Done {
@@ -60,6 +60,24 @@ pub(crate) enum CommitState {
         /// It took effect.
         agreed: bool,
     },
+}
+
+/// The command tag that says that a commit took effect.
+#[derive(Clone, Debug)]
+pub(crate) enum Expects {
+    /// The last one is COMMIT.
+    Commit,
+    /// The statement that was sent with its commit answers with this; its marker stands behind it.
+    Statement(Bytes),
+}
+
+impl Expects {
+    pub(crate) fn met_by(&self, outcome: &UnitOutcome) -> bool {
+        match self {
+            Expects::Commit => outcome.tag() == b"COMMIT",
+            Expects::Statement(tag) => outcome.tags.first() == Some(tag) && outcome.tags.len() == 2,
+        }
+    }
 }
 
 /// What the session has with one member.

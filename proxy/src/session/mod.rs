@@ -18,10 +18,12 @@ pub mod batch;
 pub mod commit;
 pub mod commit_at_once;
 pub mod control;
+mod copied_rows;
 pub mod copy;
 pub mod extended;
 pub mod foreground;
 pub mod frames;
+pub mod intent;
 pub mod judge;
 pub mod lead;
 pub mod lead_batch;
@@ -45,6 +47,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use raidb_core::ids::MemberId;
+use raidb_core::log::Position;
 use tokio::time::{Instant, Sleep};
 
 use crate::members::pg::target::{Login, StartupParameters};
@@ -94,6 +97,8 @@ pub struct Session {
     pub(crate) skipping: bool,
     /// The commit that is being sent.
     pub(crate) ticket: Option<Arc<crate::virtual_database::in_flight::Ticket>>,
+    /// Position of its intent; the start of the log: none yet.
+    pub(crate) decided: Position,
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
     /// The statement in hand, for incidents.
@@ -149,6 +154,7 @@ impl Session {
             client_gone: false,
             skipping: false,
             ticket: None,
+            decided: Position::START,
             lost_transaction: None,
             current: Bytes::new(),
             urgent: false,

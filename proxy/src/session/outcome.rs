@@ -136,7 +136,9 @@ impl Session {
         let footprint = self.footprint(&write.footprint, &write.table, statement);
         match &write.form {
             WriteForm::Keyed { rows } if *rows == touched => {
-                self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)
+                self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)?;
+                self.mark_all_or_nothing(write.plain_insert);
+                Ok(())
             }
             WriteForm::Keyed { rows } => Err(SqlError::refused(
                 format!("it names {rows} rows and touched {touched}: which ones is not known"),
@@ -206,8 +208,16 @@ impl Session {
         for statement in follower_statements(table, captured, &rows, self.settings.standard_conforming) {
             let tag = Bytes::from(format!("{verb} {}", statement.rows));
             self.push_entry(Payload::Simple(Bytes::from(statement.sql)), Some(tag), footprint, took)?;
+            self.mark_all_or_nothing(matches!(captured.operation, CapturedOperation::Insert));
         }
         Ok(())
+    }
+
+    fn mark_all_or_nothing(&mut self, all_or_nothing: bool) {
+        if let Some(open) = self.open.as_mut() {
+            let last = open.transcript.len().saturating_sub(1);
+            open.transcript.set(last, |entry| entry.all_or_nothing = all_or_nothing);
+        }
     }
 
     /// DDL of this transaction: its later statements must be judged by what it made.

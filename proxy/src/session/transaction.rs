@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raidb_core::ids::{LeadEpoch, MemberId};
+use raidb_core::log::Position;
 use raidb_core::sql::analysis::{Isolation, TransactionModes};
 use raidb_core::sql::catalog::Catalog;
 use raidb_core::sql::footprint::Footprint;
@@ -50,8 +51,13 @@ pub enum Payload {
         /// Formats, values, result formats.
         tail: Bytes,
     },
-    /// Rows that went through once, by COPY, and cannot be sent again.
-    Copied,
+    /// Rows that went through once, by COPY: a session cannot send them again, but they are in the recovery log.
+    Copied {
+        /// The COPY statement.
+        text: Bytes,
+        /// Records of the rows.
+        rows: Vec<Position>,
+    },
 }
 
 /// One entry of a transcript.
@@ -65,6 +71,8 @@ pub struct Entry {
     pub barrier: Vec<Arc<Ticket>>,
     /// It is a unit of its own: it changes how texts are read.
     pub alone: bool,
+    /// It does all that its tag says or, with an error, nothing: no answer can mean that a part was done.
+    pub all_or_nothing: bool,
     /// When the lead answered.
     pub answered_at: Instant,
     /// How long the lead took: the follower gets `member_timeout` more.

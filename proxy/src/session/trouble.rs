@@ -73,6 +73,8 @@ pub enum Trouble {
     MemberLost,
     /// The lead changed: complete what the old one answered, then run the statement again on the new one.
     LeadChanged,
+    /// Members came or went just before the decision: look again whether all agree. Never leaves [`super::Session::commit`].
+    ViewChanged,
     /// The statement fails with an error of the proxy's; the transaction, if any, is to be aborted.
     Sql(SqlError),
     /// A member's own ErrorResponse is the answer (position adjusted); the transaction is to be aborted.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use raidb_core::config::Rejoin;
 use raidb_core::ids::MemberId;
 use raidb_core::member::Reason;
 use tokio::time::Instant;
@@ -13,12 +14,13 @@ use tokio::time::Instant;
 use super::VirtualDatabase;
 use crate::members::pg::connect::ConnectError;
 use crate::members::pg::maintenance::{Maintenance, QueryError};
+use crate::rejoin::back::rejoin;
 
 /// Shortest and longest pause between two beats.
 const BEAT_MIN: Duration = Duration::from_millis(20);
 const BEAT_MAX: Duration = Duration::from_millis(500);
-/// A member that is out is not looked at more often than this (rejoin is not part of this version).
-const DISABLED_PAUSE: Duration = Duration::from_secs(1);
+/// A member that is out is not tried more often than this.
+const DISABLED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until the process ends.
 pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
@@ -31,6 +33,11 @@ pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
         if !database.view().is_enabled(member) {
             connection = None;
             tokio::time::sleep(DISABLED_PAUSE).await;
+            if database.settings.rejoin == Rejoin::Auto
+                && let Err(error) = rejoin(&database, member).await
+            {
+                tracing::debug!(member = database.member(member).target.name, "not back: {error}");
+            }
             last_answer = Instant::now();
             continue;
         }
@@ -38,7 +45,7 @@ pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
         match ask(&database, member, &mut connection, left).await {
             Ok(()) => {
                 last_answer = Instant::now();
-                database.answers(member);
+                database.answers(member).await;
             }
             Err(error) => {
                 let had_connection = connection.take().is_some();

@@ -7,12 +7,18 @@
 //! **Order.** A ticket is registered *before* COMMIT leaves for any member. So whoever sees an effect of a commit on one
 //! member (the lead's answer to a statement that waited for its lock, a row read) finds the ticket here, or all members
 //! have it.
+//!
+//! **A member that comes back** gets what it missed from the log ([`crate::rejoin`]). While it is *followed*
+//! ([`InFlight::follow`]), every new ticket is pending on it too, though its session does not commit there: the bit is
+//! cleared when the log has been applied up to the ticket's position. So statements and reads that reach the member wait
+//! for what it still misses, like for any commit in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use raidb_core::ids::{CommitSeq, MemberId};
+use raidb_core::log::Position;
 use raidb_core::sql::footprint::Footprint;
 
 use super::handles::SessionHandle;
@@ -23,8 +29,14 @@ pub struct Ticket {
     /// Its number.
     pub seq: CommitSeq,
     footprint: Footprint,
+    /// Bit n: its session commits on member n.
+    own: u32,
     /// Bit n: not finished on member n.
     pending: AtomicU32,
+    /// Position of its intent; 0 as long as that is not known.
+    position: AtomicU64,
+    /// Its session has done its part.
+    closed: std::sync::atomic::AtomicBool,
     /// Sessions to wake when a bit is cleared.
     waiters: Mutex<Vec<Arc<SessionHandle>>>,
 }
@@ -34,6 +46,24 @@ impl Ticket {
     #[must_use]
     pub fn pending_on(&self, member: MemberId) -> bool {
         self.pending.load(Ordering::Acquire) & (1 << member.0) != 0
+    }
+
+    /// Whether its session commits on `member`.
+    #[must_use]
+    pub fn commits_on(&self, member: MemberId) -> bool {
+        self.own & (1 << member.0) != 0
+    }
+
+    /// Whether its session has done its part, whatever came of it.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Position of its intent, if there is one.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        Some(Position(self.position.load(Ordering::Acquire))).filter(|p| *p != Position::START)
     }
 
     /// Has the session woken at the next change. Check [`Ticket::pending_on`] again behind this call.
@@ -54,57 +84,154 @@ impl Ticket {
     }
 }
 
+/// A member that gets from the log what it missed.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    member: MemberId,
+    /// Everything up to here is on it, except what sessions commit there themselves.
+    applied: Position,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    tickets: Vec<Arc<Ticket>>,
+    followed: Vec<Followed>,
+}
+
 /// All commits in flight of one virtual database.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    tickets: Mutex<Vec<Arc<Ticket>>>,
+    inner: Mutex<Inner>,
     next: AtomicU64,
 }
 
 impl InFlight {
-    /// Registers a commit; call before the first COMMIT is written to any socket.
+    /// Registers a commit on `members`; call before the first COMMIT is written to any socket. `None`: `current` says,
+    /// under the lock that a change of members takes too, that the session's view is not the present one.
     #[must_use]
-    pub fn register(&self, footprint: Footprint, members: u32) -> Arc<Ticket> {
+    pub fn register(
+        &self,
+        footprint: Footprint,
+        members: u32,
+        current: impl FnOnce() -> bool,
+    ) -> Option<Arc<Ticket>> {
+        let mut inner = self.inner.lock();
+        if !current() {
+            return None;
+        }
+        let followed = inner.followed.iter().fold(0, |mask, f| mask | 1 << f.member.0);
         let ticket = Arc::new(Ticket {
             seq: CommitSeq(self.next.fetch_add(1, Ordering::Relaxed)),
             footprint,
-            pending: AtomicU32::new(members),
+            own: members,
+            pending: AtomicU32::new(members | followed),
+            position: AtomicU64::new(0),
+            closed: std::sync::atomic::AtomicBool::new(false),
             waiters: Mutex::new(Vec::new()),
         });
-        self.tickets.lock().push(ticket.clone());
-        ticket
+        inner.tickets.push(ticket.clone());
+        Some(ticket)
+    }
+
+    /// The intent is durable, at this position.
+    pub fn positioned(&self, ticket: &Ticket, position: Position) {
+        let inner = self.inner.lock();
+        ticket.position.store(position.0, Ordering::Release);
+        for followed in inner.followed.iter().filter(|f| position <= f.applied && !ticket.commits_on(f.member)) {
+            ticket.clear(1 << followed.member.0);
+        }
     }
 
     /// The commit is finished on `member`.
     pub fn finished(&self, ticket: &Ticket, member: MemberId) {
         if ticket.clear(1 << member.0) {
-            self.tickets.lock().retain(|t| t.seq != ticket.seq);
+            self.inner.lock().tickets.retain(|t| t.seq != ticket.seq);
         }
     }
 
-    /// The commit is over, whatever came of it (its session ends): nobody waits for it any more.
+    /// The commit took effect on all members that its session commits on.
+    pub fn committed(&self, ticket: &Ticket) {
+        let mut inner = self.inner.lock();
+        ticket.closed.store(true, Ordering::Release);
+        let followed = inner.followed.iter().fold(0, |mask, f| mask | 1 << f.member.0);
+        let missing = if ticket.position().is_some() { followed & !ticket.own } else { 0 };
+        if ticket.clear(!missing) {
+            inner.tickets.retain(|t| t.seq != ticket.seq);
+        }
+    }
+
+    /// The commit is over without effect, or its session ends: nobody waits for it any more.
     pub fn abandon(&self, ticket: &Ticket) {
+        let mut inner = self.inner.lock();
+        ticket.closed.store(true, Ordering::Release);
         ticket.clear(u32::MAX);
-        self.tickets.lock().retain(|t| t.seq != ticket.seq);
+        inner.tickets.retain(|t| t.seq != ticket.seq);
     }
 
-    /// A member is out: nobody waits for commits there.
-    pub fn member_gone(&self, member: MemberId) {
-        let tickets: Vec<_> = self.tickets.lock().clone();
-        for ticket in tickets {
-            self.finished(&ticket, member);
+    /// A member is out: nobody waits for commits there. `change` takes it out of the view, under the same lock as
+    /// [`InFlight::register`], so that no later ticket waits for it.
+    pub fn member_gone<R>(&self, member: MemberId, change: impl FnOnce() -> R) -> R {
+        let mut inner = self.inner.lock();
+        let result = change();
+        inner.followed.retain(|f| f.member != member);
+        inner.tickets.retain(|ticket| !(ticket.clear(1 << member.0) && ticket.closed()));
+        result
+    }
+
+    /// From now on every new ticket is pending on `member` too. Returns those that are not.
+    #[must_use]
+    pub fn follow(&self, member: MemberId) -> Vec<Arc<Ticket>> {
+        let mut inner = self.inner.lock();
+        inner.followed.retain(|f| f.member != member);
+        inner.followed.push(Followed { member, applied: Position::START });
+        inner.tickets.clone()
+    }
+
+    /// All commits in flight.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Ticket>> {
+        self.inner.lock().tickets.clone()
+    }
+
+    /// A followed member becomes part of the view: `change` publishes that, under the same lock as
+    /// [`InFlight::register`]. Returns the tickets whose sessions do not commit on it.
+    #[must_use]
+    pub fn join(&self, member: MemberId, change: impl FnOnce()) -> Vec<Arc<Ticket>> {
+        let inner = self.inner.lock();
+        change();
+        inner.tickets.iter().filter(|t| !t.commits_on(member)).cloned().collect()
+    }
+
+    /// The log was applied on a followed member up to here.
+    pub fn applied(&self, member: MemberId, position: Position) {
+        let mut inner = self.inner.lock();
+        for followed in inner.followed.iter_mut().filter(|f| f.member == member) {
+            followed.applied = position;
         }
+        inner.tickets.retain(|ticket| {
+            let done = ticket.position().is_some_and(|p| p <= position) && !ticket.commits_on(member);
+            !(done && ticket.clear(1 << member.0) && ticket.closed())
+        });
+    }
+
+    /// The member holds everything: it is a member like the others.
+    pub fn caught_up(&self, member: MemberId) {
+        let mut inner = self.inner.lock();
+        inner.followed.retain(|f| f.member != member);
+        inner.tickets.retain(|ticket| {
+            !(!ticket.commits_on(member) && ticket.clear(1 << member.0) && ticket.closed())
+        });
     }
 
     /// Commits in flight that may touch what `footprint` touches, on whatever member.
     #[must_use]
     pub fn conflicting(&self, footprint: &Footprint) -> Vec<Arc<Ticket>> {
-        self.tickets.lock().iter().filter(|t| t.footprint.conflicts(footprint)).cloned().collect()
+        self.inner.lock().tickets.iter().filter(|t| t.footprint.conflicts(footprint)).cloned().collect()
     }
 
     /// All commits in flight on `member`.
     #[must_use]
     pub fn all_on(&self, member: MemberId) -> Vec<Arc<Ticket>> {
-        self.tickets.lock().iter().filter(|t| t.pending_on(member)).cloned().collect()
+        self.inner.lock().tickets.iter().filter(|t| t.pending_on(member)).cloned().collect()
     }
 }

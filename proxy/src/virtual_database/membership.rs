@@ -70,6 +70,8 @@ struct Inner {
     states: Vec<MemberState>,
     /// Claimed by [`Membership::start_leaving`].
     leaving: u32,
+    /// What members that rejoin were before: they are that again if it fails.
+    before: BTreeMap<MemberId, MemberState>,
     /// Transactions that use the lead, by epoch.
     active: BTreeMap<LeadEpoch, usize>,
 }
@@ -90,7 +92,7 @@ impl Membership {
         let lead = MemberId(u8::try_from(enabled.trailing_zeros().min(31)).unwrap_or(0));
         let view = View { version: 1, enabled, lead, lead_epoch: LeadEpoch(1), down: false };
         Membership {
-            inner: Mutex::new(Inner { states, leaving: 0, active: BTreeMap::new() }),
+            inner: Mutex::new(Inner { states, leaving: 0, before: BTreeMap::new(), active: BTreeMap::new() }),
             view: RwLock::new(Arc::new(view)),
             version: AtomicU64::new(1),
         }
@@ -153,6 +155,52 @@ impl Membership {
             }
         });
         lead_changed
+    }
+
+    /// A disabled member whose contents are known is brought up to date from now on. False: it is no such member.
+    #[must_use]
+    pub fn start_rejoin(&self, member: MemberId) -> bool {
+        let mut inner = self.inner.lock();
+        let before = inner.states[usize::from(member.0)];
+        let Ok(next) = before.transition(MemberInput::Rejoin) else { return false };
+        inner.states[usize::from(member.0)] = next;
+        inner.before.insert(member, before);
+        true
+    }
+
+    /// The log was applied up to here on a member that rejoins.
+    pub fn rejoin_progress(&self, member: MemberId, position: Position) {
+        let mut inner = self.inner.lock();
+        let state = &mut inner.states[usize::from(member.0)];
+        if let Ok(next) = state.transition(MemberInput::Applied(position)) {
+            *state = next;
+        }
+    }
+
+    /// It could not be brought up to date: it is disabled as before, or for a new reason.
+    pub fn rejoin_failed(&self, member: MemberId, reason: Option<Reason>) {
+        let mut inner = self.inner.lock();
+        let before = inner.before.remove(&member);
+        let state = &mut inner.states[usize::from(member.0)];
+        let MemberState::Rejoining { position } = *state else { return };
+        *state = match (reason, before) {
+            (None, Some(MemberState::Disabled { reason, .. })) | (Some(reason), _) => {
+                MemberState::Disabled { reason, position }
+            }
+            (None, _) => MemberState::Disabled { reason: Reason::Unreachable, position },
+        };
+    }
+
+    /// A member that rejoins becomes one like the others. Call within [`super::in_flight::InFlight::join`].
+    pub fn join(&self, member: MemberId) {
+        let mut inner = self.inner.lock();
+        let state = &mut inner.states[usize::from(member.0)];
+        match state.transition(MemberInput::CaughtUp) {
+            Ok(next) => *state = next,
+            Err(illegal) => tracing::error!("impossible: {illegal}"),
+        }
+        let enabled = enabled_mask(&inner.states);
+        self.publish(|view| view.enabled = enabled);
     }
 
     /// The last member does not answer, or answers again.

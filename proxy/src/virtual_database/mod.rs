@@ -6,6 +6,8 @@ pub mod cycle_breaker;
 pub mod handles;
 pub mod heartbeat;
 pub mod in_flight;
+pub mod journal;
+pub mod markers;
 pub mod member;
 pub mod membership;
 pub mod pick;
@@ -13,6 +15,7 @@ pub mod sequences;
 pub mod settings;
 pub mod start;
 pub mod status;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,10 +30,11 @@ use raidb_core::sql::catalog::Catalog;
 
 use crate::members::pg::connect;
 use crate::members::pg::maintenance::{Maintenance, QueryError};
-use crate::recovery_log::RecoveryLog;
 use counters::Counters;
 use handles::SessionRegistry;
 use in_flight::InFlight;
+use journal::Journal;
+use markers::Markers;
 use member::Member;
 use membership::{Leave, Membership, View};
 use pick::Picker;
@@ -83,7 +87,16 @@ pub struct VirtualDatabase {
     reported: RwLock<Arc<crate::members::pg::connect::Reported>>,
     defaults: RwLock<settings::MemberDefaults>,
     loader: start::CatalogLoader,
-    log: Arc<dyn RecoveryLog>,
+    /// The recovery log.
+    pub journal: Journal,
+    /// Which marker table takes new rows.
+    pub markers: Markers,
+    /// One member at a time rejoins, and none while the marker tables change turns.
+    pub rejoining: tokio::sync::Mutex<()>,
+    /// Epoch of the membership: grows with every durable change.
+    epoch: std::sync::atomic::AtomicU64,
+    /// What each member says that it holds at least; `None`: not known.
+    floors: Mutex<Vec<Option<Position>>>,
     incidents: Mutex<VecDeque<Incident>>,
     open_sessions: AtomicUsize,
     writes_stopped: AtomicBool,
@@ -178,12 +191,21 @@ impl VirtualDatabase {
     }
 
     /// The last enabled member answers.
-    fn answers(&self, member: MemberId) {
+    async fn answers(self: &Arc<Self>, member: MemberId) {
         let view = self.view();
-        if view.down && view.lead == member {
-            tracing::warn!(member = self.member(member).target.name, "answers again");
-            self.membership.set_down(false);
-            self.sessions.wake_all();
+        if !view.down || view.lead != member {
+            return;
+        }
+        // It may lack what was decided when it went: nobody is served before it has that.
+        match crate::rejoin::startup::last_member_back(self, member).await {
+            Ok(redone) => {
+                tracing::warn!(member = self.member(member).target.name, redone, "answers again");
+                self.membership.set_down(false);
+                self.sessions.wake_all();
+            }
+            Err(error) => {
+                tracing::warn!(member = self.member(member).target.name, "answers, but cannot be used yet: {error}");
+            }
         }
     }
 
@@ -232,22 +254,23 @@ impl VirtualDatabase {
             member = incident.member, %reason, statement = incident.statement, answers = ?incident.answers,
             todo = incident.what_to_do, "member disabled"
         );
-        let epoch = self.view().lead_epoch;
-        let record = start::disabled_record(&incident, epoch);
-        let durable = self.log.append(RecordKind::MemberChange, record.encode()).await;
+        let settled = self.journal.settled();
+        let record = start::disabled_record(&incident, settled, self.next_epoch());
+        let durable = self.journal.note(RecordKind::MemberChange, record.encode()).await;
         if let Err(error) = &durable {
             tracing::error!("cannot record that a member is disabled, writes stop: {error}");
             self.writes_stopped.store(true, Ordering::Release);
         }
         self.keep_incident(incident);
+        self.tell_epoch(member).await;
         self.prepare_next_lead(member).await;
-        if self.membership.finish_leaving(member, reason, Position::START) {
+        let leave = || self.membership.finish_leaving(member, reason, settled);
+        if self.in_flight.member_gone(member, leave) {
             self.counters.lead_changes.add();
             let view = self.view();
             self.sequences.lead_has_all(view.lead);
             tracing::warn!(lead = self.member(view.lead).target.name, epoch = view.lead_epoch.0, "new lead");
         }
-        self.in_flight.member_gone(member);
         self.sessions.wake_all();
         if durable.is_ok() { FaultOutcome::Disabled } else { FaultOutcome::WritesStopped }
     }

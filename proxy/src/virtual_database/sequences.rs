@@ -100,6 +100,13 @@ impl Sequences {
         self.known.lock().values().any(|k| k.missing & (1 << member.0) != 0)
     }
 
+    /// A member has come back: it may lack every state that is known.
+    pub fn missing_again(&self, member: MemberId) {
+        for known in self.known.lock().values_mut() {
+            known.missing |= 1 << member.0;
+        }
+    }
+
     /// The lead has them by itself.
     pub fn lead_has_all(&self, lead: MemberId) {
         for known in self.known.lock().values_mut() {

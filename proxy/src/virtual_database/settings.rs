@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raidb_core::config::User;
+use raidb_core::config::{Rejoin, User};
 use raidb_core::placement::Pick;
 
 use crate::wire::FrameLimit;
@@ -16,6 +16,8 @@ pub struct Settings {
     pub pick: Pick,
     /// How much longer than the lead a follower may take, and how long a heartbeat may.
     pub member_timeout: Duration,
+    /// Who brings back a member that answers again.
+    pub rejoin: Rejoin,
     /// Largest message that a client may send.
     pub client_frames: FrameLimit,
     /// Who may connect; empty: everybody, as the members' own login.

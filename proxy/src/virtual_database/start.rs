@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use raidb_core::config;
-use raidb_core::ids::{LeadEpoch, MemberId};
+use raidb_core::ids::MemberId;
 use raidb_core::log::{MemberChange, Membership as LoggedMembership, Position};
 use raidb_core::member::{Incident, MemberState, Reason};
 use raidb_core::sql::analysis::Isolation;
@@ -17,6 +17,7 @@ use raidb_core::sql::catalog_query::{BUILTIN_SQL, CATALOG_SQL, parse, parse_buil
 use super::VirtualDatabase;
 use super::analyses::Analyses;
 use super::handles::SessionRegistry;
+use super::journal::Journal;
 use super::member::Member;
 use super::membership::Membership;
 use super::settings::{MemberDefaults, Settings};
@@ -80,11 +81,11 @@ fn unreadable(problem: &str) -> QueryError {
 
 /// The record that makes a disablement durable.
 #[must_use]
-pub fn disabled_record(incident: &Incident, epoch: LeadEpoch) -> MemberChange {
+pub fn disabled_record(incident: &Incident, position: Position, epoch: u64) -> MemberChange {
     MemberChange {
         member: incident.member.clone(),
-        change: MemberState::Disabled { reason: incident.reason, position: Position::START },
-        epoch: epoch.0,
+        change: MemberState::Disabled { reason: incident.reason, position },
+        epoch,
         when_unix_ms: incident.when_unix_ms,
         incident: Some(incident.clone()),
     }
@@ -145,6 +146,7 @@ impl VirtualDatabase {
                 level: config.level.to_string(),
                 pick: config.policy.pick,
                 member_timeout: config.member_timeout,
+                rejoin: config.rejoin,
                 client_frames,
                 users: config.users.clone(),
             },
@@ -160,7 +162,11 @@ impl VirtualDatabase {
             reported: RwLock::new(Arc::new(Vec::new())),
             defaults: RwLock::new(MemberDefaults::default()),
             loader: CatalogLoader::new(),
-            log,
+            journal: Journal::new(log),
+            markers: Default::default(),
+            rejoining: tokio::sync::Mutex::new(()),
+            epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),
+            floors: Mutex::new(vec![None; config.members.len()]),
             incidents: Mutex::new(incidents),
             open_sessions: AtomicUsize::new(0),
             writes_stopped: AtomicBool::new(false),
@@ -187,7 +193,7 @@ impl VirtualDatabase {
                 for (id, detail) in silent {
                     self.fault(id, Reason::Unreachable, format!("at the start of the proxy: {detail}")).await;
                 }
-                if self.read_lead().await {
+                if crate::rejoin::startup::recover(self).await && self.read_lead().await {
                     return;
                 }
             } else {

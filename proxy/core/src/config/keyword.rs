@@ -1,6 +1,6 @@
 //! Settings that are one word of a list, some of which this version does not support yet.
 
-use super::{Consistency, Durability};
+use super::{Consistency, Durability, Rejoin};
 use crate::placement::{Level, Pick, WaitFor};
 
 /// A setting whose values are words.
@@ -60,6 +60,11 @@ impl Keyword for Consistency {
 impl Keyword for Durability {
     const WORDS: &'static [(&'static str, Self)] = &[("members", Self::Members), ("log", Self::Log)];
     const SUPPORTED: &'static [Self] = &[Self::Members];
+}
+
+impl Keyword for Rejoin {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("manual", Self::Manual)];
+    const SUPPORTED: &'static [Self] = &[Self::Auto, Self::Manual];
 }
 
 /// The word that stands for a value, as it is written in the configuration.

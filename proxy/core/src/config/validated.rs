@@ -69,6 +69,8 @@ pub struct VirtualDatabase {
     pub consistency: Consistency,
     /// Whose flush makes a commit durable.
     pub durability: Durability,
+    /// Who brings a member back that answers again.
+    pub rejoin: Rejoin,
     /// How much longer than the lead a follower may take before it is disabled.
     pub member_timeout: Duration,
     /// Connections to one member at a time. At the limit: 53300.
@@ -117,6 +119,15 @@ pub enum Consistency {
     Session,
     /// The latest commits.
     Eventual,
+}
+
+/// Who brings a member back that answers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejoin {
+    /// The proxy, as soon as it answers.
+    Auto,
+    /// An operator.
+    Manual,
 }
 
 /// Whose flush makes a commit durable.

@@ -9,7 +9,7 @@ use toml::Table;
 use super::section::{Section, quoted};
 use super::uri_text::hide_password;
 use super::{
-    ConfigError, Consistency, Durability, Endpoint, Member, MemberUrl, Secret, SslMode, User, VirtualDatabase,
+    ConfigError, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode, User, VirtualDatabase,
 };
 use crate::placement::{Level, Pick, WaitFor};
 
@@ -26,6 +26,7 @@ pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<C
     let wait_for = section.keyword("wait_for", WaitFor::All);
     let consistency = section.keyword("consistency", Consistency::Strict);
     let durability = section.keyword("durability", Durability::Members);
+    let rejoin = section.keyword("rejoin", Rejoin::Auto);
     let range = [Duration::from_millis(100), Duration::from_secs(3600)];
     let member_timeout = section.duration("member_timeout", Duration::from_secs(3), range);
     let max_connections_per_member = section.number("max_connections_per_member", 100, [1, 10_000]);
@@ -41,6 +42,7 @@ pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<C
         policy: level.policy(pick, wait_for),
         consistency,
         durability,
+        rejoin,
         member_timeout,
         max_connections_per_member,
         users,

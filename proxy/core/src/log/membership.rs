@@ -23,7 +23,11 @@ impl Membership {
                     self.set(change);
                 }
             }
-            RecordKind::Intent | RecordKind::Outcome | RecordKind::SequenceHighWater => {}
+            RecordKind::Intent
+            | RecordKind::Outcome
+            | RecordKind::SequenceHighWater
+            | RecordKind::CopyRows
+            | RecordKind::Token => {}
         }
         Ok(())
     }

@@ -8,11 +8,15 @@
 //! A log is a sequence of segments of one virtual database. A segment is a [`SegmentHeader`] and records
 //! with positions that grow by one; the next segment goes on where the last one ended.
 
+mod applied;
 mod checkpoint;
 mod error;
+mod intent;
 mod member_change;
 mod membership;
+mod outcome;
 mod position;
+mod prefix;
 mod reader;
 mod record;
 mod segment_header;
@@ -20,11 +24,15 @@ mod segment_header;
 #[cfg(test)]
 mod reader_test;
 
+pub use applied::Applied;
 pub use checkpoint::Checkpoint;
 pub use error::{Corrupt, CorruptKind};
+pub use intent::{Context, Intent, IntentEntry, IntentStatement};
 pub use member_change::MemberChange;
 pub use membership::Membership;
+pub use outcome::Outcome;
 pub use position::Position;
+pub use prefix::FinishedPrefix;
 pub use reader::{Place, Segment, read_segment};
 pub use record::{PAYLOAD_BYTES_MAX, Record, RecordKind, TooLarge, encode_record};
 pub use segment_header::{FORMAT_VERSION, SegmentHeader, database_hash};

@@ -26,9 +26,9 @@ pub(super) const HEAD_BYTES: usize = 28;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RecordKind {
-    /// A transcript; once durable, its transaction is decided. Reserved: payload not defined yet.
+    /// A transcript; once durable, its transaction is decided: [`super::Intent`].
     Intent = 1,
-    /// What came of an intent, if not plain success. Reserved: payload not defined yet.
+    /// What came of an intent, if not plain success: [`super::Outcome`].
     Outcome = 2,
     /// A member's new state: [`super::MemberChange`].
     MemberChange = 3,
@@ -36,6 +36,10 @@ pub enum RecordKind {
     Checkpoint = 4,
     /// Values of sequences that are used up. Reserved: payload not defined yet.
     SequenceHighWater = 5,
+    /// Rows of a COPY, as they came; an intent names the records that are its own.
+    CopyRows = 6,
+    /// A client's token was given to a transaction that has begun. The payload is the token.
+    Token = 7,
 }
 
 /// One record of the log.
@@ -57,8 +61,16 @@ pub struct TooLarge(pub usize);
 impl RecordKind {
     /// The kind of this number.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Intent, Self::Outcome, Self::MemberChange, Self::Checkpoint, Self::SequenceHighWater]
-            .into_iter()
+        [
+            Self::Intent,
+            Self::Outcome,
+            Self::MemberChange,
+            Self::Checkpoint,
+            Self::SequenceHighWater,
+            Self::CopyRows,
+            Self::Token,
+        ]
+        .into_iter()
             .find(|kind| *kind as u8 == code)
     }
 }

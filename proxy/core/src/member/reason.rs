@@ -34,10 +34,12 @@ pub enum Reason {
     DoesNotFit,
     /// A rebuild ended before its last phase: the contents are half a copy.
     RebuildUnfinished,
+    /// The recovery log was lost, and the member may lack what others hold.
+    LogLost,
 }
 
 /// Reasons without data, with their names.
-const PLAIN: [(&str, Reason); 7] = [
+const PLAIN: [(&str, Reason); 8] = [
     ("lost_connection", Reason::LostConnection),
     ("timed_out", Reason::TimedOut),
     ("diverged", Reason::Diverged),
@@ -45,6 +47,7 @@ const PLAIN: [(&str, Reason); 7] = [
     ("unreachable", Reason::Unreachable),
     ("does_not_fit", Reason::DoesNotFit),
     ("rebuild_unfinished", Reason::RebuildUnfinished),
+    ("log_lost", Reason::LogLost),
 ];
 
 impl Reason {
@@ -60,6 +63,7 @@ impl Reason {
             Self::Unreachable => "unreachable",
             Self::DoesNotFit => "does_not_fit",
             Self::RebuildUnfinished => "rebuild_unfinished",
+            Self::LogLost => "log_lost",
         }
     }
 
@@ -73,7 +77,7 @@ impl Reason {
             | Self::Resource { .. }
             | Self::ByOperator
             | Self::Unreachable => true,
-            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished => false,
+            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished | Self::LogLost => false,
         }
     }
 
@@ -102,6 +106,7 @@ impl Reason {
             Self::DoesNotFit => {
                 "Run `raidb check` and make version, encoding, collation and schema equal; then rebuild the member."
             }
+            Self::LogLost => "Rebuild the member from one that is enabled.",
             Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
         }
     }
@@ -120,7 +125,8 @@ impl fmt::Display for Reason {
             | Self::ByOperator
             | Self::Unreachable
             | Self::DoesNotFit
-            | Self::RebuildUnfinished => Ok(()),
+            | Self::RebuildUnfinished
+            | Self::LogLost => Ok(()),
         }
     }
 }

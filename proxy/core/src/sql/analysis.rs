@@ -185,6 +185,8 @@ pub struct Write {
     pub form: WriteForm,
     /// The client's statement has a RETURNING of its own.
     pub client_returning: bool,
+    /// An INSERT without ON CONFLICT: it inserts all its rows, or fails.
+    pub plain_insert: bool,
     /// A deferrable constraint may be checked only at COMMIT.
     pub deferred: bool,
     /// Sequences that the statement advances on the lead (quoted, with schema): those of defaults that it uses and of

@@ -75,6 +75,7 @@ fn insert(text: &Text<'_>, statement: &Statement, facts: Facts, scope: &Scope<'_
         footprint: hint(text, &parts, &form),
         form,
         client_returning: returning,
+        plain_insert: conflict.is_none(),
         deferred: table.has_deferrable,
         sequences: effective.sequences,
     };

@@ -165,6 +165,7 @@ pub(crate) fn judge(text: &Text<'_>, write: SetWrite<'_>, scope: &Scope<'_>) -> 
         footprint,
         form,
         client_returning: returning,
+        plain_insert: false,
         deferred: write.table.has_deferrable,
         sequences: write.effective.sequences,
     });

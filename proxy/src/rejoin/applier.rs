@@ -1,0 +1,346 @@
+//! Runs intents on one member, in order, each in one transaction with its marker.
+//!
+//! Several intents make one transaction. All their statements go out in one pipeline; the markers and COMMIT follow only
+//! when every answer is what the lead had answered. If one differs, everything is rolled back and each intent is
+//! run alone, to find the one that differs.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::log::{Context, Intent, IntentEntry, IntentStatement, Position, RecordKind};
+
+use super::RejoinError;
+use crate::members::pg::connect;
+use crate::members::pg::link::{Link, Owner, UnitOutcome};
+use crate::members::pg::maintenance::QueryError;
+use crate::members::pg::target::{Login, StartupParameters, Target};
+use crate::virtual_database::journal::Journal;
+use crate::virtual_database::settings::MEMBER_FRAMES;
+use crate::wire::{WireError, encode};
+
+/// Followers always run READ COMMITTED, and no limit of a session applies here.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;SET LOCAL statement_timeout=0;\
+     SET LOCAL lock_timeout=0;SET LOCAL idle_in_transaction_session_timeout=0";
+/// Command tags of [`BEGIN`].
+const BEGIN_TAGS: usize = 4;
+/// Undoes what settings of an earlier context have changed.
+const RESET: [&str; 3] = ["RESET SESSION AUTHORIZATION", "RESET ALL", "DEALLOCATE ALL"];
+/// Most intents of one transaction.
+pub const BATCH_INTENTS_MAX: usize = 256;
+/// Statement bytes after which a transaction takes no further intent.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Statements prepared on a connection; at the limit all are forgotten.
+const PREPARED_MAX: usize = 256;
+/// A transaction may take so long.
+const BATCH_LIMIT: Duration = Duration::from_secs(300);
+
+/// An intent with its position.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Where it stands in the log.
+    pub position: Position,
+    /// What it is.
+    pub intent: Intent,
+}
+
+/// See the module.
+pub struct Applier<'j> {
+    target: Target,
+    /// The member's own, and those of users that are mapped.
+    logins: Vec<Login>,
+    journal: &'j Journal,
+    within: Duration,
+    connections: HashMap<ConnectionKey, Connection>,
+}
+
+type ConnectionKey = (Option<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>);
+
+struct Connection {
+    link: Link,
+    settings: Vec<Vec<u8>>,
+    /// Text and types → name.
+    prepared: HashMap<(Vec<u8>, Vec<u8>), Bytes>,
+    /// Number of the next name; none is used twice.
+    next_name: u64,
+}
+
+/// What a unit must answer.
+struct Expected {
+    /// Tags before those of entries.
+    hidden: usize,
+    /// Position, text and tag of each entry.
+    entries: Vec<(Position, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl<'j> Applier<'j> {
+    /// An applier for a member; the first login is the member's own.
+    #[must_use]
+    pub fn new(target: Target, logins: Vec<Login>, journal: &'j Journal, within: Duration) -> Self {
+        Applier { target, logins, journal, within, connections: HashMap::new() }
+    }
+
+    /// Runs these intents, in order. Behind an error, those before it may be applied; the markers tell.
+    ///
+    /// # Errors
+    /// [`RejoinError`].
+    ///
+    /// # Cancel safety
+    /// A dropped call may have applied any number of them; the markers tell.
+    pub async fn apply(&mut self, decided: &[Decided], table: u8) -> Result<(), RejoinError> {
+        let mut rest = decided;
+        while let Some(first) = rest.first() {
+            let together = batch_length(rest);
+            let (batch, behind) = rest.split_at(together);
+            let context = &first.intent.context;
+            let work = self.run_batch(context, batch, table);
+            let result = tokio::time::timeout(BATCH_LIMIT, work).await.unwrap_or(Err(RejoinError::TimedOut(BATCH_LIMIT)));
+            match result {
+                Ok(()) => {}
+                Err(RejoinError::Differs { .. }) if batch.len() > 1 => {
+                    for one in batch {
+                        self.run_batch(context, std::slice::from_ref(one), table).await?;
+                    }
+                }
+                Err(error) => {
+                    self.connections.clear();
+                    return Err(error);
+                }
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    async fn run_batch(&mut self, context: &Context, batch: &[Decided], table: u8) -> Result<(), RejoinError> {
+        let journal = self.journal;
+        let connection = self.connection(context).await?;
+        let link = &mut connection.link;
+        link.simple(&[BEGIN.as_bytes()], Owner::Follower);
+        let mut expected = vec![Expected { hidden: BEGIN_TAGS, entries: Vec::new() }];
+        for decided in batch {
+            for entry in &decided.intent.entries {
+                write_entry(connection, decided.position, entry, &mut expected, journal).await?;
+            }
+        }
+        let mut differs = None;
+        for unit in &expected {
+            let outcome = answer(&mut connection.link).await?;
+            if differs.is_none() {
+                differs = difference(unit, &outcome);
+            }
+        }
+        if let Some(error) = differs {
+            connection.link.simple(&[b"ROLLBACK"], Owner::Follower);
+            answer(&mut connection.link).await?;
+            connection.forget_prepared();
+            return Err(error);
+        }
+        let mut end = format!("INSERT INTO raidb.applied_{table} (position) VALUES ");
+        for (n, decided) in batch.iter().enumerate() {
+            let comma = if n > 0 { "," } else { "" };
+            // Writing to a String cannot fail.
+            let _ = write!(end, "{comma}({})", decided.position.0);
+        }
+        end.push_str(";COMMIT");
+        connection.link.simple(&[end.as_bytes()], Owner::Follower);
+        let outcome = answer(&mut connection.link).await?;
+        match (&outcome.error, outcome.tag()) {
+            (None, b"COMMIT") => Ok(()),
+            (error, tag) => Err(RejoinError::Differs {
+                position: batch.first().map_or(Position::START, |d| d.position),
+                statement: "COMMIT".into(),
+                expected: "COMMIT".into(),
+                found: error.as_ref().map_or_else(|| String::from_utf8_lossy(tag).into_owned(), |(_, m)| m.clone()),
+            }),
+        }
+    }
+
+    /// A connection on which texts mean what they meant.
+    async fn connection(&mut self, context: &Context) -> Result<&mut Connection, RejoinError> {
+        let key = (context.user.clone(), context.parameters.clone());
+        let mut connection = match self.connections.remove(&key) {
+            Some(connection) => connection,
+            None => Connection::open(&self.target, self.login(context)?, context, self.within).await?,
+        };
+        if connection.settings != context.settings {
+            connection.set(&context.settings).await?;
+        }
+        Ok(self.connections.entry(key).or_insert(connection))
+    }
+
+    fn login(&self, context: &Context) -> Result<&Login, RejoinError> {
+        let own = self.logins.first();
+        let found = match &context.user {
+            None => own,
+            Some(user) => self.logins.iter().find(|login| login.user.as_bytes() == &user[..]),
+        };
+        found.ok_or_else(|| {
+            let user = String::from_utf8_lossy(context.user.as_deref().unwrap_or_default()).into_owned();
+            QueryError::Server {
+                sqlstate: *b"28000",
+                message: format!("the log names the member user \"{user}\", which the configuration does not know"),
+            }
+            .into()
+        })
+    }
+}
+
+impl Connection {
+    async fn open(target: &Target, login: &Login, context: &Context, within: Duration) -> Result<Self, RejoinError> {
+        let text = |bytes: &Vec<u8>| Bytes::copy_from_slice(bytes);
+        let parameters: StartupParameters =
+            context.parameters.iter().map(|(name, value)| (text(name), text(value))).collect();
+        let (link, _) = connect::connect(target, login, &parameters, MEMBER_FRAMES, within).await?;
+        Ok(Connection { link, settings: Vec::new(), prepared: HashMap::new(), next_name: 0 })
+    }
+
+    async fn set(&mut self, settings: &[Vec<u8>]) -> Result<(), RejoinError> {
+        self.forget_prepared();
+        self.settings.clear();
+        let all = RESET.iter().map(|sql| sql.as_bytes()).chain(settings.iter().map(Vec::as_slice));
+        for sql in all {
+            self.link.simple(&[sql], Owner::Follower);
+            let outcome = answer(&mut self.link).await?;
+            if let Some((sqlstate, message)) = outcome.error {
+                let message = format!("{}: {message}", String::from_utf8_lossy(sql));
+                return Err(QueryError::Server { sqlstate, message }.into());
+            }
+        }
+        self.settings = settings.to_vec();
+        Ok(())
+    }
+
+    fn forget_prepared(&mut self) {
+        // The names are not used again: their numbers go on.
+        self.prepared.clear();
+    }
+}
+
+/// Intents from the first on that may be one transaction.
+fn batch_length(decided: &[Decided]) -> usize {
+    let Some(first) = decided.first() else { return 0 };
+    let mut bytes = 0;
+    let fits = |d: &&Decided| {
+        bytes += d.intent.entries.iter().map(entry_bytes).sum::<usize>();
+        d.intent.context == first.intent.context && bytes <= BATCH_BYTES_MAX && !stands_alone(&d.intent)
+    };
+    decided.iter().take(BATCH_INTENTS_MAX).take_while(fits).count().max(1)
+}
+
+fn entry_bytes(entry: &IntentEntry) -> usize {
+    match &entry.statement {
+        IntentStatement::Simple(sql) => sql.len(),
+        IntentStatement::Extended { text, tail, .. } => text.len() + tail.len(),
+        IntentStatement::Copy { text, .. } => text.len(),
+    }
+}
+
+/// Savepoints and settings of one transaction must not meet another's; COPY is long.
+fn stands_alone(intent: &Intent) -> bool {
+    intent.entries.iter().any(|e| e.alone || matches!(e.statement, IntentStatement::Copy { .. }) || names_state(e))
+}
+
+/// SAVEPOINT, SET LOCAL and the like: their answers are no row counts.
+fn names_state(entry: &IntentEntry) -> bool {
+    let rows = |tag: &[u8]| [&b"INSERT"[..], b"UPDATE", b"DELETE", b"SELECT"].iter().any(|verb| tag.starts_with(verb));
+    !entry.tag.as_deref().is_some_and(rows)
+}
+
+async fn write_entry(
+    connection: &mut Connection,
+    position: Position,
+    entry: &IntentEntry,
+    expected: &mut Vec<Expected>,
+    journal: &Journal,
+) -> Result<(), RejoinError> {
+    let known = connection.prepared.len();
+    let link = &mut connection.link;
+    let text = match &entry.statement {
+        IntentStatement::Simple(sql) => {
+            link.simple(&[sql], Owner::Follower);
+            sql
+        }
+        IntentStatement::Extended { text, types, tail } => {
+            let key = (text.clone(), types.clone());
+            let name = match connection.prepared.get(&key) {
+                Some(name) => name.clone(),
+                None if known < PREPARED_MAX => {
+                    let name = Bytes::from(format!("raidb_r{}", connection.next_name));
+                    connection.next_name += 1;
+                    encode::parse(link.out(), &name, &[text], types);
+                    connection.prepared.insert(key, name.clone());
+                    name
+                }
+                None => {
+                    encode::parse(link.out(), b"", &[text], types);
+                    Bytes::new()
+                }
+            };
+            encode::bind(link.out(), b"", &name, tail);
+            encode::execute(link.out(), b"", 0);
+            encode::bare(link.out(), b'S');
+            link.unit(Owner::Follower);
+            text
+        }
+        IntentStatement::Copy { text, rows } => {
+            link.simple(&[text], Owner::Follower);
+            // If the COPY does not start, the member drops the rows.
+            for row in rows {
+                let records = journal.read(*row, 1).await?;
+                let record = records.first().filter(|r| r.position == *row && r.kind == RecordKind::CopyRows);
+                let record = record.ok_or(RejoinError::Behind { needed: *row })?;
+                link.out().extend_from_slice(&record.payload);
+                poll_fn(|cx| link.poll_flush(cx)).await.map_err(QueryError::Wire)?;
+            }
+            encode::bare(link.out(), b'c');
+            text
+        }
+    };
+    expected.push(Expected { hidden: 0, entries: vec![(position, text.clone(), entry.tag.clone())] });
+    Ok(())
+}
+
+/// Flushes while it waits for the next unit's answer, so that neither side waits for the other to read.
+async fn answer(link: &mut Link) -> Result<UnitOutcome, RejoinError> {
+    let outcome = poll_fn(|cx| {
+        if let Poll::Ready(Err(error)) = link.poll_flush(cx) {
+            return Poll::Ready(Err(error));
+        }
+        match link.poll_background(cx) {
+            Poll::Ready(Ok(Some((_, outcome)))) => Poll::Ready(Ok(outcome)),
+            Poll::Ready(Ok(None)) => Poll::Ready(Err(WireError::Closed)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    Ok(outcome.await.map_err(QueryError::Wire)?)
+}
+
+fn difference(unit: &Expected, outcome: &UnitOutcome) -> Option<RejoinError> {
+    let tags = outcome.tags.iter().skip(unit.hidden);
+    let agreed = unit
+        .entries
+        .iter()
+        .zip(tags)
+        .take_while(|((_, _, expected), found)| expected.as_ref().is_none_or(|e| e[..] == found[..]))
+        .count();
+    if outcome.error.is_none() && agreed == unit.entries.len() && outcome.status == b'T' {
+        return None;
+    }
+    let (position, statement, expected) = unit.entries.get(agreed).cloned().unwrap_or_default();
+    let found = match &outcome.error {
+        Some((sqlstate, message)) => format!("{}: {message}", String::from_utf8_lossy(sqlstate)),
+        None => String::from_utf8_lossy(outcome.tags.get(unit.hidden + agreed).map_or(&b""[..], |t| t)).into_owned(),
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(500).collect();
+    Some(RejoinError::Differs {
+        position,
+        statement: text(&statement),
+        expected: expected.as_deref().map_or_else(|| "success".into(), text),
+        found,
+    })
+}

@@ -1,0 +1,132 @@
+//! A member comes back while clients are at work. Nobody is stopped, and no open transaction is waited for.
+//!
+//! ```text
+//!  catch up          follow                          join                       done
+//!  ─────────────────┬───────────────────────────────┬──────────────────────────┬──────▶
+//!  log ▶ member     │ new commits are pending on it  │ it is in the view: open   │ a member
+//!  up to settled    │ until the log brings them      │ transactions are replayed │ like others
+//!                   │                                │ to it, new ones include it│
+//! ```
+//! **Why nothing is missed, and nothing done twice.** A commit's session takes part in one of two ways, decided when its
+//! ticket is registered, under one lock with the change of view:
+//! * *registered before `join`*: its session does not commit on the member; the log brings it. Commits registered before
+//!   `follow` are waited for (they are in flight, so that is short) and everything up to the end of the log at that time is
+//!   applied before `join`. Those between `follow` and `join` are pending on the member: whatever conflicts with
+//!   them waits there (rule 2, strict reads) until they are applied.
+//! * *registered behind `join`*: its session commits on the member itself, and the intent says so: the log's replay
+//!   passes it over.
+//!
+//! Only what is settled is applied: an intent may still be aborted until all other members have committed it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raidb_core::ids::MemberId;
+use raidb_core::log::Position;
+use tokio::time::Instant;
+
+use super::applier::Applier;
+use super::fence::fence;
+use super::replay::Replay;
+use super::{RejoinError, tables};
+use crate::members::pg::maintenance::Maintenance;
+use crate::virtual_database::VirtualDatabase;
+use crate::virtual_database::in_flight::Ticket;
+
+/// Commits in flight end within this time, or the attempt is given up.
+const COMMITS_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two looks at commits in flight.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// So many positions behind is close enough to follow.
+const CLOSE: u64 = 64;
+/// Rounds of catching up before the member is followed however far behind it is: it would never get closer.
+const ROUNDS_MAX: u32 = 20;
+
+/// Brings a disabled member back. Returns how many intents it was given.
+///
+/// # Errors
+/// [`RejoinError`]; the member is then disabled, as before.
+pub async fn rejoin(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, RejoinError> {
+    let _one_at_a_time = database.rejoining.lock().await;
+    if !database.start_rejoin(member) {
+        return Err(RejoinError::Left);
+    }
+    let result = run(database, member).await;
+    if let Err(error) = &result {
+        database.rejoin_failed(member, error).await;
+    }
+    result
+}
+
+async fn run(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, RejoinError> {
+    let within = database.settings.member_timeout;
+    let at = database.member(member);
+    let name = at.target.name.as_str();
+    let journal = &database.journal;
+    let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
+    fence(&mut connection, &database.roles(member), within).await?;
+    let told = tables::read(&mut connection, &database.name, name, within).await?;
+    database.floor_raised(member, told.applied.floor());
+    let table = database.markers.active();
+    let mut applier = Applier::new(at.target.clone(), database.logins(member), journal, within);
+    let mut replay = Replay::new(told.applied);
+    let started = Instant::now();
+
+    // Catch up.
+    for _ in 0..ROUNDS_MAX {
+        let to = journal.settled();
+        let progress = |position| database.rejoin_progress(member, position);
+        replay.run_to(to, journal, &mut applier, table, |_| false, progress).await?;
+        if journal.settled().0.saturating_sub(to.0) < CLOSE {
+            break;
+        }
+    }
+    database.sequences_to(member, &mut connection).await?;
+
+    // Follow.
+    let before = database.in_flight.follow(member);
+    closed(&before).await?;
+    let applied = |position: Position| {
+        database.in_flight.applied(member, position);
+        database.rejoin_progress(member, position);
+    };
+    let to = settled(database, journal.end()).await?;
+    replay.run_to(to, journal, &mut applier, table, |_| false, applied).await?;
+    database.sequences_to(member, &mut connection).await?;
+
+    // Join: from here on an error is a fault of an enabled member.
+    database.record_enabled(member).await?;
+    tables::set_epoch(&mut connection, database.epoch(), within).await?;
+    let others = database.join(member);
+    let rest = async {
+        closed(&others).await?;
+        let to = settled(database, journal.end()).await?;
+        let own = |intent: &raidb_core::log::Intent| intent.members.iter().any(|m| m == name);
+        // Passing over what the member commits itself holds only behind the position up to which all was applied.
+        replay.run_to(to, journal, &mut applier, table, own, applied).await
+    };
+    rest.await?;
+    database.in_flight.caught_up(member);
+    tracing::info!(
+        member = name, intents = replay.done(), seconds = started.elapsed().as_secs_f64(),
+        "member has rejoined"
+    );
+    Ok(replay.done())
+}
+
+async fn closed(tickets: &[Arc<Ticket>]) -> Result<(), RejoinError> {
+    let limit = Instant::now() + COMMITS_LIMIT;
+    while !tickets.iter().all(|t| t.closed()) {
+        if Instant::now() >= limit {
+            return Err(RejoinError::TimedOut(COMMITS_LIMIT));
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn settled(database: &VirtualDatabase, to: Position) -> Result<Position, RejoinError> {
+    let waiting = database.journal.settled_to(to);
+    tokio::time::timeout(COMMITS_LIMIT, waiting).await.map_err(|_| RejoinError::TimedOut(COMMITS_LIMIT))?;
+    Ok(to)
+}

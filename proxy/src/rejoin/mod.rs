@@ -1,0 +1,75 @@
+//! How a member gets what it missed: from the recovery log, exactly once.
+//!
+//! | file | job |
+//! |---|---|
+//! | `tables` | the proxy's own tables on a member: which intents it holds, which epoch it has seen |
+//! | `fence` | ends what an earlier proxy, or an earlier connection, left running on a member |
+//! | `applier` | runs intents on a member, each together with its marker |
+//! | `replay` | walks the log and hands the applier what a member lacks |
+//! | `startup` | before the first client: every member is made equal to the log |
+//! | `back` | a member comes back while clients are at work |
+//! | `rotation` | keeps the tables, and the log, bounded |
+
+pub mod applier;
+pub mod back;
+pub mod fence;
+pub mod replay;
+pub mod rotation;
+pub mod startup;
+pub mod tables;
+
+use crate::members::pg::connect::ConnectError;
+use crate::members::pg::maintenance::QueryError;
+use crate::recovery_log::LogError;
+
+/// Why a member could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum RejoinError {
+    /// The member.
+    #[error("{0}")]
+    Member(#[from] QueryError),
+    /// A connection for replaying.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] ConnectError),
+    /// The log.
+    #[error("recovery log: {0}")]
+    Log(#[from] LogError),
+    /// A record cannot be read.
+    #[error("recovery log: {0}")]
+    Corrupt(#[from] raidb_core::log::CorruptKind),
+    /// The member answers otherwise than the lead did.
+    #[error("at {position}: `{statement}` gave {found} where {expected} was agreed")]
+    Differs {
+        /// Which intent.
+        position: raidb_core::log::Position,
+        /// Its statement.
+        statement: String,
+        /// What the lead had answered.
+        expected: String,
+        /// What the member answers.
+        found: String,
+    },
+    /// Sessions of an earlier time do not end.
+    #[error("{0} old sessions on the member do not end")]
+    NotFenced(usize),
+    /// What it needs is not in the log any more.
+    #[error("it needs the log from {needed} on, which is not kept any more")]
+    Behind {
+        /// The first position that it lacks.
+        needed: raidb_core::log::Position,
+    },
+    /// It left again in the meantime.
+    #[error("it was taken out again meanwhile")]
+    Left,
+    /// It took too long.
+    #[error("no end within {0:?}")]
+    TimedOut(std::time::Duration),
+}
+
+impl RejoinError {
+    /// Whether trying again cannot help: the contents are not what the log says, so the member must be rebuilt.
+    #[must_use]
+    pub fn needs_rebuild(&self) -> bool {
+        matches!(self, RejoinError::Differs { .. } | RejoinError::Behind { .. })
+    }
+}

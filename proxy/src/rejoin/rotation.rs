@@ -1,0 +1,57 @@
+//! Keeps the members' tables and the log bounded, however long some transaction stays open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tables;
+use super::RejoinError;
+use crate::members::pg::maintenance::Maintenance;
+use crate::virtual_database::VirtualDatabase;
+
+/// Positions after which the tables change turns.
+pub const ROTATE_EVERY: u64 = 20_000;
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pause between two looks at commits in flight.
+const COMMITS_PAUSE: Duration = Duration::from_millis(2);
+
+/// Runs until the process ends.
+pub async fn run(database: Arc<VirtualDatabase>) {
+    let mut last = database.journal.settled().0;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if database.journal.settled().0.saturating_sub(last) < ROTATE_EVERY {
+            continue;
+        }
+        match rotate(&database).await {
+            Ok(()) => last = database.journal.settled().0,
+            Err(error) => tracing::warn!(virtual_database = database.name, "markers not cleaned up: {error}"),
+        }
+    }
+}
+
+/// Changes turns, waits until nobody uses the old table any more, raises the floor and empties it.
+async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
+    // A member that rejoins holds less than the others.
+    let Ok(_no_rejoin) = database.rejoining.try_lock() else { return Ok(()) };
+    let old = database.markers.change_turns();
+    // Who has registered before this moment may use the old table, nobody else (see `Markers`).
+    let before = database.in_flight.all();
+    while !before.iter().all(|ticket| ticket.closed()) {
+        tokio::time::sleep(COMMITS_PAUSE).await;
+    }
+    let floor = database.journal.end();
+    database.journal.settled_to(floor).await;
+    let within = database.settings.member_timeout;
+    // A member that is enabled now has been so all the time, so it holds everything up to the floor.
+    for member in database.view().members() {
+        let at = database.member(member);
+        let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
+        tables::raise_floor(&mut connection, floor, &[old], within).await?;
+        database.floor_raised(member, floor);
+    }
+    if let Some(floor) = database.lowest_floor() {
+        database.journal.truncate(floor.next()).await?;
+    }
+    Ok(())
+}

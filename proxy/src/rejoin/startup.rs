@@ -1,0 +1,216 @@
+//! Before the first client: every enabled member holds exactly what the log says.
+//!
+//! 1. *Fence*: whatever an earlier proxy left running is ended, and gone, before anything is read.
+//! 2. *Read* which intents each member holds.
+//! 3. *Redo* each intent that is in the log and not on the member. What was not decided was rolled back by step 1.
+//! 4. *Raise the floor*, so that the tables start empty.
+//!
+//! Every step may be repeated after a crash within it: markers are written with the data.
+//!
+//! **An empty log and members that were written to** mean that the machine of an earlier proxy is gone, log and all.
+//! Members of the newest epoch hold every acknowledged transaction. If they hold the same intents they are taken as
+//! they are; otherwise one of them stays, and the others, which differ by what nobody acknowledged, are rebuilt from it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use raidb_core::ids::MemberId;
+use raidb_core::log::{Outcome, Position, RecordKind};
+use raidb_core::member::Reason;
+
+use super::applier::Applier;
+use super::fence::fence;
+use super::replay::Replay;
+use super::tables::{self, TABLES, Told};
+use super::RejoinError;
+use crate::members::pg::maintenance::Maintenance;
+use crate::virtual_database::VirtualDatabase;
+
+/// Payload bytes that are read from the log at once.
+const SCAN_BYTES: usize = 8 << 20;
+
+/// Commits in flight end within this time.
+const COMMITS_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Pause between two looks at them.
+const COMMITS_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// A member, what it said, and the connection.
+struct Found {
+    member: MemberId,
+    told: Told,
+    connection: Maintenance,
+}
+
+/// Makes every enabled member equal to the log. `false`: nobody can be used yet; try again.
+pub async fn recover(database: &Arc<VirtualDatabase>) -> bool {
+    let mut found = Vec::new();
+    for member in database.view().members() {
+        match look(database, member).await {
+            Ok(member) => found.push(member),
+            Err(error) => give_up(database, member, &error).await,
+        }
+    }
+    match make_equal(database, found).await {
+        Ok(usable) => usable,
+        Err(error) => {
+            tracing::error!(virtual_database = database.name, "cannot start from the recovery log: {error}");
+            false
+        }
+    }
+}
+
+async fn look(database: &VirtualDatabase, member: MemberId) -> Result<Found, RejoinError> {
+    let within = database.settings.member_timeout;
+    let at = database.member(member);
+    let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
+    fence(&mut connection, &database.roles(member), within).await?;
+    let told = tables::read(&mut connection, &database.name, &at.target.name, within).await?;
+    Ok(Found { member, told, connection })
+}
+
+/// The member cannot be used now; if it is the last one, the caller tries again.
+async fn give_up(database: &Arc<VirtualDatabase>, member: MemberId, error: &RejoinError) {
+    let reason = if error.needs_rebuild() { Reason::Diverged } else { Reason::Unreachable };
+    database.fault(member, reason, format!("at the start of the proxy: {error}")).await;
+}
+
+async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Result<bool, RejoinError> {
+    if found.is_empty() {
+        return Ok(false);
+    }
+    let journal = &database.journal;
+    let newest = found.iter().map(|f| f.told.applied.last()).max().unwrap_or_default();
+    let found = if newest > journal.end() {
+        if journal.end() != Position::START {
+            tracing::error!(
+                virtual_database = database.name, members = newest.0, log = journal.end().0,
+                "the members hold more than the recovery log: it is an old copy. Put the newest log in place, or move this \
+                 one away to have the members adopted without it"
+            );
+            return Ok(false);
+        }
+        adopt(database, found, newest).await?
+    } else {
+        found
+    };
+    database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
+    let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
+    journal.recovered(aborted(database, floor).await?);
+    let end = journal.end();
+    let mut usable = false;
+    for mut member in found {
+        match redo(database, &mut member, end).await {
+            Ok(redone) => {
+                usable = true;
+                database.floor_raised(member.member, end);
+                if redone > 0 {
+                    tracing::info!(member = member.told.name, redone, "decided transactions were redone from the log");
+                }
+            }
+            Err(error) => give_up(database, member.member, &error).await,
+        }
+    }
+    Ok(usable)
+}
+
+/// The last member, which did not answer for a while, is made equal to the log: COMMITs may have been lost with it.
+///
+/// # Errors
+/// [`RejoinError`]; it cannot be used yet.
+pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, RejoinError> {
+    let _no_rotation = database.rejoining.lock().await;
+    // Whoever was committing has been told that the outcome is unknown, and is about to say so here. Only then is what the
+    // member holds read: nobody sends it a COMMIT any more.
+    let limit = tokio::time::Instant::now() + COMMITS_LIMIT;
+    while !database.in_flight.all().iter().all(|ticket| ticket.closed()) {
+        if tokio::time::Instant::now() >= limit {
+            return Err(RejoinError::TimedOut(COMMITS_LIMIT));
+        }
+        tokio::time::sleep(COMMITS_PAUSE).await;
+    }
+    let mut found = look(database, member).await?;
+    let end = database.journal.end();
+    let redone = redo(database, &mut found, end).await?;
+    database.floor_raised(member, end);
+    database.journal.finish_all(end);
+    Ok(redone)
+}
+
+/// Intents that were aborted behind their decision.
+async fn aborted(database: &VirtualDatabase, floor: Position) -> Result<HashSet<Position>, RejoinError> {
+    let (mut from, end) = (floor.next(), database.journal.end());
+    let mut aborted = HashSet::new();
+    while from <= end {
+        let records = match database.journal.read(from, SCAN_BYTES).await {
+            // What is gone was finished on every member that the log was kept for.
+            Err(crate::recovery_log::LogError::Gone { first, .. }) => {
+                from = first;
+                continue;
+            }
+            other => other?,
+        };
+        let Some(last) = records.last().map(|r| r.position) else { break };
+        for record in records.iter().filter(|r| r.kind == RecordKind::Outcome) {
+            aborted.insert(Outcome::decode(&record.payload)?.aborted);
+        }
+        from = last.next();
+    }
+    Ok(aborted)
+}
+
+async fn redo(database: &Arc<VirtualDatabase>, found: &mut Found, end: Position) -> Result<u64, RejoinError> {
+    let within = database.settings.member_timeout;
+    let target = database.member(found.member).target.clone();
+    let mut applier = Applier::new(target, database.logins(found.member), &database.journal, within);
+    let mut replay = Replay::new(found.told.applied.clone());
+    replay.run_to(end, &database.journal, &mut applier, database.markers.active(), |_| false, |_| {}).await?;
+    drop(applier);
+    let all: Vec<u8> = (0..TABLES).collect();
+    tables::raise_floor(&mut found.connection, end, &all, within).await?;
+    tables::set_epoch(&mut found.connection, database.epoch(), within).await?;
+    Ok(replay.done())
+}
+
+/// The log is lost: which members are taken as they are.
+async fn adopt(
+    database: &Arc<VirtualDatabase>,
+    found: Vec<Found>,
+    newest: Position,
+) -> Result<Vec<Found>, RejoinError> {
+    let epoch = found.iter().map(|f| f.told.epoch).max().unwrap_or_default();
+    let (current, stale): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|f| f.told.epoch == epoch);
+    database.journal.begin_behind(newest).await?;
+    database.raise_epoch(epoch);
+    // The one with the most stays: what the others lack was acknowledged by nobody, and it does no harm to keep it.
+    let base = current.iter().max_by_key(|f| held(&f.told, newest)).map(|f| f.told.clone()).unwrap_or_default();
+    let (same, differing): (Vec<Found>, Vec<Found>) =
+        current.into_iter().partition(|f| same_intents(&f.told, &base, newest));
+    for (member, why) in
+        stale.iter().map(|f| (f, "it was disabled in an earlier epoch")).chain(differing.iter().map(|f| {
+            (f, "it differs by transactions that nobody acknowledged")
+        }))
+    {
+        let detail = format!("the recovery log is empty, and {why}: it is rebuilt from \"{}\"", base.name);
+        tracing::warn!(member = member.told.name, "{detail}");
+        database.fault(member.member, Reason::LogLost, detail).await;
+    }
+    tracing::warn!(
+        virtual_database = database.name, epoch, position = newest.0, members = same.len(),
+        "the recovery log is empty; members of the newest epoch were adopted"
+    );
+    Ok(same)
+}
+
+fn held(told: &Told, newest: Position) -> usize {
+    let floor = usize::try_from(told.applied.floor().0.min(newest.0)).unwrap_or(usize::MAX);
+    floor.saturating_add(told.applied.above().count())
+}
+
+/// Whether two members hold the same intents. Positions that neither names above the higher floor, and that the
+/// lower floor does not cover, were no intents.
+fn same_intents(a: &Told, b: &Told, newest: Position) -> bool {
+    let from = a.applied.floor().max(b.applied.floor());
+    (from.0 + 1..=newest.0).all(|p| a.applied.holds(Position(p)) == b.applied.holds(Position(p)))
+        && a.applied.above().filter(|p| *p <= from).all(|p| b.applied.holds(p))
+        && b.applied.above().filter(|p| *p <= from).all(|p| a.applied.holds(p))
+}
