@@ -92,6 +92,8 @@ impl Proxy {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config").arg(self.config()).current_dir(&self.home).stdin(Stdio::null());
+        // The log is a file, and its end is shown in failures.
+        command.env("NO_COLOR", "1");
         self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
     }

@@ -50,7 +50,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let setup = ClusterOptions { member_timeout: Duration::from_secs(1), ..ClusterOptions::default() };
     let mut cluster = Cluster::start(&options, setup).await?;
     // A follower's loss and the lead's take different paths: the seed picks.
-    let lead = if cluster.proxy()?.status().await.is_ok() { cluster.lead().await? } else { 0 };
+    let lead = cluster.lead().await?;
     let victim = (lead + usize::try_from(options.seed)?) % cluster.members.len();
     let name = cluster.members[victim].name().to_owned();
     let endpoint = cluster.endpoint();
@@ -188,4 +188,31 @@ fn figures(writes: &[Write], moments: &Moments) -> Summary {
         .with("p99_ms_after", p99(&after))
         .with("max_ms_away", longest(&away))
         .with("max_ms_rejoin", longest(&during))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_count_where_their_answer_came() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let moments =
+            Moments { start, stopped: at(10), started_again: at(20), answering: at(21), enabled: at(25), end: at(30) };
+        // One a second from 0 to 29, of 1 to 30 ms.
+        let writes: Vec<Write> = (0..30).map(|second| (at(second), Duration::from_millis(second + 1))).collect();
+        let told = figures(&writes, &moments);
+        let expected = [
+            ("rate_before", "1"),
+            ("backlog", "10"),
+            ("catch_up_ms", "4000"),
+            ("catch_up_rate", "4"),
+            ("p99_ms_before", "10.0"),
+            ("max_ms_rejoin", "25"),
+        ];
+        for (key, value) in expected {
+            assert_eq!(told.get(key), Some(value), "{key}: {told}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::load::{Kind, Load};
 use crate::Result;
 use crate::checkers::{EqualityOptions, members_equal};
 use crate::cluster::{Cluster, Member};
+use crate::workloads::unique_inserts::Journal;
 
 /// Keys that a failure names.
 const KEYS_SHOWN: usize = 5;
@@ -74,7 +75,8 @@ pub(super) async fn check(cluster: &Cluster, load: &Load, base: &Base) -> Result
     for kind in Kind::ALL {
         for member in &members {
             let found = keys(member, kind).await?;
-            findings.compare(member, kind, &found, load);
+            let journal = load.with_ledger(|ledger| ledger.journal(kind));
+            findings.compare(member.name(), kind, &found, &journal);
         }
         // On which member does not matter: they are equal, or the run ends here.
         let found = keys(members[0], kind).await?;
@@ -91,8 +93,7 @@ pub(super) async fn check(cluster: &Cluster, load: &Load, base: &Base) -> Result
 }
 
 impl Findings {
-    fn compare(&mut self, member: &Member, kind: Kind, found: &BTreeSet<i64>, load: &Load) {
-        let journal = load.with_ledger(|ledger| ledger.journal(kind));
+    fn compare(&mut self, member: &str, kind: Kind, found: &BTreeSet<i64>, journal: &Journal) {
         let lost: Vec<i64> = journal.acknowledged.difference(found).copied().collect();
         let refused: Vec<i64> = journal.refused.intersection(found).copied().collect();
         let told =
@@ -107,7 +108,7 @@ impl Findings {
         ] {
             if !keys.is_empty() {
                 let shown = &keys[..keys.len().min(KEYS_SHOWN)];
-                self.texts.push(format!("{}: {} keys of kind {kind} {what}: {shown:?} …", member.name(), keys.len()));
+                self.texts.push(format!("{member}: {} keys of kind {kind} {what}: {shown:?} …", keys.len()));
             }
         }
     }
@@ -118,4 +119,28 @@ async fn keys(member: &Member, kind: Kind) -> Result<BTreeSet<i64>> {
     let rows = member.endpoint().rows(&format!("select {column} from {table}")).await?;
     let keys = rows.into_iter().flatten().flatten().map(|key| key.parse::<i64>());
     Ok(keys.collect::<std::result::Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_wrong_key_is_found() {
+        let journal = Journal {
+            acknowledged: BTreeSet::from([1, 2]),
+            unknown: BTreeSet::from([3, 4]),
+            refused: BTreeSet::from([5, 6]),
+        };
+        let compare = |found: &[i64]| {
+            let mut findings = Findings::default();
+            findings.compare("pg1", Kind::Insert, &found.iter().copied().collect(), &journal);
+            (findings.lost, findings.present, findings.texts.len())
+        };
+        assert_eq!(compare(&[1, 2, 3]), (0, 0, 0));
+        assert_eq!(compare(&[2]), (1, 0, 1));
+        assert_eq!(compare(&[1, 2, 5]), (0, 1, 1));
+        assert_eq!(compare(&[1, 2, 7]), (0, 1, 1));
+        assert_eq!(compare(&[5, 7]), (2, 2, 3));
+    }
 }

@@ -1,6 +1,7 @@
 //! The faults: who is killed or frozen, when, and how each comes back. Each asserts that it happened.
 
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -14,8 +15,8 @@ use crate::{Failure, Result, fail};
 
 /// What is killed stays away for between so many milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 100..700;
-/// Longest time between the two deaths of [`Fault::MemberAndProxy`], killing itself not counted.
-const PAIR_GAP_MS: u64 = 60;
+/// Longest time between the two deaths of [`Fault::MemberAndProxy`].
+const PAIR_GAP_MS: u64 = 100;
 /// Longest time between two deaths of [`Fault::AllMembers`]: three members die within a second.
 const NEXT_GAP_MS: u64 = 300;
 /// How much longer than `member_timeout` a member is frozen.
@@ -141,21 +142,26 @@ async fn kill_pair(cluster: &mut Cluster, victim: usize, chance: &mut StdRng) ->
     };
     let member = &mut members[victim];
     let at = Instant::now();
-    let old = if member_first {
-        member_dies(member)?;
-        sleep(gap).await;
-        proxy_dies(proxy)?
-    } else {
-        let old = proxy_dies(proxy)?;
-        sleep(gap).await;
-        member_dies(member)?;
-        old
-    };
+    let (member_gap, proxy_gap) = if member_first { (Duration::ZERO, gap) } else { (gap, Duration::ZERO) };
+    // Each death takes tens of milliseconds, so they must overlap to be that close.
+    let old = tokio::task::block_in_place(|| {
+        thread::scope(|scope| {
+            let member_dying = scope.spawn(|| {
+                thread::sleep(member_gap);
+                member_dies(member)
+            });
+            thread::sleep(proxy_gap);
+            let old = proxy_dies(proxy);
+            member_dying.join().map_err(|_| Failure::new("the killing of a member panicked"))??;
+            old
+        })
+    })?;
     let (took, name) = (at.elapsed(), member.name().to_owned());
     let (one, other) = tokio::try_join!(member_returns(member, member_away), proxy_returns(proxy, proxy_away, old))?;
     let order = if member_first { format!("{name}, then the proxy") } else { format!("the proxy, then {name}") };
     let what = format!(
-        "kill -9 of {order}, both within {took:?}; {name} started {member_away:?} later, the proxy {proxy_away:?} later"
+        "kill -9 of {order} {gap:?} later, both gone after {took:.0?}; {name} started {member_away:?} later, the proxy \
+         {proxy_away:?} later"
     );
     Ok(Inflicted { at, back: one.max(other), out: None, what })
 }
@@ -176,7 +182,7 @@ async fn kill_all(cluster: &mut Cluster, chance: &mut StdRng) -> Result<Inflicte
     let back = try_join_all(returning).await?.into_iter().max().unwrap_or(at);
     let order: Vec<_> = order.iter().map(|victim| cluster.members[*victim].name()).collect();
     let what = format!(
-        "kill -9 of {} within {took:?}; in the order of the configuration started {aways:?} later",
+        "kill -9 of {} within {took:.0?}; in the order of the configuration started {aways:?} later",
         order.join(", ")
     );
     Ok(Inflicted { at, back, out: None, what })

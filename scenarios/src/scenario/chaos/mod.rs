@@ -37,9 +37,9 @@ const ENABLED_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time until every client has had another write acknowledged, with all members enabled.
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 /// The load runs for so many milliseconds before the fault.
-const RUN_UP_MS: std::ops::Range<u64> = 300..900;
+const RUN_UP_MS: std::ops::Range<u64> = 500..1500;
 /// Acknowledged keys above which the growing tables are emptied, so that a long run's checks stay short.
-const KEYS_LIMIT: usize = 40_000;
+const KEYS_LIMIT: usize = 10_000;
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let faults = Fault::chosen(options.only.as_deref())?;
@@ -128,11 +128,13 @@ impl Chaos {
         let log = self.load.take_cycle();
         let pause = report::pauses(&log, done.at).into_iter().max().unwrap_or_default();
         eprintln!(
-            "chaos {round} {fault}: {} acknowledged, {} unknown, aborted {:?}, longest pause {pause:.0?}, all enabled \
-             {to_enabled:.0?} after the last start, cycle {:.1?}: {}",
+            "chaos {round} {fault}: {} acknowledged, {} unknown, aborted {:?}, longest pause {} ms, all enabled \
+             {} ms after the last start, cycle {:.1?}: {}",
             log.writes(),
             log.unknown,
             log.aborted,
+            pause.as_millis(),
+            to_enabled.as_millis(),
             began.elapsed(),
             done.what
         );

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::sql::Endpoint;
-use crate::{Result, fail};
+use crate::{Failure, Result, fail};
 use gate::{Gate, Phase};
 
 pub(super) use ledger::{CycleLog, Kind, Ledger};
@@ -125,7 +125,8 @@ impl Load {
     pub(super) async fn stop(mut self) -> Result<()> {
         self.shared.gate.set(Phase::Stopped);
         for task in self.tasks.drain(..) {
-            task.await?;
+            let ended = timeout(PAUSE_LIMIT, task).await;
+            ended.map_err(|_| Failure::new(format!("a client of the load did not end within {PAUSE_LIMIT:?}")))??;
         }
         Ok(())
     }
