@@ -121,8 +121,7 @@ impl Chaos {
         let began = Instant::now();
         sleep(Duration::from_millis(chance.random_range(RUN_UP_MS))).await;
         let done = &*inflicted.insert(fault.inflict(&mut self.cluster, chance, MEMBER_TIMEOUT).await?);
-        let to_enabled = self.watch.all_enabled((done.at, done.back), done.out.as_deref(), ENABLED_LIMIT).await?;
-        self.load.everyone_moves(MOVE_LIMIT).await?;
+        let to_enabled = self.all_back(done).await?;
         self.load.pause().await?;
         let found = check(&self.cluster, &self.load, &self.base).await?;
         let log = self.load.take_cycle();
@@ -145,6 +144,23 @@ impl Chaos {
         self.empty_long_tables().await?;
         self.load.resume();
         Ok(())
+    }
+
+    /// Waits until all members are enabled and stay so while every client has another write acknowledged: a proxy that
+    /// was just started may call a member enabled until it has looked. Returns the time from the last start on.
+    async fn all_back(&self, done: &Inflicted) -> Result<Duration> {
+        loop {
+            self.watch.all_enabled((done.at, done.back), done.out.as_deref(), ENABLED_LIMIT).await?;
+            self.load.everyone_moves(MOVE_LIMIT).await?;
+            let moved = Instant::now();
+            self.watch.look_after(moved, MOVE_LIMIT).await?;
+            if let Some(since) = self.watch.all_enabled_since(moved) {
+                return Ok(since.saturating_duration_since(done.back));
+            }
+            if done.back.elapsed() > ENABLED_LIMIT + MOVE_LIMIT {
+                return fail("members are enabled, but do not stay so");
+            }
+        }
     }
 
     /// Empties the tables that grow, through the proxy, when they have become long.

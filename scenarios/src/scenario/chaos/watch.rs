@@ -40,17 +40,17 @@ impl Watch {
     }
 
     /// Waits until a look that began after `back` saw all members enabled, and, if `out` names a member, until that
-    /// one was seen in another state since `since`. Returns the time from `back` on.
+    /// one was seen in another state since `since`.
     pub(super) async fn all_enabled(
         &self,
         (since, back): (Instant, Instant),
         out: Option<&str>,
         limit: Duration,
-    ) -> Result<Duration> {
+    ) -> Result<()> {
         loop {
             let noticed = out.is_none_or(|name| self.was_out(name, since));
-            if let Some(when) = self.all_enabled_at().filter(|when| noticed && *when >= back) {
-                return Ok(when.duration_since(back));
+            if noticed && self.all_enabled_since(back).is_some() {
+                return Ok(());
             }
             if back.elapsed() > limit {
                 return fail(self.why_not(noticed, out, limit));
@@ -59,20 +59,32 @@ impl Watch {
         }
     }
 
+    /// Waits for a look that began after `moment`; `limit` is for a proxy that does not answer.
+    pub(super) async fn look_after(&self, moment: Instant, limit: Duration) -> Result<()> {
+        while lock(&self.history).latest.is_none_or(|latest| latest < moment) {
+            if moment.elapsed() > limit {
+                return fail(format!("/status does not answer within {limit:?}"));
+            }
+            sleep(EVERY / 2).await;
+        }
+        Ok(())
+    }
+
+    /// If the last look began after `moment` and saw all members enabled: since when that has been so.
+    pub(super) fn all_enabled_since(&self, moment: Instant) -> Option<Instant> {
+        let history = lock(&self.history);
+        let (since, look) = history.changes.last()?;
+        let states = look.as_ref().ok()?;
+        let is_enabled = !states.is_empty() && states.iter().all(|(_, state)| state == "enabled");
+        history.latest.filter(|latest| is_enabled && *latest >= moment).map(|_| *since)
+    }
+
     /// True if `name` was seen in another state than enabled since `since`.
     fn was_out(&self, name: &str, since: Instant) -> bool {
         let history = lock(&self.history);
         let looks =
             history.changes.iter().filter(|(when, _)| *when >= since).filter_map(|(_, look)| look.as_ref().ok());
         looks.flatten().any(|(member, state)| member == name && state != "enabled")
-    }
-
-    /// When the last look began, if it saw all members enabled.
-    fn all_enabled_at(&self) -> Option<Instant> {
-        let history = lock(&self.history);
-        let (_, look) = history.changes.last()?;
-        let states = look.as_ref().ok()?;
-        history.latest.filter(|_| !states.is_empty() && states.iter().all(|(_, state)| state == "enabled"))
     }
 
     fn why_not(&self, noticed: bool, out: Option<&str>, limit: Duration) -> String {
