@@ -1,6 +1,6 @@
 # Every target is one script in scripts/; each can also be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench
+.PHONY: help run test check fix bench chaos
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -19,3 +19,6 @@ fix: ## Repair formatting and the lints that clippy can repair
 
 bench: ## Side by side with PostgreSQL, PgBouncer and pgpool-II (BENCH_SECONDS=60 BENCH_RUNS=3)
 	@scripts/bench.sh
+
+chaos: ## Kill and freeze members and proxy under load, cycle by cycle (CHAOS_CYCLES=8 CHAOS_SEED=1)
+	@scripts/chaos.sh

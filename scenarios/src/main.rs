@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use scenarios::Options;
-use scenarios::scenario::{ALL, run};
+use scenarios::scenario::{ALL, COUNTS_CYCLES, run};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -34,7 +34,7 @@ struct RunArguments {
     /// Length of a time-bound load.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Repetitions, each with the next seed.
+    /// Repetitions, each with the next seed; for `chaos`, cycles of each fault in one set-up.
     #[arg(long, default_value_t = 1)]
     cycles: u32,
     /// Concurrent clients of the load.
@@ -52,6 +52,12 @@ struct RunArguments {
     /// One bare PostgreSQL in place of the proxy: checks load and checkers themselves.
     #[arg(long)]
     bare: bool,
+    /// Only this part of a scenario that has several: a fault of `chaos`.
+    #[arg(long)]
+    only: Option<String>,
+    /// Where `chaos` writes its table as Markdown.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Keep the run's folder.
     #[arg(long)]
     keep: bool,
@@ -62,12 +68,14 @@ impl RunArguments {
         Options {
             seed: self.seed,
             seconds: self.seconds,
-            cycles: 1,
+            cycles: self.cycles,
             clients: self.clients,
             transactions: self.transactions,
             scale: self.scale,
             raidb: self.raidb.clone(),
             bare: self.bare,
+            only: self.only.clone(),
+            report: self.report.clone(),
             keep: self.keep,
         }
     }
@@ -113,7 +121,8 @@ async fn run_all(arguments: &RunArguments) -> bool {
     };
     let mut passed = true;
     for name in names {
-        for cycle in 0..arguments.cycles {
+        let runs = if COUNTS_CYCLES.contains(&name) { 1 } else { arguments.cycles };
+        for cycle in 0..runs {
             let seed = arguments.seed + u64::from(cycle);
             passed &= run_one(name, Options { seed, ..arguments.options() }).await;
         }

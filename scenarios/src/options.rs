@@ -10,7 +10,8 @@ pub struct Options {
     pub seed: u64,
     /// How long the load lasts; scenarios without a time-bound load ignore it.
     pub seconds: u64,
-    /// How often the scenario is repeated, each time with the next seed.
+    /// How often a scenario that counts its cycles itself repeats what it does, each time with the next seed; the
+    /// others are run anew instead.
     pub cycles: u32,
     /// Concurrent clients of the load.
     pub clients: usize,
@@ -22,6 +23,10 @@ pub struct Options {
     pub raidb: Option<PathBuf>,
     /// Run against one bare PostgreSQL in place of proxy and members: validates load and checkers themselves.
     pub bare: bool,
+    /// Only this part of a scenario that has several: a fault of `chaos`.
+    pub only: Option<String>,
+    /// Where a scenario that has a table of results writes it as Markdown.
+    pub report: Option<PathBuf>,
     /// Keep the run's folder (member data, logs, configuration) and print where it is.
     pub keep: bool,
 }
@@ -37,6 +42,8 @@ impl Default for Options {
             scale: 1,
             raidb: None,
             bare: false,
+            only: None,
+            report: None,
             keep: false,
         }
     }

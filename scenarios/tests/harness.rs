@@ -106,6 +106,24 @@ async fn equality_names_every_kind_of_difference() {
 }
 
 #[tokio::test]
+async fn equality_does_not_look_at_what_is_the_proxys_own() {
+    let home = home();
+    let members = members(&home, 2).await;
+    for member in &members {
+        member.endpoint().execute("create table t(i int primary key); insert into t values (1)").await.unwrap();
+    }
+    let own = "create schema raidb; create type raidb.state as enum ('a'); create sequence raidb.s; \
+        create table raidb.applied_0(position bigint primary key check (position > 0), state raidb.state); \
+        create index on raidb.applied_0(state); insert into raidb.applied_0 values (7, 'a'); \
+        create function raidb.f() returns trigger language plpgsql as 'begin return new; end'; \
+        create trigger g before insert on raidb.applied_0 for each row execute function raidb.f(); \
+        create view raidb.v as select * from raidb.applied_0";
+    members[1].endpoint().execute(own).await.unwrap();
+    let both: Vec<&Member> = members.iter().collect();
+    assert_eq!(members_equal(&both, strict()).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_relay_delays_freezes_and_cuts() {
     let home = home();
     let member = members(&home, 1).await.remove(0);

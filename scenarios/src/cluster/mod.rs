@@ -15,5 +15,5 @@ pub use delay_relay::{Delay, DelayRelay, LinkState};
 pub use ports::free_port;
 pub use postgres::{Member, MemberOptions};
 pub use process::{descendants, is_alive, kill_now, signal};
-pub use proxy::{Proxy, ProxyOptions, ProxyUser};
-pub use setup::{Cluster, ClusterOptions};
+pub use proxy::{Proxy, ProxyOptions, ProxyUser, status_at};
+pub use setup::{Cluster, ClusterOptions, states_in};

@@ -92,6 +92,8 @@ impl Proxy {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config").arg(self.config()).current_dir(&self.home).stdin(Stdio::null());
+        // The log is a file, and its end is shown in failures.
+        command.env("NO_COLOR", "1");
         self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
     }
@@ -135,7 +137,7 @@ impl Proxy {
     /// # Errors
     /// No answer, or not JSON.
     pub async fn status(&self) -> Result<Value> {
-        Ok(serde_json::from_str(&http::get(&self.admin, "/status").await?)?)
+        status_at(&self.admin).await
     }
 
     /// Sum of all samples of the metric `name` in `GET /metrics`; 0 if there is none yet.
@@ -217,6 +219,21 @@ impl Proxy {
         Ok(log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect())
     }
 
+    /// Process id, while it was started and not killed from here.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// The last lines of the proxy's log.
+    #[must_use]
+    pub fn log_tail(&self, lines: usize) -> String {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log).into_owned();
+        let all: Vec<_> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
     async fn wait_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         let endpoint = self.endpoint();
@@ -229,18 +246,11 @@ impl Proxy {
                 Err(error) => error,
             };
             if !self.is_running()? || Instant::now() > deadline {
-                let tail = self.log_tail();
+                let tail = self.log_tail(15);
                 return fail(format!("the proxy did not come up: {last}; {} ends with:\n{tail}", self.log().display()));
             }
             sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    fn log_tail(&self) -> String {
-        let log = fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log).into_owned();
-        let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
     fn toml(&self) -> Result<String> {
@@ -261,6 +271,14 @@ impl Proxy {
         }
         Ok(text)
     }
+}
+
+/// `GET /status` of the admin pages at that address, for those who outlive the borrow of a [`Proxy`].
+///
+/// # Errors
+/// No answer, or not JSON.
+pub async fn status_at(admin: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&http::get(admin, "/status").await?)?)
 }
 
 impl Drop for Proxy {

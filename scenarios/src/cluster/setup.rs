@@ -140,6 +140,11 @@ impl Cluster {
         self.home.path()
     }
 
+    /// Keeps the run's folder after all, for whoever looks into a failure.
+    pub fn keep(&mut self) {
+        self.home.disable_cleanup(true);
+    }
+
     /// Where the load connects: the proxy, or in a bare run the one member.
     ///
     /// # Panics
@@ -173,13 +178,7 @@ impl Cluster {
         let Some(proxy) = &self.proxy else {
             return Ok(vec![(self.members[0].name().to_owned(), "enabled".to_owned())]);
         };
-        let status = proxy.status().await?;
-        let members = status["virtual_databases"][0]["members"].as_array();
-        let Some(members) = members else {
-            return fail(format!("unexpected /status: {status}"));
-        };
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
-        Ok(members.iter().map(|member| (text(&member["name"]), text(&member["state"]))).collect())
+        states_in(&proxy.status().await?)
     }
 
     /// Index of the lead, as `/status` tells it (`role` = `lead`).
@@ -234,4 +233,16 @@ impl Cluster {
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Name and state of each member in what `/status` told.
+///
+/// # Errors
+/// It has another shape.
+pub fn states_in(status: &serde_json::Value) -> Result<Vec<(String, String)>> {
+    let Some(members) = status["virtual_databases"][0]["members"].as_array() else {
+        return fail(format!("unexpected /status: {status}"));
+    };
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+    Ok(members.iter().map(|member| (text(&member["name"]), text(&member["state"]))).collect())
 }

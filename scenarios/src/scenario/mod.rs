@@ -4,6 +4,7 @@ mod activemq_kill;
 mod activemq_takeover;
 mod bad_input;
 mod big_result;
+mod chaos;
 mod hot_rows;
 mod jdbc;
 mod last_member;
@@ -16,6 +17,7 @@ mod pgbench_plain;
 mod psql;
 mod psycopg;
 mod regressions;
+mod rejoin_under_load;
 mod restart_keeps_disabled;
 mod single_row_verdicts;
 mod slow_client;
@@ -61,6 +63,8 @@ table! {
     last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
     regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
     single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
+    chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",
+    rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",
@@ -72,6 +76,9 @@ table! {
     activemq_kill: "ActiveMQ, both lockers, a member dies in the middle: nothing lost, nothing twice, no send error",
     activemq_takeover: "two brokers on the default locker: the second takes over, also after the loss of the lead",
 }
+
+/// Scenarios that count their cycles themselves, all in one set-up.
+pub const COUNTS_CYCLES: &[&str] = &["chaos"];
 
 /// Runs the scenario `name` once.
 ///

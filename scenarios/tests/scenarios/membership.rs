@@ -1,4 +1,4 @@
-//! Members that stay disabled, and the last one.
+//! Members that stay disabled, those that return, and the last one.
 
 use scenarios::Options;
 
@@ -12,4 +12,14 @@ fn restart_keeps_disabled() {
 #[test]
 fn last_member() {
     common::run("last_member", Options::default());
+}
+
+#[test]
+fn chaos() {
+    common::run("chaos", Options { cycles: 1, ..Options::default() });
+}
+
+#[test]
+fn rejoin_under_load() {
+    common::run("rejoin_under_load", Options { seconds: 5, ..Options::default() });
 }
