@@ -1,4 +1,5 @@
-//! A member that was disabled stays disabled over a restart of the proxy, in order or by `kill -9`, though it is back.
+//! With `rejoin = "manual"` a member that was disabled stays disabled over a restart of the proxy, in order or by `kill -9`,
+//! though it is back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,8 @@ use crate::workloads::unique_inserts::{self, Journal};
 use crate::{Failure, Options, Result, Summary, fail};
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    let mut cluster = Cluster::start(&options, ClusterOptions::default()).await?;
+    let setup = ClusterOptions { virtual_database: vec!["rejoin = \"manual\"".into()], ..ClusterOptions::default() };
+    let mut cluster = Cluster::start(&options, setup).await?;
     let lead = cluster.lead().await?;
     // A follower's loss and the lead's take different paths: the seed picks.
     let victim = (lead + usize::try_from(options.seed % 3)?) % cluster.members.len();
