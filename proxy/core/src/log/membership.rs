@@ -23,7 +23,7 @@ impl Membership {
                     self.set(change);
                 }
             }
-            RecordKind::Intent | RecordKind::Outcome | RecordKind::SequenceHighWater => {}
+            RecordKind::Intent | RecordKind::Outcome | RecordKind::SequenceHighWater | RecordKind::NamedCheckpoint => {}
         }
         Ok(())
     }

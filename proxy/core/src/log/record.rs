@@ -36,6 +36,8 @@ pub enum RecordKind {
     Checkpoint = 4,
     /// Values of sequences that are used up. Reserved: payload not defined yet.
     SequenceHighWater = 5,
+    /// A place that an operator has named: [`super::NamedCheckpoint`].
+    NamedCheckpoint = 16,
 }
 
 /// One record of the log.
@@ -49,6 +51,14 @@ pub struct Record {
     pub payload: Vec<u8>,
 }
 
+impl Record {
+    /// Length in its segment, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        HEAD_BYTES + self.payload.len()
+    }
+}
+
 /// The payload is longer than [`PAYLOAD_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record of {0} bytes is longer than the recovery log allows ({PAYLOAD_BYTES_MAX})")]
@@ -57,9 +67,16 @@ pub struct TooLarge(pub usize);
 impl RecordKind {
     /// The kind of this number.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Intent, Self::Outcome, Self::MemberChange, Self::Checkpoint, Self::SequenceHighWater]
-            .into_iter()
-            .find(|kind| *kind as u8 == code)
+        [
+            Self::Intent,
+            Self::Outcome,
+            Self::MemberChange,
+            Self::Checkpoint,
+            Self::SequenceHighWater,
+            Self::NamedCheckpoint,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == code)
     }
 }
 
@@ -149,7 +166,8 @@ mod tests {
     #[test]
     fn kinds_and_their_numbers() {
         for code in 0..=u8::MAX {
-            assert_eq!(RecordKind::from_code(code).map(|kind| kind as u8), (1..=5).contains(&code).then_some(code));
+            let known = matches!(code, 1..=5 | 16);
+            assert_eq!(RecordKind::from_code(code).map(|kind| kind as u8), known.then_some(code));
         }
     }
 
