@@ -28,6 +28,7 @@ const SEED: u64 = 0x5eed;
 /// A log on disk and what is in it.
 struct Sample {
     dir: TempDir,
+    runtime: tokio::runtime::Runtime,
     segments: Vec<SampleSegment>,
     records: Vec<Record>,
 }
@@ -84,7 +85,8 @@ impl Sample {
             segments.push(SampleSegment { path, bytes, offsets, batches, first });
         }
         assert!(records.len() >= kinds.len(), "every kind is there");
-        Self { dir, segments, records }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { dir, runtime, segments, records }
     }
 
     fn read(&self) -> Outcome {
@@ -127,7 +129,7 @@ impl Sample {
     fn assert_opens_alike(&self, (records, read): &Outcome, what: &str) {
         match (FileLog::open(self.dir.path(), "bench"), read) {
             (Ok(opened), Ok(_)) => {
-                let found = futures::executor::block_on(opened.log.read(Position(1), usize::MAX)).unwrap();
+                let found = self.runtime.block_on(async { opened.log.read(Position(1), usize::MAX).await }).unwrap();
                 assert_eq!(&found, records, "{what}");
             }
             (Err(LogError::Corrupt { corrupt, .. }), Err((segment, offset, kind))) => {
