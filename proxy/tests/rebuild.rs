@@ -142,7 +142,7 @@ async fn rest(member: &Member) -> Vec<String> {
 #[tokio::test]
 async fn everything_is_copied_and_again_over_what_was_there() {
     let home = home();
-    let donor = start(&home, "pg1", Some("donor's secret")).await;
+    let donor = start(&home, "pg1", Some("donor \"secret\"")).await;
     let target = start(&home, "pg2", Some("target \\ secret")).await;
     donor.endpoint().execute(CONTENTS).await.unwrap();
     target.endpoint().execute("create table old(i int); create role kept password 'k'").await.unwrap();
