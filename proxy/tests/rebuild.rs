@@ -1,5 +1,7 @@
 //! A whole database from one real PostgreSQL server to another.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +75,7 @@ const CONTENTS: &str = r#"
 
 /// What the checker of equality does not look at, as lines of text.
 const REST: &str = r#"
-    select 'role ' || (to_jsonb(a) - 'oid' - 'rolname') || a.rolname from pg_authid a
+    select 'role ' || (to_jsonb(a) - 'oid' - 'rolname')::text || a.rolname from pg_authid a
     union all select 'member ' || a.roleid::regrole || a.member::regrole || a.admin_option from pg_auth_members a
     union all select 'role comment ' || rolname || shobj_description(oid, 'pg_authid') from pg_roles
     union all select 'setting ' || setrole::regrole || (select datname from pg_database where oid = setdatabase) || setconfig::text

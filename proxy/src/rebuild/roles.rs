@@ -94,9 +94,11 @@ fn definitions(passwords_readable: bool) -> String {
         attribute("rolreplication", "REPLICATION"),
         attribute("rolbypassrls", "BYPASSRLS"),
     ];
+    // `quote_literal` of NULL is NULL, where `%L` would be the word.
     format!(
         "SELECT r.rolname, format('CREATE ROLE %I WITH', r.rolname) || {} || ' CONNECTION LIMIT ' || r.rolconnlimit \
-         || coalesce(format(' PASSWORD %L', {password}), '') || coalesce(format(' VALID UNTIL %L', r.rolvaliduntil), ''), \
+         || coalesce(' PASSWORD ' || quote_literal({password}), '') \
+         || coalesce(' VALID UNTIL ' || quote_literal(r.rolvaliduntil::text), ''), \
          {without_password} FROM {table} r WHERE r.rolname !~ '^pg_' ORDER BY 1",
         attributes.join(" || ")
     )
