@@ -35,6 +35,8 @@ use futures::future::BoxFuture;
 use raidb_core::log::{Position, Record, RecordKind};
 
 pub use directory::{directory_of, holds_log, logs_below, virtual_database_of};
+#[cfg(test)]
+pub(crate) use disk::RealDisk;
 pub use error::LogError;
 pub use file_log::{FileLog, Opened};
 pub use inspect::inspect;

@@ -7,6 +7,8 @@
 
 mod change;
 mod locate;
+#[cfg(test)]
+mod log_test;
 mod show;
 mod summary;
 mod verify;
