@@ -5,6 +5,7 @@ pub mod admin;
 pub mod cli;
 pub mod frontend;
 pub mod members;
+pub mod rebuild;
 pub mod recovery_log;
 pub mod rejoin;
 pub mod server;

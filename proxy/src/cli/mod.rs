@@ -5,12 +5,15 @@
 //! | `raidb run [--config FILE]` | runs the proxy until SIGTERM or Ctrl-C | 0, or 1 if it could not start |
 //! | `raidb check FILE` | connects to the members and compares them | 0 if alike, 1 if not |
 //! | `raidb status [--admin ADDR] [--json]` | shows a running proxy | 0, or 1 if there is no answer |
+//! | `raidb log show\|verify\|checkpoint\|truncate --dir DIR` | reads or changes a recovery log | 0, or 1 if refused |
 //!
+//! A recovery log that is damaged: exit code 65, with segment and offset.
 //! A command line or configuration that cannot be used: exit code 64, with everything that is wrong.
 
 mod check;
 mod http_get;
 mod load;
+mod log;
 mod run;
 mod status;
 mod table;
@@ -54,6 +57,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show, verify, mark or shorten a recovery log
+    Log {
+        #[command(subcommand)]
+        command: log::LogCommand,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -78,6 +86,7 @@ pub fn main() -> ExitCode {
             Command::Run { config } => run::run(&config).await,
             Command::Check { file } => check::check(&file).await,
             Command::Status { admin, json } => status::status(&admin, json).await,
+            Command::Log { command } => log::log(command).await,
         }
     })
 }

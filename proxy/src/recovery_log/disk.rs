@@ -7,7 +7,7 @@ use std::path::Path;
 use super::directory;
 
 /// A file system.
-pub(super) trait Disk: Send {
+pub(crate) trait Disk: Send {
     /// Creates a segment with `header` as its content. When it returns, name and content are durable.
     fn create(&self, path: &Path, header: &[u8]) -> io::Result<Box<dyn SegmentFile>>;
 
@@ -19,7 +19,7 @@ pub(super) trait Disk: Send {
 }
 
 /// A segment that is appended to.
-pub(super) trait SegmentFile: Send {
+pub(crate) trait SegmentFile: Send {
     /// Writes at the end. After an error any part of it may have been written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
@@ -31,7 +31,7 @@ pub(super) trait SegmentFile: Send {
 }
 
 /// The real one.
-pub(super) struct RealDisk;
+pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path, header: &[u8]) -> io::Result<Box<dyn SegmentFile>> {

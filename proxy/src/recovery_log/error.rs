@@ -11,6 +11,9 @@ pub enum LogError {
     /// Another proxy uses the directory.
     #[error("{0} is in use by another proxy; every proxy needs a log.dir of its own")]
     Locked(PathBuf),
+    /// The directory holds no segment.
+    #[error("{0} holds no recovery log")]
+    Missing(PathBuf),
     /// The log holds something that is no torn tail. An operator decides.
     #[error("{dir}: {corrupt}")]
     Corrupt {

@@ -51,7 +51,7 @@ impl FileLog {
     }
 
     /// Opens the log with segments of another length, on a disk that a test may make fail.
-    pub(super) fn open_on(
+    pub(crate) fn open_on(
         dir: &Path,
         virtual_database: &str,
         segment_bytes_max: u64,

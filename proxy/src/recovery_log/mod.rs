@@ -18,10 +18,14 @@ mod directory;
 mod disk;
 mod error;
 mod file_log;
+mod inspect;
 mod open;
+mod scan;
 mod segments;
 mod writer;
 
+#[cfg(test)]
+mod damage_test;
 #[cfg(test)]
 mod failing_disk;
 #[cfg(test)]
@@ -30,9 +34,13 @@ mod file_log_test;
 use futures::future::BoxFuture;
 use raidb_core::log::{Position, Record, RecordKind};
 
-pub use directory::directory_of;
+pub use directory::{directory_of, holds_log, logs_below, virtual_database_of};
+#[cfg(test)]
+pub(crate) use disk::RealDisk;
 pub use error::LogError;
 pub use file_log::{FileLog, Opened};
+pub use inspect::inspect;
+pub use scan::{ScannedSegment, Seen, Visitor};
 
 /// An append-only sequence of records.
 ///

@@ -1,16 +1,15 @@
 //! Opening a log: lock, read every segment, cut a torn tail.
 
-use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use raidb_core::log::{
-    Corrupt, CorruptKind, Membership, Place, Position, Segment, SegmentHeader, database_hash, read_segment,
-};
+use raidb_core::log::{Membership, Position, SegmentHeader, database_hash};
 
 use super::LogError;
 use super::directory::{self, segment_path, segment_paths};
 use super::disk::Disk;
+use super::scan::scan;
 use super::segments::{SegmentInfo, Segments};
 use super::writer::Writer;
 
@@ -80,33 +79,17 @@ fn begin(
 
 /// Reads all segments, one in memory at a time.
 fn read_all(dir: &Path, database: u64) -> Result<Contents, LogError> {
-    let paths = segment_paths(dir)?;
-    let count = paths.len();
+    directory::remove_temporary(dir)?;
     let mut contents = Contents::default();
-    for (index, (named, path)) in paths.into_iter().enumerate() {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let place =
-            Place { name: &name, database, follows: contents.next.or(Some(named)), is_last: index + 1 == count };
-        let bytes = fs::read(&path).map_err(LogError::io(format!("read {}", path.display())))?;
-        let segment = read_segment(&bytes, place).and_then(|segment| {
-            fold(&segment, &name, &mut contents.membership)?;
-            Ok(segment)
-        });
-        let segment = segment.map_err(|corrupt| LogError::Corrupt { dir: dir.to_owned(), corrupt })?;
-        contents.next = Some(segment.next());
+    let scanned = scan(dir, segment_paths(dir)?, Some(database), &mut |seen| {
+        contents.membership.apply(seen.record)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for segment in scanned {
+        contents.next = Some(segment.next);
         contents.torn_bytes += segment.torn_bytes;
         let bytes = u64::try_from(segment.good_bytes).unwrap_or(0);
-        contents.infos.push(SegmentInfo { first: segment.header.first, path, bytes });
+        contents.infos.push(SegmentInfo { first: segment.first, path: segment.path, bytes });
     }
     Ok(contents)
-}
-
-fn fold(segment: &Segment, name: &str, membership: &mut Membership) -> Result<(), Corrupt> {
-    for record in &segment.records {
-        membership.apply(record).map_err(|kind| {
-            let kind = CorruptKind::Payload(format!("{}: {kind}", record.position));
-            Corrupt { segment: name.to_owned(), offset: SegmentHeader::BYTES, kind }
-        })?;
-    }
-    Ok(())
 }

@@ -97,7 +97,8 @@ impl<'j> Applier<'j> {
             let (batch, behind) = rest.split_at(together);
             let context = &first.intent.context;
             let work = self.run_batch(context, batch, table);
-            let result = tokio::time::timeout(BATCH_LIMIT, work).await.unwrap_or(Err(RejoinError::TimedOut(BATCH_LIMIT)));
+            let result =
+                tokio::time::timeout(BATCH_LIMIT, work).await.unwrap_or(Err(RejoinError::TimedOut(BATCH_LIMIT)));
             match result {
                 Ok(()) => {}
                 Err(RejoinError::Differs { .. }) if batch.len() > 1 => {

@@ -108,7 +108,9 @@ async fn run(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, R
     rest.await?;
     database.in_flight.caught_up(member);
     tracing::info!(
-        member = name, intents = replay.done(), seconds = started.elapsed().as_secs_f64(),
+        member = name,
+        intents = replay.done(),
+        seconds = started.elapsed().as_secs_f64(),
         "member has rejoined"
     );
     Ok(replay.done())

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tables;
 use super::RejoinError;
+use super::tables;
 use crate::members::pg::maintenance::Maintenance;
 use crate::virtual_database::VirtualDatabase;
 

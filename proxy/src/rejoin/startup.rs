@@ -18,11 +18,11 @@ use raidb_core::ids::MemberId;
 use raidb_core::log::{Outcome, Position, RecordKind};
 use raidb_core::member::Reason;
 
+use super::RejoinError;
 use super::applier::Applier;
 use super::fence::fence;
 use super::replay::Replay;
 use super::tables::{self, TABLES, Told};
-use super::RejoinError;
 use crate::members::pg::maintenance::Maintenance;
 use crate::virtual_database::VirtualDatabase;
 
@@ -83,7 +83,9 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
     let found = if newest > journal.end() {
         if journal.end() != Position::START {
             tracing::error!(
-                virtual_database = database.name, members = newest.0, log = journal.end().0,
+                virtual_database = database.name,
+                members = newest.0,
+                log = journal.end().0,
                 "the members hold more than the recovery log: it is an old copy. Put the newest log in place, or move this \
                  one away to have the members adopted without it"
             );
@@ -185,17 +187,20 @@ async fn adopt(
     let base = current.iter().max_by_key(|f| held(&f.told, newest)).map(|f| f.told.clone()).unwrap_or_default();
     let (same, differing): (Vec<Found>, Vec<Found>) =
         current.into_iter().partition(|f| same_intents(&f.told, &base, newest));
-    for (member, why) in
-        stale.iter().map(|f| (f, "it was disabled in an earlier epoch")).chain(differing.iter().map(|f| {
-            (f, "it differs by transactions that nobody acknowledged")
-        }))
+    for (member, why) in stale
+        .iter()
+        .map(|f| (f, "it was disabled in an earlier epoch"))
+        .chain(differing.iter().map(|f| (f, "it differs by transactions that nobody acknowledged")))
     {
         let detail = format!("the recovery log is empty, and {why}: it is rebuilt from \"{}\"", base.name);
         tracing::warn!(member = member.told.name, "{detail}");
         database.fault(member.member, Reason::LogLost, detail).await;
     }
     tracing::warn!(
-        virtual_database = database.name, epoch, position = newest.0, members = same.len(),
+        virtual_database = database.name,
+        epoch,
+        position = newest.0,
+        members = same.len(),
         "the recovery log is empty; members of the newest epoch were adopted"
     );
     Ok(same)

@@ -249,8 +249,9 @@ impl Session {
             // transaction, so the log can bring it back.
             let database = self.database.clone();
             let detail = format!("{:?}; a replay is not possible behind COPY", slot.difference);
-            slot.work =
-                Some(Box::pin(async move { WorkDone::Judged(database.fault(member, Reason::LostConnection, detail).await) }));
+            slot.work = Some(Box::pin(async move {
+                WorkDone::Judged(database.fault(member, Reason::LostConnection, detail).await)
+            }));
             slot.lost = true;
             return false;
         }

@@ -54,9 +54,7 @@ impl Session {
             return false;
         }
         let all_or_nothing = open.transcript.get(0).is_some_and(|entry| {
-            !entry.alone
-                && !matches!(entry.payload, Payload::Copied { .. })
-                && entry.all_or_nothing
+            !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && entry.all_or_nothing
         });
         // On a follower it runs under the session's defaults: they must be what followers always run under.
         let defaults = !self.settings.time_limits && self.plain_defaults();

@@ -160,7 +160,15 @@ impl Session {
             ));
         }
         open.footprint.absorb(footprint.clone());
-        open.transcript.push(Entry { payload, tag, barrier, alone: false, all_or_nothing: false, answered_at: Instant::now(), lead_took });
+        open.transcript.push(Entry {
+            payload,
+            tag,
+            barrier,
+            alone: false,
+            all_or_nothing: false,
+            answered_at: Instant::now(),
+            lead_took,
+        });
         self.database.counters.writes.add();
         Ok(())
     }

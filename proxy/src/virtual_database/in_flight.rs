@@ -109,12 +109,7 @@ impl InFlight {
     /// Registers a commit on `members`; call before the first COMMIT is written to any socket. `None`: `current` says,
     /// under the lock that a change of members takes too, that the session's view is not the present one.
     #[must_use]
-    pub fn register(
-        &self,
-        footprint: Footprint,
-        members: u32,
-        current: impl FnOnce() -> bool,
-    ) -> Option<Arc<Ticket>> {
+    pub fn register(&self, footprint: Footprint, members: u32, current: impl FnOnce() -> bool) -> Option<Arc<Ticket>> {
         let mut inner = self.inner.lock();
         if !current() {
             return None;
@@ -218,9 +213,7 @@ impl InFlight {
     pub fn caught_up(&self, member: MemberId) {
         let mut inner = self.inner.lock();
         inner.followed.retain(|f| f.member != member);
-        inner.tickets.retain(|ticket| {
-            !(!ticket.commits_on(member) && ticket.clear(1 << member.0) && ticket.closed())
-        });
+        inner.tickets.retain(|ticket| !(!ticket.commits_on(member) && ticket.clear(1 << member.0) && ticket.closed()));
     }
 
     /// Commits in flight that may touch what `footprint` touches, on whatever member.

@@ -151,11 +151,7 @@ impl VirtualDatabase {
         }
         let _one_at_a_time = self.carrying.lock().await;
         self.sequences.missing_again(member);
-        if self.sequences.carry(member, connection, within).await {
-            Ok(())
-        } else {
-            Err(RejoinError::TimedOut(within))
-        }
+        if self.sequences.carry(member, connection, within).await { Ok(()) } else { Err(RejoinError::TimedOut(within)) }
     }
 
     /// Makes durable that a member is enabled again.

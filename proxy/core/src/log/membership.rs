@@ -27,7 +27,8 @@ impl Membership {
             | RecordKind::Outcome
             | RecordKind::SequenceHighWater
             | RecordKind::CopyRows
-            | RecordKind::Token => {}
+            | RecordKind::Token
+            | RecordKind::NamedCheckpoint => {}
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ pub enum RecordKind {
     CopyRows = 6,
     /// A client's token was given to a transaction that has begun. The payload is the token.
     Token = 7,
+    /// A place that an operator has named: [`super::NamedCheckpoint`].
+    NamedCheckpoint = 16,
 }
 
 /// One record of the log.
@@ -51,6 +53,14 @@ pub struct Record {
     pub kind: RecordKind,
     /// In the form of its kind.
     pub payload: Vec<u8>,
+}
+
+impl Record {
+    /// Length in its segment, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        HEAD_BYTES + self.payload.len()
+    }
 }
 
 /// The payload is longer than [`PAYLOAD_BYTES_MAX`].
@@ -69,9 +79,10 @@ impl RecordKind {
             Self::SequenceHighWater,
             Self::CopyRows,
             Self::Token,
+            Self::NamedCheckpoint,
         ]
         .into_iter()
-            .find(|kind| *kind as u8 == code)
+        .find(|kind| *kind as u8 == code)
     }
 }
 
@@ -161,7 +172,8 @@ mod tests {
     #[test]
     fn kinds_and_their_numbers() {
         for code in 0..=u8::MAX {
-            assert_eq!(RecordKind::from_code(code).map(|kind| kind as u8), (1..=5).contains(&code).then_some(code));
+            let known = matches!(code, 1..=7 | 16);
+            assert_eq!(RecordKind::from_code(code).map(|kind| kind as u8), known.then_some(code));
         }
     }
 
