@@ -71,24 +71,29 @@ impl Session {
     /// # Errors
     /// As [`Session::commit`]. [`Trouble::LeadChanged`] comes only before anything was sent: then the usual way goes on.
     pub(super) async fn commit_at_once(&mut self) -> Result<(), Trouble> {
+        // Up to the moment when it goes out with its commit, the entry must not go out by itself.
+        self.hold(true);
+        let result = self.try_at_once().await;
+        self.hold(false);
+        result
+    }
+
+    fn hold(&mut self, held: bool) {
         if let Some(open) = self.open.as_mut() {
-            open.held = true;
+            open.held = held;
         }
-        let ready = self.ready_at_once().await;
-        if let Some(open) = self.open.as_mut() {
-            open.held = false;
-        }
-        ready?;
+    }
+
+    async fn try_at_once(&mut self) -> Result<(), Trouble> {
+        self.ready_at_once().await?;
         self.refuse_if_stopped()?;
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
         let followers: Vec<MemberId> = self.view.members().filter(|m| *m != lead).collect();
         if !followers.iter().all(|m| self.untouched(*m)) {
             // A connection was lost meanwhile: the usual way knows what to do.
-            self.urgent = true;
-            let settled = self.settle_followers().await;
-            self.urgent = false;
-            settled?;
+            self.hold(false);
+            self.settle_followers().await?;
             return self.decide(lead).await;
         }
         let Some(ticket) = self.register_commit() else { return Err(Trouble::ViewChanged) };
@@ -97,6 +102,7 @@ impl Session {
         if result.is_ok() {
             self.send_commit(lead);
             followers.iter().for_each(|m| self.send_whole(*m));
+            self.hold(false);
             result = self.answered_at_once(&followers).await;
         }
         if result.is_ok() {
