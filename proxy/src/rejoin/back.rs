@@ -37,6 +37,8 @@ use crate::virtual_database::in_flight::Ticket;
 const COMMITS_LIMIT: Duration = Duration::from_secs(30);
 /// Pause between two looks at commits in flight.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// Pause between two looks whether the last member answers.
+const DOWN_PAUSE: Duration = Duration::from_millis(20);
 /// So many positions behind is close enough to follow.
 const CLOSE: u64 = 64;
 /// Rounds of catching up before the member is followed however far behind it is: it would never get closer.
@@ -51,7 +53,11 @@ pub async fn rejoin(database: &Arc<VirtualDatabase>, member: MemberId) -> Result
     if !database.start_rejoin(member) {
         return Err(RejoinError::Left);
     }
-    let result = run(database, member).await;
+    // With nobody to work with, nothing settles: the last member needs the log first (`startup::last_member_back`).
+    let result = tokio::select! {
+        result = run(database, member) => result,
+        () = nobody_left(database) => Err(RejoinError::NobodyLeft),
+    };
     if let Err(error) = &result {
         database.rejoin_failed(member, error).await;
     }
@@ -114,6 +120,14 @@ async fn run(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, R
         "member has rejoined"
     );
     Ok(replay.done())
+}
+
+/// Waits until the last member does not answer. Dropping the replay is safe: the next one fences what it left running, and
+/// reads the markers.
+async fn nobody_left(database: &VirtualDatabase) {
+    while !database.view().down {
+        tokio::time::sleep(DOWN_PAUSE).await;
+    }
 }
 
 async fn closed(tickets: &[Arc<Ticket>]) -> Result<(), RejoinError> {

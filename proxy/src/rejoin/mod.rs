@@ -58,6 +58,9 @@ pub enum RejoinError {
         /// The first position that it lacks.
         needed: raidb_core::log::Position,
     },
+    /// No enabled member answers.
+    #[error("no enabled member answers; the last one comes first")]
+    NobodyLeft,
     /// It left again in the meantime.
     #[error("it was taken out again meanwhile")]
     Left,
