@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Status, StatusSource};
+use crate::admin::{self, MemberAction, Operations, Status, StatusSource};
 use crate::frontend::pg::listener::{Frontend, accept};
 use crate::recovery_log::{FileLog, LogError, directory_of};
 use crate::tls;
@@ -59,6 +59,35 @@ impl StatusSource for Source {
     }
 }
 
+impl Operations for Source {
+    fn act(
+        &self,
+        database: String,
+        member: String,
+        action: MemberAction,
+    ) -> futures::future::BoxFuture<'static, Result<String, String>> {
+        let known: Vec<String> = self.databases.iter().map(|d| d.name.clone()).collect();
+        let found = self.databases.iter().find(|d| d.name == database).cloned();
+        Box::pin(async move {
+            let Some(found) = found else {
+                return Err(format!("there is no virtual database \"{database}\"; there is {}", known.join(", ")));
+            };
+            if !found.serving() {
+                return Err(format!("virtual database \"{database}\" is still starting; try again"));
+            }
+            let member = found.member_named(&member)?;
+            match action {
+                MemberAction::Disable => found.take_out(member).await,
+                MemberAction::Enable => found.bring_back(member).await,
+                MemberAction::Rebuild { from } => {
+                    let donor = from.map(|name| found.member_named(&name)).transpose()?;
+                    found.rebuild(member, donor).await
+                }
+            }
+        })
+    }
+}
+
 /// Runs the proxy until `shutdown` completes.
 ///
 /// # Errors
@@ -74,7 +103,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     let mut tasks = JoinSet::new();
     let source = Arc::new(Source { databases: databases.clone(), sessions: sessions.clone() });
     tasks.spawn(async move {
-        if let Err(error) = admin::serve(admins, source, std::future::pending()).await {
+        if let Err(error) = admin::serve(admins, source.clone(), source, std::future::pending()).await {
             tracing::error!("admin endpoint: {error}");
         }
     });

@@ -1,29 +1,67 @@
-//! The HTTP routes. They read; nothing here changes the system.
+//! The HTTP routes.
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 use super::metrics;
-use super::status::{Status, StatusSource, VirtualDatabaseStatus};
+use super::status::{MemberAction, Operations, Status, StatusSource, VirtualDatabaseStatus};
 
 type Source = Arc<dyn StatusSource>;
 
+/// Browsers do not send this header across sites without asking first.
+const OPERATOR_HEADER: (&str, &str) = ("x-raidb", "operator");
+
 /// The routes of the module's table, over one source.
-pub fn router(source: Arc<dyn StatusSource>) -> Router {
+pub fn router(source: Arc<dyn StatusSource>, operations: Arc<dyn Operations>) -> Router {
+    let acting = Router::new().route("/members/{database}/{member}/{verb}", post(act)).with_state(operations);
     Router::new()
         .route("/status", get(status))
         .route("/metrics", get(metrics_page))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .with_state(source)
+        .merge(acting)
+}
+
+/// Query of a rebuild.
+#[derive(Debug, serde::Deserialize)]
+struct Wish {
+    from: Option<String>,
+}
+
+async fn act(
+    State(operations): State<Arc<dyn Operations>>,
+    Path((database, member, verb)): Path<(String, String, String)>,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+) -> Response {
+    let (name, value) = OPERATOR_HEADER;
+    if headers.get(name).is_none_or(|found| found != value) {
+        return (StatusCode::FORBIDDEN, format!("send the header {name}: {value}\n")).into_response();
+    }
+    let action = match verb.as_str() {
+        "disable" => MemberAction::Disable,
+        "enable" => MemberAction::Enable,
+        "rebuild" => MemberAction::Rebuild { from: wish.from },
+        other => {
+            let text = format!("\"{other}\" is unknown; allowed: disable, enable, rebuild\n");
+            return (StatusCode::NOT_FOUND, text).into_response();
+        }
+    };
+    // In a task of its own: an operator who hangs up does not stop it half-way.
+    let work = tokio::spawn(operations.act(database, member, action));
+    match work.await.unwrap_or_else(|_| Err("it ended early; see the proxy's log".into())) {
+        Ok(done) => format!("{done}\n").into_response(),
+        Err(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
+    }
 }
 
 /// Answers on `listener` until `shutdown` completes and the requests in progress are answered.
@@ -36,9 +74,10 @@ pub fn router(source: Arc<dyn StatusSource>) -> Router {
 pub async fn serve(
     listener: TcpListener,
     source: Arc<dyn StatusSource>,
+    operations: Arc<dyn Operations>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(source)).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, router(source, operations)).with_graceful_shutdown(shutdown).await
 }
 
 async fn status(State(source): State<Source>) -> Json<Status> {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{MemberStatus, Status, StatusSource, VirtualDatabaseStatus, serve};
+use super::{MemberAction, MemberStatus, Operations, Status, StatusSource, VirtualDatabaseStatus, serve};
 
 /// One virtual database with one member, which can be switched off.
 #[derive(Default)]
@@ -22,6 +22,19 @@ impl StatusSource for Fake {
         let database =
             VirtualDatabaseStatus { name: "bench".into(), members: vec![member], ..VirtualDatabaseStatus::default() };
         Status { version: "1".into(), clients: 2, virtual_databases: vec![database] }
+    }
+}
+
+impl Operations for Fake {
+    fn act(
+        &self,
+        database: String,
+        member: String,
+        action: MemberAction,
+    ) -> futures::future::BoxFuture<'static, Result<String, String>> {
+        Box::pin(async move {
+            if member == "pg1" { Ok(format!("{database} {action:?}")) } else { Err(format!("no member {member}")) }
+        })
     }
 }
 
@@ -41,7 +54,7 @@ async fn answers_and_stops() {
     let source = Arc::new(Fake::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { drop(stopped.await) };
-    let server = tokio::spawn(serve(listener, source.clone(), shutdown));
+    let server = tokio::spawn(serve(listener, source.clone(), source.clone(), shutdown));
 
     let status = get(&address, "/status").await;
     assert!(status.starts_with("HTTP/1.0 200"), "{status}");

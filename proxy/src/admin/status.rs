@@ -13,6 +13,31 @@ pub trait StatusSource: Send + Sync {
     fn status(&self) -> Status;
 }
 
+/// What an operator may ask of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberAction {
+    /// Take it out.
+    Disable,
+    /// Bring it back from the recovery log.
+    Enable,
+    /// Make it anew.
+    Rebuild {
+        /// Name of the member to copy from.
+        from: Option<String>,
+    },
+}
+
+/// Whoever carries out what operators ask.
+pub trait Operations: Send + Sync {
+    /// Carries it out and says what was done, or why not. Resolves when it is done.
+    fn act(
+        &self,
+        database: String,
+        member: String,
+        action: MemberAction,
+    ) -> futures::future::BoxFuture<'static, Result<String, String>>;
+}
+
 /// The state of the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -54,6 +79,9 @@ pub struct MemberStatus {
     pub state: String,
     /// Why it is disabled, for instance `lost_connection`; `None` in other states.
     pub reason: Option<String>,
+    /// How far a rejoin or rebuild is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
     /// `None` unless it is enabled.
     pub role: Option<Role>,
     /// Share of the reads under `pick = "weighted"`.

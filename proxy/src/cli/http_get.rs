@@ -1,4 +1,4 @@
-//! One GET, made by hand: the admin listener is our own, and an HTTP client crate would be the larger part.
+//! One request, made by hand: the admin listener is our own, and an HTTP client crate would be the larger part.
 
 use std::io;
 use std::time::Duration;
@@ -20,10 +20,24 @@ pub(super) async fn get(address: &str, path: &str) -> io::Result<Vec<u8>> {
     body(answer)
 }
 
+/// Status and text of `POST path`. It may take as long as it takes.
+pub(super) async fn post(address: &str, path: &str) -> io::Result<(u16, String)> {
+    let request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nx-raidb: operator\r\nContent-Length: 0\r\n\r\n");
+    let answer = send(address, request).await?;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let no_http = || io::Error::other("the answer is not HTTP; is this the admin address?");
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(no_http)?;
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(no_http)?;
+    Ok((code, body.to_owned()))
+}
+
 async fn exchange(address: &str, path: &str) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).await?;
     // HTTP/1.0: the answer is never chunked and ends with the connection.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n");
+    send(address, format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n")).await
+}
+
+async fn send(address: &str, request: String) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut answer).await?;

@@ -5,6 +5,7 @@
 //! | `raidb run [--config FILE]` | runs the proxy until SIGTERM or Ctrl-C | 0, or 1 if it could not start |
 //! | `raidb check FILE` | connects to the members and compares them | 0 if alike, 1 if not |
 //! | `raidb status [--admin ADDR] [--json]` | shows a running proxy | 0, or 1 if there is no answer |
+//! | `raidb member disable\|enable\|rebuild NAME` | changes a member, by way of a running proxy | 0, or 1 if refused |
 //! | `raidb log show\|verify\|checkpoint\|truncate --dir DIR` | reads or changes a recovery log | 0, or 1 if refused |
 //!
 //! A recovery log that is damaged: exit code 65, with segment and offset.
@@ -14,6 +15,7 @@ mod check;
 mod http_get;
 mod load;
 mod log;
+mod member;
 mod run;
 mod status;
 mod table;
@@ -57,6 +59,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take a member out, bring it back or make it anew, by way of the running proxy
+    Member {
+        #[command(subcommand)]
+        command: member::MemberCommand,
+    },
     /// Show, verify, mark or shorten a recovery log
     Log {
         #[command(subcommand)]
@@ -86,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Run { config } => run::run(&config).await,
             Command::Check { file } => check::check(&file).await,
             Command::Status { admin, json } => status::status(&admin, json).await,
+            Command::Member { command } => member::member(command).await,
             Command::Log { command } => log::log(command).await,
         }
     })

@@ -34,6 +34,7 @@ pub async fn run(database: Arc<VirtualDatabase>) {
 async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
     // A member that rejoins holds less than the others.
     let Ok(_no_rejoin) = database.rejoining.try_lock() else { return Ok(()) };
+    let Ok(_no_copy) = database.copying.try_write() else { return Ok(()) };
     let old = database.markers.change_turns();
     // Who has registered before this moment may use the old table, nobody else (see `Markers`).
     let before = database.in_flight.all();

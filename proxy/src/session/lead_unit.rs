@@ -43,6 +43,14 @@ pub(super) struct Unit {
     pub(super) about: Option<u64>,
 }
 
+impl Unit {
+    fn only_closes(&self) -> bool {
+        let closes =
+            |p: &Pending| matches!(p, Pending::CloseStatement(_) | Pending::ClosePortal(_) | Pending::Local(_));
+        self.pending.iter().all(closes)
+    }
+}
+
 /// A statement as it stands on the lead's link: the client's text, or the rewritten one under a name of its own.
 pub(super) struct OnLead {
     name: Bytes,
@@ -81,6 +89,10 @@ impl Session {
                     self.staged.truncate(mark);
                     self.next_view().await;
                 }
+                Err(Trouble::Sql(error)) if execute.is_none() && unit.only_closes() => {
+                    self.staged.truncate(mark);
+                    return self.close_unasked(&unit, error).await;
+                }
                 Err(trouble) => {
                     self.unit_failed(&unit);
                     return Err(trouble);
@@ -88,6 +100,21 @@ impl Session {
                 Ok(()) => return Ok(()),
             }
         }
+    }
+
+    /// Close cannot fail, and drivers do not look at its answer: that the transaction is lost is told to the next statement.
+    async fn close_unasked(&mut self, unit: &Unit, error: SqlError) -> Result<(), Trouble> {
+        for pending in &unit.pending {
+            match pending {
+                Pending::Local(bytes) => self.staged.extend_from_slice(bytes),
+                Pending::CloseStatement(name) => {
+                    self.close_everywhere(name);
+                    encode::bare(&mut self.staged, b'3');
+                }
+                _ => encode::bare(&mut self.staged, b'3'),
+            }
+        }
+        if self.open.is_some() { self.lose_transaction(error.into()).await } else { Ok(()) }
     }
 
     /// Statements that failed to be parsed do not exist.

@@ -238,7 +238,7 @@ impl Session {
     }
 
     /// The open transaction cannot go on, and no statement is in hand that could be told.
-    async fn lose_transaction(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+    pub(crate) async fn lose_transaction(&mut self, trouble: Trouble) -> Result<(), Trouble> {
         match trouble {
             Trouble::Sql(error) => {
                 self.rollback().await;

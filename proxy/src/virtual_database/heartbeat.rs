@@ -33,11 +33,7 @@ pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
         if !database.view().is_enabled(member) {
             connection = None;
             tokio::time::sleep(DISABLED_PAUSE).await;
-            if database.settings.rejoin == Rejoin::Auto
-                && let Err(error) = rejoin(&database, member).await
-            {
-                tracing::debug!(member = database.member(member).target.name, "not back: {error}");
-            }
+            come_back(&database, member).await;
             last_answer = Instant::now();
             continue;
         }
@@ -61,6 +57,27 @@ pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
                 // A broken connection alone proves nothing: the next beat opens a new one.
             }
         }
+    }
+}
+
+/// Has a member that is out brought back, if nobody else has to decide that.
+async fn come_back(database: &Arc<VirtualDatabase>, member: MemberId) {
+    if database.settings.rejoin != Rejoin::Auto {
+        return;
+    }
+    let name = database.member(member).target.name.as_str();
+    match database.reason_out(member) {
+        // Nobody acknowledged what it holds beyond the others.
+        Some(Reason::LogLost) => match database.rebuild(member, None).await {
+            Ok(done) => tracing::info!("{done}"),
+            Err(error) => tracing::warn!(member = name, "not rebuilt: {error}"),
+        },
+        Some(reason) if reason.contents_are_known() && reason != Reason::ByOperator => {
+            if let Err(error) = rejoin(database, member).await {
+                tracing::debug!(member = name, "not back: {error}");
+            }
+        }
+        _ => {}
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Member {
     pub login: Login,
     /// Share of reads under `weighted`.
     pub weight: u16,
+    /// How far a copy onto it is.
+    pub rebuild: crate::rebuild::Progress,
     connections_max: usize,
     slots: Arc<Semaphore>,
     pending: AtomicUsize,
@@ -38,6 +40,7 @@ impl Member {
             target,
             login,
             weight,
+            rebuild: crate::rebuild::Progress::default(),
             connections_max,
             slots: Arc::new(Semaphore::new(connections_max)),
             pending: AtomicUsize::new(0),

@@ -191,6 +191,26 @@ impl Membership {
         };
     }
 
+    /// A disabled member gets a copy of another one from now on. False: it is not disabled.
+    #[must_use]
+    pub fn start_rebuild(&self, member: MemberId) -> bool {
+        let mut inner = self.inner.lock();
+        let state = &mut inner.states[usize::from(member.0)];
+        match state.transition(MemberInput::Rebuild) {
+            Ok(next) => {
+                *state = next;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The copy is whole (and the member may rejoin), or it is not.
+    pub fn rebuild_ended(&self, member: MemberId, reason: Reason) {
+        let mut inner = self.inner.lock();
+        inner.states[usize::from(member.0)] = MemberState::Disabled { reason, position: Position::START };
+    }
+
     /// A member that rejoins becomes one like the others. Call within [`super::in_flight::InFlight::join`].
     pub fn join(&self, member: MemberId) {
         let mut inner = self.inner.lock();

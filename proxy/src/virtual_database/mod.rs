@@ -10,6 +10,7 @@ pub mod journal;
 pub mod markers;
 pub mod member;
 pub mod membership;
+mod operate;
 pub mod pick;
 pub mod sequences;
 pub mod settings;
@@ -93,6 +94,8 @@ pub struct VirtualDatabase {
     pub markers: Markers,
     /// One member at a time rejoins, and none while the marker tables change turns.
     pub rejoining: tokio::sync::Mutex<()>,
+    /// Held for reading while a member is copied, for writing while the marker tables change turns.
+    pub copying: tokio::sync::RwLock<()>,
     /// Epoch of the membership: grows with every durable change.
     epoch: std::sync::atomic::AtomicU64,
     /// What each member says that it holds at least; `None`: not known.

@@ -91,6 +91,18 @@ pub fn disabled_record(incident: &Incident, position: Position, epoch: u64) -> M
     }
 }
 
+/// What a proxy that ended in the middle of something left behind.
+fn at_start(state: MemberState) -> MemberState {
+    match state {
+        MemberState::Rebuilding { .. } => {
+            MemberState::Disabled { reason: Reason::RebuildUnfinished, position: Position::START }
+        }
+        MemberState::Rejoining { position } => MemberState::Disabled { reason: Reason::Unreachable, position },
+        MemberState::Draining => MemberState::Enabled,
+        other => other,
+    }
+}
+
 /// Why a virtual database cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -134,7 +146,7 @@ impl VirtualDatabase {
         let states: Vec<MemberState> = config
             .members
             .iter()
-            .map(|m| logged.of(&m.name).map_or(MemberState::Enabled, |change| change.change))
+            .map(|m| logged.of(&m.name).map_or(MemberState::Enabled, |change| at_start(change.change)))
             .collect();
         if !states.iter().any(|s| s.is_enabled()) {
             return Err(OpenError::NoMember(config.name.clone()));
@@ -165,6 +177,7 @@ impl VirtualDatabase {
             journal: Journal::new(log),
             markers: Default::default(),
             rejoining: tokio::sync::Mutex::new(()),
+            copying: tokio::sync::RwLock::new(()),
             epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),
             floors: Mutex::new(vec![None; config.members.len()]),
             incidents: Mutex::new(incidents),

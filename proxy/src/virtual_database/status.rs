@@ -28,6 +28,18 @@ impl VirtualDatabase {
                 connections: member.connections() as u64,
                 pending: member.pending() as u64,
                 latency_ms: member.latency().as_secs_f64() * 1000.0,
+                progress: match state {
+                    raidb_core::member::MemberState::Rejoining { position } => {
+                        Some(format!("{position} of {}", self.journal.end().0))
+                    }
+                    raidb_core::member::MemberState::Rebuilding { .. } => Some(format!(
+                        "{}, {} of about {} MiB",
+                        member.rebuild.phase(),
+                        member.rebuild.bytes_done() >> 20,
+                        member.rebuild.bytes_expected() >> 20
+                    )),
+                    _ => None,
+                },
                 incidents: incidents.iter().filter(|i| i.member == member.target.name).count() as u64,
             }
         });

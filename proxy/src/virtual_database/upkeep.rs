@@ -102,6 +102,15 @@ impl VirtualDatabase {
         self.membership.start_rejoin(member)
     }
 
+    /// Why a member is disabled, if it is.
+    #[must_use]
+    pub fn reason_out(&self, member: MemberId) -> Option<Reason> {
+        match self.membership.states().get(usize::from(member.0)) {
+            Some(MemberState::Disabled { reason, .. }) => Some(*reason),
+            _ => None,
+        }
+    }
+
     /// The log was applied up to here on a member that rejoins.
     pub fn rejoin_progress(&self, member: MemberId, position: Position) {
         self.membership.rejoin_progress(member, position);
