@@ -8,6 +8,7 @@
 //! | `replay` | walks the log and hands the applier what a member lacks |
 //! | `startup` | before the first client: every member is made equal to the log |
 //! | `back` | a member comes back while clients are at work |
+//! | `sequences` | raises sequences behind a crash |
 //! | `rotation` | keeps the tables, and the log, bounded |
 
 pub mod applier;
@@ -15,6 +16,7 @@ pub mod back;
 pub mod fence;
 pub mod replay;
 pub mod rotation;
+pub mod sequences;
 pub mod startup;
 pub mod tables;
 

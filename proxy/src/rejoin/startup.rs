@@ -3,7 +3,8 @@
 //! 1. *Fence*: whatever an earlier proxy left running is ended, and gone, before anything is read.
 //! 2. *Read* which intents each member holds.
 //! 3. *Redo* each intent that is in the log and not on the member. What was not decided was rolled back by step 1.
-//! 4. *Raise the floor*, so that the tables start empty.
+//! 4. *Raise sequences* to what any member, or the log, says was handed out.
+//! 5. *Raise the floor*, so that the tables start empty.
 //!
 //! Every step may be repeated after a crash within it: markers are written with the data.
 //!
@@ -15,13 +16,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use raidb_core::ids::MemberId;
-use raidb_core::log::{Outcome, Position, RecordKind};
+use raidb_core::log::{Applied, Intent, Outcome, Position, RecordKind};
 use raidb_core::member::Reason;
 
 use super::RejoinError;
 use super::applier::Applier;
 use super::fence::fence;
 use super::replay::Replay;
+use super::sequences::{self, HighWater};
 use super::tables::{self, TABLES, Told};
 use crate::members::pg::maintenance::Maintenance;
 use crate::virtual_database::VirtualDatabase;
@@ -80,7 +82,7 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
     }
     let journal = &database.journal;
     let newest = found.iter().map(|f| f.told.applied.last()).max().unwrap_or_default();
-    let found = if newest > journal.end() {
+    let mut found = if newest > journal.end() {
         if journal.end() != Position::START {
             tracing::error!(
                 virtual_database = database.name,
@@ -91,7 +93,10 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
             );
             return Ok(false);
         }
-        adopt(database, found, newest).await?
+        let mut adopted = adopt(database, found, newest).await?;
+        // They are alike, and what none of them holds is in no log any more.
+        adopted.iter_mut().for_each(|f| f.told.applied = Applied::new(newest, []));
+        adopted
     } else {
         found
     };
@@ -100,8 +105,12 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
     journal.recovered(aborted(database, floor).await?);
     let end = journal.end();
     let mut usable = false;
+    let mut high_water = sequences_in_log(database, floor).await?;
+    for member in &mut found {
+        sequences::raise_to_members(&mut member.connection, &mut high_water, database.settings.member_timeout).await?;
+    }
     for mut member in found {
-        match redo(database, &mut member, end).await {
+        match redo(database, &mut member, &high_water, end).await {
             Ok(redone) => {
                 usable = true;
                 database.floor_raised(member.member, end);
@@ -126,13 +135,16 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     let limit = tokio::time::Instant::now() + COMMITS_LIMIT;
     while !database.in_flight.all().iter().all(|ticket| ticket.closed()) {
         if tokio::time::Instant::now() >= limit {
+            let open: Vec<_> = database.in_flight.all().into_iter().filter(|t| !t.closed()).collect();
+            tracing::warn!(?open, "commits in flight that do not end");
             return Err(RejoinError::TimedOut(COMMITS_LIMIT));
         }
         tokio::time::sleep(COMMITS_PAUSE).await;
     }
     let mut found = look(database, member).await?;
     let end = database.journal.end();
-    let redone = redo(database, &mut found, end).await?;
+    let high_water = sequences_in_log(database, found.told.applied.floor()).await?;
+    let redone = redo(database, &mut found, &high_water, end).await?;
     database.floor_raised(member, end);
     database.journal.finish_all(end);
     Ok(redone)
@@ -160,13 +172,42 @@ async fn aborted(database: &VirtualDatabase, floor: Position) -> Result<HashSet<
     Ok(aborted)
 }
 
-async fn redo(database: &Arc<VirtualDatabase>, found: &mut Found, end: Position) -> Result<u64, RejoinError> {
+/// Values of sequences that decided transactions have used.
+async fn sequences_in_log(database: &VirtualDatabase, floor: Position) -> Result<HighWater, RejoinError> {
+    let (mut from, end) = (floor.next(), database.journal.end());
+    let mut high_water = HighWater::new();
+    while from <= end {
+        let records = match database.journal.read(from, SCAN_BYTES).await {
+            Err(crate::recovery_log::LogError::Gone { first, .. }) => {
+                from = first;
+                continue;
+            }
+            other => other?,
+        };
+        let Some(last) = records.last().map(|r| r.position) else { break };
+        for record in records.iter().filter(|r| r.kind == RecordKind::Intent) {
+            for (name, value) in Intent::decode(&record.payload)?.sequences {
+                sequences::raise(&mut high_water, name, value);
+            }
+        }
+        from = last.next();
+    }
+    Ok(high_water)
+}
+
+async fn redo(
+    database: &Arc<VirtualDatabase>,
+    found: &mut Found,
+    high_water: &HighWater,
+    end: Position,
+) -> Result<u64, RejoinError> {
     let within = database.settings.member_timeout;
     let target = database.member(found.member).target.clone();
     let mut applier = Applier::new(target, database.logins(found.member), &database.journal, within);
     let mut replay = Replay::new(found.told.applied.clone());
     replay.run_to(end, &database.journal, &mut applier, database.markers.active(), |_| false, |_| {}).await?;
     drop(applier);
+    sequences::apply(&mut found.connection, high_water, within).await?;
     let all: Vec<u8> = (0..TABLES).collect();
     tables::raise_floor(&mut found.connection, end, &all, within).await?;
     tables::set_epoch(&mut found.connection, database.epoch(), within).await?;

@@ -54,6 +54,7 @@ impl Session {
                 settings: self.settings.journal().map(|sql| sql.to_vec()).collect(),
             },
             token: None,
+            sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             entries: open.transcript.iter().map(logged).collect(),
         })
     }

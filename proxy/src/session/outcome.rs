@@ -86,7 +86,7 @@ impl Session {
 
     /// The values that defaults took from sequences are among what was captured. They are noted as what the sequence has
     /// at least handed out; its exact state is read from the lead a moment later (`carry_sequences`).
-    fn note_captured_sequences(&self, write: &Write, end: &UnitEnd) {
+    fn note_captured_sequences(&mut self, write: &Write, end: &UnitEnd) {
         let WriteForm::Captured(capture) = &write.form else { return };
         for name in &write.sequences {
             let column = write.table.sequences.iter().find(|(_, sequence)| sequence == name).map(|(column, _)| *column);
@@ -95,7 +95,12 @@ impl Session {
                 let value = row.get(at?)?.as_deref()?;
                 std::str::from_utf8(value).ok()?.parse::<i64>().ok()
             });
-            self.database.sequences.advanced(name, values.max());
+            let highest = values.max();
+            if let (Some(open), Some(value)) = (self.open.as_mut(), highest) {
+                let known = open.sequences.entry(name.clone()).or_insert(value);
+                *known = value.max(*known);
+            }
+            self.database.sequences.advanced(name, highest);
         }
     }
 

@@ -111,6 +111,8 @@ pub struct OpenTransaction {
     pub own_catalog: Option<Arc<Catalog>>,
     /// Settings that take effect for later connections if it commits.
     pub settings: Vec<PendingSetting>,
+    /// Sequences of which it has used values, with the highest.
+    pub sequences: std::collections::BTreeMap<String, i64>,
     /// Bytes that the transcript holds.
     pub transcript_bytes: usize,
 }
@@ -137,6 +139,7 @@ impl OpenTransaction {
             meaning_changed: false,
             own_catalog: None,
             settings: Vec::new(),
+            sequences: std::collections::BTreeMap::new(),
             transcript_bytes: 0,
         }
     }

@@ -193,6 +193,12 @@ impl VirtualDatabase {
         self.membership.older_active(epoch)
     }
 
+    /// A COMMIT to the last member was lost: nobody is served before it was made equal to the log.
+    pub fn last_member_unsure(&self) {
+        self.membership.set_down(true);
+        self.sessions.wake_all();
+    }
+
     /// The last enabled member answers.
     async fn answers(self: &Arc<Self>, member: MemberId) {
         let view = self.view();

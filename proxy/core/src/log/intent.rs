@@ -8,6 +8,7 @@
 //! | start-up parameters | count u16, each name and value |
 //! | settings in force | count u16, each text |
 //! | token | 0, or 1 and text |
+//! | sequences | count u16, each name and highest value i64 |
 //! | entries | count u32, each: kind u8, alone u8, tag (0, or 1 and text), fields of the kind |
 //!
 //! A text is its length (u32, little endian) and its bytes. Integers are little endian.
@@ -28,6 +29,8 @@ pub struct Intent {
     pub token: Option<Vec<u8>>,
     /// What followers got, in order.
     pub entries: Vec<IntentEntry>,
+    /// Sequences (quoted, with schema) of which it has used values, with the highest.
+    pub sequences: Vec<(String, i64)>,
 }
 
 /// What a connection must be like for the entries to mean the same.
@@ -92,6 +95,11 @@ impl Intent {
         put_u16(&mut out, self.context.settings.len());
         self.context.settings.iter().for_each(|sql| put(&mut out, sql));
         put_option(&mut out, self.token.as_deref());
+        put_u16(&mut out, self.sequences.len());
+        for (name, value) in self.sequences.iter().take(usize::from(u16::MAX)) {
+            put(&mut out, name.as_bytes());
+            out.extend(value.to_le_bytes());
+        }
         put_u32(&mut out, self.entries.len());
         self.entries.iter().for_each(|entry| entry.encode(&mut out));
         out
@@ -209,9 +217,12 @@ impl<'a> Input<'a> {
         let parameters = parameters.collect::<Option<_>>()?;
         let settings = (0..u16::from_le_bytes(self.array()?)).map(|_| self.text()).collect::<Option<_>>()?;
         let token = self.option()?;
+        let sequences = (0..u16::from_le_bytes(self.array()?))
+            .map(|_| Some((String::from_utf8(self.text()?).ok()?, i64::from_le_bytes(self.array()?))));
+        let sequences = sequences.collect::<Option<_>>()?;
         let entries = (0..self.count()?).map(|_| self.entry()).collect::<Option<_>>()?;
         let whole = self.0.is_empty();
-        whole.then_some(Intent { members, context: Context { user, parameters, settings }, token, entries })
+        whole.then_some(Intent { members, context: Context { user, parameters, settings }, token, entries, sequences })
     }
 
     fn entry(&mut self) -> Option<IntentEntry> {
@@ -248,6 +259,7 @@ mod tests {
                 settings: vec![b"SET search_path = a".to_vec()],
             },
             token: Some(b"t-1".to_vec()),
+            sequences: vec![("public.s".into(), -3)],
             entries: vec![
                 entry(IntentStatement::Simple(b"UPDATE t SET v = 1 WHERE id = 2".to_vec()), Some("UPDATE 1"), false),
                 entry(
