@@ -46,6 +46,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`RejoinError`].
+    #[expect(clippy::too_many_arguments, reason = "where to, from what, by whom, and who is told")]
     pub async fn run_to(
         &mut self,
         to: Position,

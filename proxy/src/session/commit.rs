@@ -311,7 +311,8 @@ impl Session {
             }
             // Decided, so the log will bring the last member to it when that is back; nobody can wait for that here, since it
             // is let in again only when nobody commits any more.
-            if waiting && members.iter().any(|m| self.slots[usize::from(m.0)].last_down) {
+            let last = |m: &MemberId| self.view.is_enabled(*m) && self.view.down;
+            if waiting && members.iter().any(|m| last(m) || self.slots[usize::from(m.0)].last_down) {
                 self.database.last_member_unsure();
                 return Poll::Ready(Err(Trouble::Fatal(SqlError::new(
                     "08007",

@@ -176,6 +176,7 @@ pub enum FootprintHint {
 
 /// A write and the form in which followers get it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a statement")]
 pub struct Write {
     /// The written table.
     pub table: Arc<Table>,
