@@ -49,13 +49,19 @@ const ROUNDS_MAX: u32 = 20;
 /// # Errors
 /// [`RejoinError`]; the member is then disabled, as before.
 pub async fn rejoin(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, RejoinError> {
+    // A member that does not answer stays what it is, and holds up no other one.
+    let at = database.member(member);
+    let connection = Maintenance::connect(&at.target, &at.login, database.settings.member_timeout).await?;
     let _one_at_a_time = database.rejoining.lock().await;
+    if database.view().down {
+        return Err(RejoinError::NobodyLeft);
+    }
     if !database.start_rejoin(member) {
         return Err(RejoinError::Left);
     }
     // With nobody to work with, nothing settles: the last member needs the log first (`startup::last_member_back`).
     let result = tokio::select! {
-        result = run(database, member) => result,
+        result = run(database, member, connection) => result,
         () = nobody_left(database) => Err(RejoinError::NobodyLeft),
     };
     if let Err(error) = &result {
@@ -64,12 +70,15 @@ pub async fn rejoin(database: &Arc<VirtualDatabase>, member: MemberId) -> Result
     result
 }
 
-async fn run(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<u64, RejoinError> {
+async fn run(
+    database: &Arc<VirtualDatabase>,
+    member: MemberId,
+    mut connection: Maintenance,
+) -> Result<u64, RejoinError> {
     let within = database.settings.member_timeout;
     let at = database.member(member);
     let name = at.target.name.as_str();
     let journal = &database.journal;
-    let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
     fence(&mut connection, &database.roles(member), within).await?;
     let told = tables::read(&mut connection, &database.name, name, within).await?;
     database.floor_raised(member, told.applied.floor());
