@@ -169,8 +169,11 @@ impl Writer {
             Failure::Poisoned(why) => LogError::Poisoned(why),
         })?;
         for segment in removable {
-            let failed = LogError::io(format!("remove {}", segment.path.display()));
-            self.disk.remove(&segment.path).map_err(failed)?;
+            if let Err(error) = self.disk.remove(&segment.path) {
+                // The checkpoint stands; what could not be removed is removed next time.
+                tracing::warn!(segment = %segment.path.display(), "cannot remove a segment of the log: {error}");
+                break;
+            }
             self.segments.pop_oldest();
         }
         Ok(Some(position))

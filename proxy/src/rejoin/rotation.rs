@@ -10,6 +10,8 @@ use crate::virtual_database::VirtualDatabase;
 
 /// Positions after which the tables change turns.
 pub const ROTATE_EVERY: u64 = 20_000;
+/// A change of turns that takes longer is given up, and tried again; a table that was not emptied keeps its markers.
+const ROTATE_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two looks at commits in flight.
@@ -23,7 +25,8 @@ pub async fn run(database: Arc<VirtualDatabase>) {
         if database.journal.settled().0.saturating_sub(last) < ROTATE_EVERY {
             continue;
         }
-        match rotate(&database).await {
+        let result = tokio::time::timeout(ROTATE_LIMIT, rotate(&database)).await;
+        match result.unwrap_or(Err(RejoinError::TimedOut(ROTATE_LIMIT))) {
             Ok(()) => last = database.journal.settled().0,
             Err(error) => tracing::warn!(virtual_database = database.name, "markers not cleaned up: {error}"),
         }

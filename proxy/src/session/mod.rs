@@ -353,6 +353,14 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.decided != Position::START && std::thread::panicking() {
+            // Decided, and nobody carries it out: members may differ. A start redoes it from the log in a moment.
+            tracing::error!(
+                position = self.decided.0,
+                "a session panicked behind a decision: the proxy ends, to redo it"
+            );
+            std::process::abort();
+        }
         self.close_links();
         if let Some(ticket) = self.ticket.take() {
             self.database.in_flight.abandon(&ticket);
