@@ -121,7 +121,7 @@ async fn run(
         replay.run_to(to, journal, &mut applier, table, own, applied).await
     };
     rest.await?;
-    database.in_flight.caught_up(member);
+    database.caught_up(member);
     tracing::info!(
         member = name,
         intents = replay.done(),
@@ -133,7 +133,7 @@ async fn run(
 
 /// Waits until the last member does not answer. Dropping the replay is safe: the next one fences what it left running, and
 /// reads the markers.
-async fn nobody_left(database: &VirtualDatabase) {
+pub(super) async fn nobody_left(database: &VirtualDatabase) {
     while !database.view().down {
         tokio::time::sleep(DOWN_PAUSE).await;
     }

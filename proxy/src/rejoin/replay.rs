@@ -69,6 +69,18 @@ impl Replay {
                     break;
                 }
                 seen = record.position;
+                if record.kind == RecordKind::Intent
+                    && self.applied.holds(record.position)
+                    && journal.is_aborted(record.position)
+                {
+                    // It committed what all others refused, and was lost before it could say so.
+                    return Err(RejoinError::Differs {
+                        position: record.position,
+                        statement: "the whole transaction".into(),
+                        expected: "aborted".into(),
+                        found: "committed".into(),
+                    });
+                }
                 let wanted = record.kind == RecordKind::Intent
                     && !self.applied.holds(record.position)
                     && !journal.is_aborted(record.position);

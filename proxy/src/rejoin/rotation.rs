@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RejoinError;
+use super::back::nobody_left;
 use super::tables;
 use crate::members::pg::maintenance::Maintenance;
 use crate::virtual_database::VirtualDatabase;
@@ -25,8 +26,17 @@ pub async fn run(database: Arc<VirtualDatabase>) {
         if database.journal.settled().0.saturating_sub(last) < ROTATE_EVERY {
             continue;
         }
-        let result = tokio::time::timeout(ROTATE_LIMIT, rotate(&database)).await;
-        match result.unwrap_or(Err(RejoinError::TimedOut(ROTATE_LIMIT))) {
+        if database.view().down {
+            continue;
+        }
+        // Without a member nothing settles, and the last one needs the lock that is held here.
+        let result = tokio::select! {
+            result = tokio::time::timeout(ROTATE_LIMIT, rotate(&database)) => {
+                result.unwrap_or(Err(RejoinError::TimedOut(ROTATE_LIMIT)))
+            }
+            () = nobody_left(&database) => Err(RejoinError::NobodyLeft),
+        };
+        match result {
             Ok(()) => last = database.journal.settled().0,
             Err(error) => tracing::warn!(virtual_database = database.name, "markers not cleaned up: {error}"),
         }

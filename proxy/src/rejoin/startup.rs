@@ -102,7 +102,8 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
     };
     database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
-    journal.recovered(aborted(database, floor).await?);
+    // Of the whole log: a member that is out may have a lower floor.
+    journal.recovered(aborted(database, Position::START).await?);
     let end = journal.end();
     let mut usable = false;
     let mut high_water = sequences_in_log(database, floor).await?;

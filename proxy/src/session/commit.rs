@@ -179,8 +179,12 @@ impl Session {
         let serializable = open.isolation == Isolation::Serializable;
         let ddl = open.own_catalog.is_some();
         self.cancels_done().await;
-        let Some(ticket) = self.register_commit() else {
-            // A member has come into the view, or left it: what is agreed is looked at again.
+        if self.view.down {
+            return Err(SqlError::no_member().into());
+        }
+        // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
+        let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty());
+        let Some(ticket) = agreed.then(|| self.register_commit()).flatten() else {
             return Err(Trouble::ViewChanged);
         };
         if ddl {
@@ -260,7 +264,15 @@ impl Session {
         let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
         let table = self.database.markers.active();
         let position = self.decided;
+        let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
         let slot = self.slot(member);
+        // Since it agreed its connection may have been lost, and opened again: then nothing is open there, and a COMMIT would
+        // leave a marker without its rows. It gets this transaction from the log.
+        if !is_lead && length > 0 && (slot.link.is_none() || slot.cursor.step(length) != Step::Agreed) {
+            slot.commit = CommitState::Sent { expects: Expects::Commit };
+            self.report(member, Reason::LostConnection, "connection lost before COMMIT".into());
+            return;
+        }
         // A lead that was never used (possible just behind a change of lead) has nothing to commit.
         let has_something = if is_lead { begun } else { slot.involved() };
         let Some(link) = slot.link.as_mut().filter(|_| has_something) else {
@@ -303,7 +315,8 @@ impl Session {
                     }
                 }
             }
-            if let Some((sqlstate, message)) = self.refused_by_all(members) {
+            let all: Vec<MemberId> = self.view.members().filter(|m| ticket.commits_on(*m)).collect();
+            if let Some((sqlstate, message)) = self.refused_by_all(&all) {
                 return Poll::Ready(Err(Trouble::Answer(error_answer(sqlstate, &message))));
             }
             if one_done {
@@ -323,7 +336,6 @@ impl Session {
             if waiting { Poll::Pending } else { Poll::Ready(Ok(())) }
         })
         .await?;
-        let _finished = ticket;
         Ok(())
     }
 

@@ -25,6 +25,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use raidb_core::ids::MemberId;
+use raidb_core::member::Reason;
 use raidb_core::sql::analysis::Isolation;
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::transaction::follower::Step;
@@ -36,7 +37,7 @@ use super::background::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::Payload;
-use super::trouble::Trouble;
+use super::trouble::{SqlError, Trouble};
 
 impl Session {
     /// Whether the open transaction is one INSERT, of which no follower has heard.
@@ -96,6 +97,9 @@ impl Session {
             self.settle_followers().await?;
             return self.decide(lead).await;
         }
+        if self.view.down {
+            return Err(SqlError::no_member().into());
+        }
         let Some(ticket) = self.register_commit() else { return Err(Trouble::ViewChanged) };
         let members: Vec<MemberId> = self.view.members().collect();
         let mut result = self.write_intent().await;
@@ -134,7 +138,13 @@ impl Session {
         let (table, position) = (self.database.markers.active(), self.decided);
         let limit = Instant::now() + entry.lead_took + self.database.settings.member_timeout;
         let slot = &mut self.slots[usize::from(member.0)];
-        let (Some(link), Some(tag)) = (slot.link.as_mut(), &entry.tag) else { return };
+        let Some(tag) = &entry.tag else { return };
+        let Some(link) = slot.link.as_mut() else {
+            // Lost while the intent was written. Decided without having heard of it: it gets this from the log.
+            slot.commit = CommitState::Sent { expects: Expects::Statement(tag.clone()) };
+            self.report(member, Reason::LostConnection, "connection lost before the decision was sent".into());
+            return;
+        };
         frames::write_whole(link, &entry.payload, table, position);
         slot.commit = CommitState::Sent { expects: Expects::Statement(tag.clone()) };
         slot.cursor.commit_sent();

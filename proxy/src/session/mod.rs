@@ -353,11 +353,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.decided != Position::START && std::thread::panicking() {
-            // Decided, and nobody carries it out: members may differ. A start redoes it from the log in a moment.
+        if self.decided != Position::START {
+            // Decided, and nobody carries it out: members may differ, and others may go on on top of it. A start redoes it from
+            // the log in a moment.
+            let position = self.decided.0;
             tracing::error!(
-                position = self.decided.0,
-                "a session panicked behind a decision: the proxy ends, to redo it"
+                position,
+                "a session ended behind its decision: the proxy ends, and redoes it at its start"
             );
             std::process::abort();
         }

@@ -70,11 +70,7 @@ impl Journal {
 
     /// Every intent up to here took effect on every member that is left.
     pub fn finish_all(&self, end: Position) {
-        let mut state = self.state.lock();
-        if state.prefix.end() < end {
-            state.prefix = FinishedPrefix::new(end);
-        }
-        drop(state);
+        self.state.lock().prefix.raise(end);
         self.moved.notify_waiters();
     }
 

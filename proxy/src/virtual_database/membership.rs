@@ -70,6 +70,8 @@ struct Inner {
     states: Vec<MemberState>,
     /// Claimed by [`Membership::start_leaving`].
     leaving: u32,
+    /// In the view, but some commits of others are still brought to them by the log: not to lead, if that can be helped.
+    joining: u32,
     /// What members that rejoin were before: they are that again if it fails.
     before: BTreeMap<MemberId, MemberState>,
     /// Transactions that use the lead, by epoch.
@@ -92,7 +94,13 @@ impl Membership {
         let lead = MemberId(u8::try_from(enabled.trailing_zeros().min(31)).unwrap_or(0));
         let view = View { version: 1, enabled, lead, lead_epoch: LeadEpoch(1), down: false };
         Membership {
-            inner: Mutex::new(Inner { states, leaving: 0, before: BTreeMap::new(), active: BTreeMap::new() }),
+            inner: Mutex::new(Inner {
+                states,
+                leaving: 0,
+                joining: 0,
+                before: BTreeMap::new(),
+                active: BTreeMap::new(),
+            }),
             view: RwLock::new(Arc::new(view)),
             version: AtomicU64::new(1),
         }
@@ -141,14 +149,16 @@ impl Membership {
             Err(illegal) => tracing::error!("impossible: {illegal}"),
         }
         inner.leaving &= !(1 << member.0);
+        inner.joining &= !(1 << member.0);
         let enabled = enabled_mask(&inner.states);
         let staying = enabled & !inner.leaving;
+        let complete = staying & !inner.joining;
         let mut lead_changed = false;
         self.publish(|view| {
             view.enabled = enabled;
             if view.lead == member {
                 // Prefer a member that nobody is about to take out.
-                let candidates = if staying == 0 { enabled } else { staying };
+                let candidates = [complete, staying, enabled].into_iter().find(|mask| *mask != 0).unwrap_or(0);
                 view.lead = MemberId(u8::try_from(candidates.trailing_zeros().min(31)).unwrap_or(0));
                 view.lead_epoch = LeadEpoch(view.lead_epoch.0 + 1);
                 lead_changed = true;
@@ -219,8 +229,14 @@ impl Membership {
             Ok(next) => *state = next,
             Err(illegal) => tracing::error!("impossible: {illegal}"),
         }
+        inner.joining |= 1 << member.0;
         let enabled = enabled_mask(&inner.states);
         self.publish(|view| view.enabled = enabled);
+    }
+
+    /// A member that has joined holds everything.
+    pub fn caught_up(&self, member: MemberId) {
+        self.inner.lock().joining &= !(1 << member.0);
     }
 
     /// The last member does not answer, or answers again.

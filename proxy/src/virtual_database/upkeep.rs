@@ -181,6 +181,12 @@ impl VirtualDatabase {
         Ok(())
     }
 
+    /// A member that has joined holds everything.
+    pub fn caught_up(&self, member: MemberId) {
+        self.membership.caught_up(member);
+        self.in_flight.caught_up(member);
+    }
+
     /// The member is part of the view from now on. Returns the commits in flight whose sessions do not commit on it.
     pub fn join(&self, member: MemberId) -> Vec<Arc<Ticket>> {
         let others = self.in_flight.join(member, || self.membership.join(member));

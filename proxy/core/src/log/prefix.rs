@@ -29,6 +29,16 @@ impl FinishedPrefix {
         }
     }
 
+    /// Everything up to `end` is finished.
+    pub fn raise(&mut self, end: Position) {
+        self.end = self.end.max(end);
+        self.beyond.retain(|position| *position > end);
+        while self.beyond.first() == Some(&self.end.next()) {
+            self.end = self.end.next();
+            self.beyond.pop_first();
+        }
+    }
+
     /// Everything up to here is finished.
     pub fn end(&self) -> Position {
         self.end
@@ -38,6 +48,18 @@ impl FinishedPrefix {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raising_keeps_what_is_beyond() {
+        let mut prefix = FinishedPrefix::new(Position(10));
+        prefix.finish(Position(13));
+        prefix.finish(Position(15));
+        prefix.raise(Position(12));
+        assert_eq!(prefix.end(), Position(13));
+        prefix.raise(Position(3));
+        prefix.finish(Position(14));
+        assert_eq!(prefix.end(), Position(15));
+    }
 
     #[test]
     fn a_gap_holds_it_up() {
