@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use raidb_core::ids::MemberId;
-use raidb_core::log::{Applied, Intent, Outcome, Position, RecordKind};
+use raidb_core::log::{Applied, CorruptKind, Intent, Outcome, Position, Record, RecordKind};
 use raidb_core::member::Reason;
 
 use super::RejoinError;
@@ -26,6 +26,7 @@ use super::replay::Replay;
 use super::sequences::{self, HighWater};
 use super::tables::{self, TABLES, Told};
 use crate::members::pg::maintenance::Maintenance;
+use crate::recovery_log::LogError;
 use crate::virtual_database::VirtualDatabase;
 
 /// Payload bytes that are read from the log at once.
@@ -151,48 +152,54 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     Ok(redone)
 }
 
-/// Intents that were aborted behind their decision.
-async fn aborted(database: &VirtualDatabase, floor: Position) -> Result<HashSet<Position>, RejoinError> {
-    let (mut from, end) = (floor.next(), database.journal.end());
-    let mut aborted = HashSet::new();
+/// Hands every record from `from` on to `look`; what is not kept any more is passed over.
+async fn scan(
+    database: &VirtualDatabase,
+    mut from: Position,
+    mut look: impl FnMut(Record) -> Result<(), CorruptKind>,
+) -> Result<(), RejoinError> {
+    let end = database.journal.end();
     while from <= end {
         let records = match database.journal.read(from, SCAN_BYTES).await {
             // What is gone was finished on every member that the log was kept for.
-            Err(crate::recovery_log::LogError::Gone { first, .. }) => {
+            Err(LogError::Gone { first, .. }) => {
                 from = first;
                 continue;
             }
             other => other?,
         };
         let Some(last) = records.last().map(|r| r.position) else { break };
-        for record in records.iter().filter(|r| r.kind == RecordKind::Outcome) {
-            aborted.insert(Outcome::decode(&record.payload)?.aborted);
-        }
+        records.into_iter().try_for_each(&mut look)?;
         from = last.next();
     }
+    Ok(())
+}
+
+/// Intents that were aborted behind their decision.
+async fn aborted(database: &VirtualDatabase, from: Position) -> Result<HashSet<Position>, RejoinError> {
+    let mut aborted = HashSet::new();
+    let look = |record: Record| {
+        if record.kind == RecordKind::Outcome {
+            aborted.insert(Outcome::decode(&record.payload)?.aborted);
+        }
+        Ok(())
+    };
+    scan(database, from, look).await?;
     Ok(aborted)
 }
 
 /// Values of sequences that decided transactions have used.
 async fn sequences_in_log(database: &VirtualDatabase, floor: Position) -> Result<HighWater, RejoinError> {
-    let (mut from, end) = (floor.next(), database.journal.end());
     let mut high_water = HighWater::new();
-    while from <= end {
-        let records = match database.journal.read(from, SCAN_BYTES).await {
-            Err(crate::recovery_log::LogError::Gone { first, .. }) => {
-                from = first;
-                continue;
-            }
-            other => other?,
-        };
-        let Some(last) = records.last().map(|r| r.position) else { break };
-        for record in records.iter().filter(|r| r.kind == RecordKind::Intent) {
+    let look = |record: Record| {
+        if record.kind == RecordKind::Intent {
             for (name, value) in Intent::decode(&record.payload)?.sequences {
                 sequences::raise(&mut high_water, name, value);
             }
         }
-        from = last.next();
-    }
+        Ok(())
+    };
+    scan(database, floor.next(), look).await?;
     Ok(high_water)
 }
 

@@ -228,3 +228,83 @@ impl InFlight {
         self.inner.lock().tickets.iter().filter(|t| t.pending_on(member)).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACK: MemberId = MemberId(2);
+
+    fn register(commits: &InFlight, members: u32) -> Arc<Ticket> {
+        commits.register(Footprint::Everything, members, || true).unwrap()
+    }
+
+    /// A session that decides by an old view would commit without the member that has just joined.
+    #[test]
+    fn a_stale_view_registers_nothing() {
+        let commits = InFlight::default();
+        assert!(commits.register(Footprint::Everything, 0b011, || false).is_none());
+        assert!(commits.all().is_empty());
+    }
+
+    /// What the log still has to bring to a member holds up what conflicts with it there, also behind its own session.
+    #[test]
+    fn a_commit_without_a_followed_member_is_pending_there_until_the_log_brings_it() {
+        let commits = InFlight::default();
+        let before = register(&commits, 0b011);
+        assert_eq!(commits.follow(BACK).len(), 1);
+        assert!(!before.pending_on(BACK), "it was registered before: it is waited for");
+        let during = register(&commits, 0b011);
+        commits.positioned(&during, Position(7));
+        commits.committed(&during);
+        assert!(during.closed() && during.pending_on(BACK));
+        assert_eq!(commits.conflicting(&Footprint::Everything).len(), 2);
+        commits.applied(BACK, Position(6));
+        assert!(during.pending_on(BACK));
+        commits.applied(BACK, Position(7));
+        assert!(!during.pending_on(BACK));
+        assert_eq!(commits.all().len(), 1, "only the one that is still open");
+    }
+
+    /// The log may bring an intent before its own session knows its position.
+    #[test]
+    fn applied_before_its_position_is_known() {
+        let commits = InFlight::default();
+        let _none = commits.follow(BACK);
+        let ticket = register(&commits, 0b011);
+        commits.applied(BACK, Position(9));
+        assert!(ticket.pending_on(BACK));
+        commits.positioned(&ticket, Position(9));
+        assert!(!ticket.pending_on(BACK));
+    }
+
+    /// Behind the join a session commits on the member itself: the log's progress says nothing about that.
+    #[test]
+    fn the_log_does_not_finish_what_a_session_brings() {
+        let commits = InFlight::default();
+        let _none = commits.follow(BACK);
+        let other = register(&commits, 0b011);
+        assert_eq!(commits.join(BACK, || ()).len(), 1);
+        let own = register(&commits, 0b111);
+        commits.positioned(&own, Position(4));
+        commits.applied(BACK, Position(5));
+        commits.caught_up(BACK);
+        assert!(own.pending_on(BACK), "its COMMIT there has not been answered");
+        assert!(!other.pending_on(BACK));
+        commits.finished(&own, BACK);
+        assert!(!own.pending_on(BACK));
+    }
+
+    #[test]
+    fn a_member_that_is_gone_is_waited_for_by_nobody() {
+        let commits = InFlight::default();
+        let _none = commits.follow(BACK);
+        let ticket = register(&commits, 0b011);
+        commits.positioned(&ticket, Position(3));
+        commits.committed(&ticket);
+        commits.member_gone(BACK, || ());
+        assert!(commits.all().is_empty());
+        commits.abandon(&register(&commits, 0b111));
+        assert!(commits.all().is_empty());
+    }
+}
