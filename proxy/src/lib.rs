@@ -13,3 +13,4 @@ pub mod session;
 pub mod tls;
 pub mod virtual_database;
 pub mod wire;
+pub mod workers;

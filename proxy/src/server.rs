@@ -18,6 +18,7 @@ use crate::virtual_database::handles::SessionRegistry;
 use crate::virtual_database::start::OpenError;
 use crate::virtual_database::{VirtualDatabase, heartbeat};
 use crate::wire::FrameLimit;
+use crate::workers::Workers;
 
 /// At shutdown, statements in hand get this long to end.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -119,6 +120,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
         startup_timeout: config.listen.startup_timeout,
         places: Arc::new(Semaphore::new(clients_max)),
         clients_max,
+        workers: Workers::start(session_threads(config.listen.threads)).map_err(threads_failed)?,
     });
     tracing::info!(postgres = %config.listen.postgres, admin = %config.listen.admin, "raidb listens");
     let accepting = tasks.spawn(accept(clients, frontend));
@@ -150,6 +152,18 @@ fn open_databases(
         databases.push(VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?);
     }
     Ok(databases)
+}
+
+/// Members of a small installation share the machine: half of it is theirs.
+fn session_threads(configured: u32) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        threads => threads as usize,
+    }
+}
+
+fn threads_failed(source: std::io::Error) -> StartError {
+    StartError::Io { what: "cannot start threads".into(), source }
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {

@@ -26,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Threads for everything but sessions, which have their own: heartbeats, rejoin, admin.
+const OWN_THREADS: usize = 2;
 /// The command line or the configuration cannot be used (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
 
@@ -81,7 +83,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(OWN_THREADS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("raidb: cannot start its threads: {error}");

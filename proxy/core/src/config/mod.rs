@@ -12,6 +12,7 @@
 //! | `listen.max_clients` | 1000 | 1 to 100000 |
 //! | `listen.startup_timeout` | `"10s"` | `"100ms"` to `"10m"` |
 //! | `listen.message_size_max` | `"1GiB"` | `"64KiB"` to `"1GiB"` |
+//! | `listen.threads` | 0: half of the cores, at least 1 | 0 to 1024 |
 //! | `log.dir` | `"raidb-log"` | a directory, relative to the configuration file's |
 //! | `virtual_database.name` | | 1 to 63 bytes, unique |
 //! | `….level` | `"raidb-1"` | `single`, `raidb-1` |

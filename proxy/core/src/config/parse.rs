@@ -68,8 +68,9 @@ fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Liste
     let range = [Duration::from_millis(100), Duration::from_secs(600)];
     let startup_timeout = section.duration("startup_timeout", Duration::from_secs(10), range);
     let message_size_max = section.size("message_size_max", 1 << 30, [1 << 16, 1 << 30]);
+    let threads = section.number("threads", 0, [0, 1024]);
     section.finish();
-    Listen { postgres, admin, tls, max_clients, startup_timeout, message_size_max }
+    Listen { postgres, admin, tls, max_clients, startup_timeout, message_size_max, threads }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

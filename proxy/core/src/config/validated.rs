@@ -45,6 +45,8 @@ pub struct Listen {
     pub startup_timeout: Duration,
     /// Longest wire message that a client may send, in bytes. At the limit: a protocol error.
     pub message_size_max: u32,
+    /// Threads that sessions run on; 0: half of the machine's cores, at least one.
+    pub threads: u32,
 }
 
 /// PEM files for TLS towards clients.

@@ -19,6 +19,7 @@ use crate::session::{Identity, Session};
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionRegistry;
 use crate::wire::{Channel, FrameLimit, Stream, encode, stream};
+use crate::workers::Workers;
 
 /// Connections beyond the limit that are still told so; more are closed without a word.
 const REFUSALS_MAX: usize = 64;
@@ -44,6 +45,8 @@ pub struct Frontend {
     pub places: Arc<Semaphore>,
     /// Their number, for the message.
     pub clients_max: usize,
+    /// Where sessions run.
+    pub workers: Workers,
 }
 
 /// Accepts until the future is dropped.
@@ -58,23 +61,23 @@ pub async fn accept(listener: TcpListener, frontend: Arc<Frontend>) {
                 continue;
             }
         };
+        let (place, full) = match frontend.places.clone().try_acquire_owned() {
+            Ok(place) => (place, false),
+            Err(_) => match refusals.clone().try_acquire_owned() {
+                Ok(place) => (place, true),
+                Err(_) => continue,
+            },
+        };
+        // The socket leaves this thread's event loop for that of the session.
+        let (Ok(tcp), Some(worker)) = (tcp.into_std(), frontend.workers.next()) else { continue };
         let frontend = frontend.clone();
-        match frontend.places.clone().try_acquire_owned() {
-            Ok(place) => {
-                tokio::spawn(async move {
-                    serve(tcp, peer, &frontend, false).await;
-                    drop(place);
-                });
+        worker.spawn(async move {
+            match TcpStream::from_std(tcp) {
+                Ok(tcp) => serve(tcp, peer, &frontend, full).await,
+                Err(error) => tracing::warn!(%peer, "cannot serve a client: {error}"),
             }
-            Err(_) => {
-                if let Ok(place) = refusals.clone().try_acquire_owned() {
-                    tokio::spawn(async move {
-                        serve(tcp, peer, &frontend, true).await;
-                        drop(place);
-                    });
-                }
-            }
-        }
+            drop(place);
+        });
     }
 }
 
