@@ -11,6 +11,7 @@ pub mod rejoin;
 pub mod server;
 pub mod session;
 pub mod tls;
+pub mod together;
 pub mod virtual_database;
 pub mod wire;
 pub mod workers;

@@ -17,10 +17,11 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::frames::{self, Opening, SentUnit};
-use super::links::{CommitState, WorkDone};
+use super::links::{CommitState, Expects, WorkDone};
 use super::transaction::Payload;
 use crate::members::pg::cancel;
 use crate::members::pg::link::{Owner, UnitOutcome};
+use crate::together;
 use crate::virtual_database::FaultOutcome;
 use crate::virtual_database::in_flight::Ticket;
 
@@ -63,6 +64,7 @@ impl Session {
 
     fn poll_member(&mut self, member: MemberId, cx: &mut Context<'_>) {
         self.poll_work(member, cx);
+        self.poll_reply(member);
         loop {
             if self.slot(member).link.is_none() {
                 self.reopen_if_needed(member, cx);
@@ -111,10 +113,7 @@ impl Session {
                 }
             }
             Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent { .. }) => {
-                let slot = self.slot(member);
-                slot.deadline = None;
-                slot.cursor.answered(Answer::agrees(0));
-                let agreed = match &slot.commit {
+                let agreed = match &self.slot(member).commit {
                     CommitState::Sent { expects } => outcome.error.is_none() && expects.met_by(&outcome),
                     CommitState::None | CommitState::Done { .. } => false,
                 };
@@ -126,10 +125,37 @@ impl Session {
                 if agreed && let Some(ticket) = self.ticket.clone() {
                     self.database.in_flight.finished(&ticket, member);
                 }
-                self.slot(member).commit = CommitState::Done { outcome, agreed };
+                self.commit_done(member, outcome, agreed);
             }
             Owner::Follower => self.follower_answered(member, outcome),
         }
+    }
+
+    /// What a line says of this session's commit (see [`crate::together`]).
+    fn poll_reply(&mut self, member: MemberId) {
+        let slot = self.slot(member);
+        // While the member is judged because of another connection, the answer waits.
+        let CommitState::Sent { expects: Expects::Line(reply) } = &slot.commit else { return };
+        if slot.work.is_some() {
+            return;
+        }
+        let Some(answer) = reply.take() else { return };
+        match answer {
+            together::Answer::Committed => self.commit_done(member, UnitOutcome::plain(), true),
+            together::Answer::Refused(outcome) => self.commit_done(member, outcome, false),
+            together::Answer::Lost(detail) => self.judge_loss(member, detail, true),
+            together::Answer::Unsent(detail) => {
+                tracing::debug!(session = %self.handle.id, member = member.0, "commits alone: {detail}");
+                self.send_alone(member);
+            }
+        }
+    }
+
+    fn commit_done(&mut self, member: MemberId, outcome: UnitOutcome, agreed: bool) {
+        let slot = self.slot(member);
+        slot.deadline = None;
+        slot.cursor.answered(Answer::agrees(0));
+        slot.commit = CommitState::Done { outcome, agreed };
     }
 
     fn follower_answered(&mut self, member: MemberId, outcome: UnitOutcome) {

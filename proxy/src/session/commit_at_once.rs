@@ -1,20 +1,21 @@
-//! A transaction of one INSERT: on each follower one message is statement, marker and COMMIT.
+//! A transaction of INSERTs of which no follower has heard: each follower gets it whole, statements, marker and COMMIT.
 //!
-//! What is usual (see `commit`) costs a follower two messages and two waits: BEGIN and the statement, then COMMIT. Where the
-//! proxy itself opened the transaction around one INSERT without ON CONFLICT, the statement goes to the
-//! followers as a transaction of its own, at the same time as COMMIT goes to the lead.
+//! What is usual (see `commit`) costs a follower two messages and two waits: BEGIN and the statements, then COMMIT. Where the
+//! transaction is nothing but INSERTs without ON CONFLICT, they go to the followers as a transaction of its own, at the
+//! same time as COMMIT goes to the lead, and together with those of other sessions ([`crate::together`]).
 //!
 //! **Why no order can differ.** The usual way has two belts: locks are held on every follower before the lead commits, and
 //! nothing is sent to a follower before the commits that it could meet there are finished (rule 2). Here the
 //! second one holds alone, so it must be exact:
 //! * *Before us.* Whoever held our row on the lead has committed there before the lead answered us, so its ticket was in
 //!   flight, or finished, when our barrier was taken; or it rolled back, and what it left on a follower is doomed and waits
-//!   for nobody (rule 3). We leave only when the barrier is clear on **every** follower.
+//!   for nobody (rule 3). We leave only when the barriers of all our statements are clear on **every** follower.
 //! * *Behind us.* Whoever waits for our row on the lead gets it when our COMMIT takes effect there, and our ticket is
 //!   registered before that COMMIT leaves: it is in that statement's barrier, which is not clear on a follower before
-//!   our statement has committed there.
+//!   our statements have committed there.
 //! * *Beside us.* Footprints are either whole conflict groups, or keys of tables in which statements on different keys
-//!   cannot see each other (`footprint::Rows::Keys`): who has another footprint can be run before or behind us.
+//!   cannot see each other (`footprint::Rows::Keys`): who has another footprint can be run before, behind or
+//!   together with us.
 //!
 //! **Why INSERT alone.** It inserts all its rows or fails, and with it fails the marker, which stands behind it in the same
 //! transaction. So a follower that does not agree has changed nothing and says so in its tables: it can still be
@@ -22,6 +23,7 @@
 //! survives that is judged. An UPDATE that finds no row would have committed its marker without its row.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use raidb_core::ids::MemberId;
@@ -36,30 +38,35 @@ use super::Session;
 use super::background::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
-use super::transaction::Payload;
+use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble};
+use crate::together::{Decided, Group};
+
+/// A transaction of more statements goes the usual way: followers work on it while the lead does.
+const STATEMENTS_MAX: usize = 16;
 
 impl Session {
-    /// Whether the open transaction is one INSERT, of which no follower has heard.
+    /// Whether the open transaction is INSERTs, of which no follower has heard.
     pub(super) fn may_commit_at_once(&self) -> bool {
         let Some(open) = &self.open else { return false };
-        let plain = !open.explicit
-            && open.lead_begun
+        let plain = open.lead_begun
             && open.isolation == Isolation::ReadCommitted
             && !open.deferred
             && !open.meaning_changed
             && open.own_catalog.is_none()
             && open.settings.is_empty()
             && matches!(open.footprint, Footprint::Touches(_));
-        if !plain || open.transcript.len() != 1 {
+        if !plain || !(1..=STATEMENTS_MAX).contains(&open.transcript.len()) {
             return false;
         }
-        let all_or_nothing = open.transcript.get(0).is_some_and(|entry| {
-            !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && entry.all_or_nothing
-        });
+        let all_or_nothing = |entry: &Entry| {
+            !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && entry.all_or_nothing && entry.tag.is_some()
+        };
         // On a follower it runs under the session's defaults: they must be what followers always run under.
         let defaults = !self.settings.time_limits && self.plain_defaults();
-        all_or_nothing && defaults && self.view.members().all(|m| m == open.lead || self.untouched(m))
+        open.transcript.iter().all(all_or_nothing)
+            && defaults
+            && self.view.members().all(|m| m == open.lead || self.untouched(m))
     }
 
     fn untouched(&self, member: MemberId) -> bool {
@@ -72,7 +79,7 @@ impl Session {
     /// # Errors
     /// As [`Session::commit`]. [`Trouble::LeadChanged`] comes only before anything was sent: then the usual way goes on.
     pub(super) async fn commit_at_once(&mut self) -> Result<(), Trouble> {
-        // Up to the moment when it goes out with its commit, the entry must not go out by itself.
+        // Up to the moment when they go out with their commit, the entries must not go out by themselves.
         self.hold(true);
         let result = self.try_at_once().await;
         self.hold(false);
@@ -105,7 +112,7 @@ impl Session {
         let mut result = self.write_intent().await;
         if result.is_ok() {
             self.send_commit(lead);
-            followers.iter().for_each(|m| self.send_whole(*m));
+            self.send_whole(&followers);
             self.hold(false);
             result = self.answered_at_once(&followers).await;
         }
@@ -115,39 +122,83 @@ impl Session {
         self.committed(&ticket, result).await
     }
 
-    /// Waits until no cancel is on its way and the barrier is clear on every follower.
+    /// Waits until no cancel is on its way and all barriers are clear on every follower.
     async fn ready_at_once(&mut self) -> Result<(), Trouble> {
         self.cancels_done().await;
         poll_fn(|cx| {
             self.poll_background(cx);
             self.check_lead()?;
             let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
-            let Some(entry) = open.transcript.get(0) else { return Poll::Ready(Ok(())) };
-            let clear = self
-                .view
-                .members()
-                .filter(|m| *m != open.lead)
-                .all(|follower| barrier_clear(&entry.barrier, follower, &self.handle));
+            let clear = self.view.members().filter(|m| *m != open.lead).all(|follower| {
+                open.transcript.iter().all(|entry| barrier_clear(&entry.barrier, follower, &self.handle))
+            });
             if clear { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 
-    fn send_whole(&mut self, member: MemberId) {
-        let Some(entry) = self.open.as_ref().and_then(|open| open.transcript.get(0)) else { return };
-        let (table, position) = (self.database.markers.active(), self.decided);
-        let limit = Instant::now() + entry.lead_took + self.database.settings.member_timeout;
+    /// Sends the transaction to the followers: by the lines that sessions share, if this one is like others.
+    fn send_whole(&mut self, followers: &[MemberId]) {
+        let Some((group, decided)) = self.group().zip(self.decided_whole()) else {
+            return followers.iter().for_each(|m| self.send_alone(*m));
+        };
+        let limit = self.limit_whole();
+        for member in followers {
+            // A member that has left meanwhile is out of the ticket: the line would forget it anyway.
+            let reply = group.submit(&self.database, *member, decided.clone());
+            let slot = self.slot(*member);
+            slot.commit = CommitState::Sent { expects: Expects::Line(reply) };
+            slot.cursor.commit_sent();
+            slot.deadline = Some(limit);
+        }
+    }
+
+    /// The lines for this session; none if a statement of its own may have changed what texts mean.
+    fn group(&mut self) -> Option<Arc<Group>> {
+        if self.settings.journal().next().is_some() {
+            return None;
+        }
+        if self.group.is_none() {
+            self.group = self.database.together.group(&self.identity.parameters);
+        }
+        self.group.clone()
+    }
+
+    fn decided_whole(&self) -> Option<Arc<Decided>> {
+        let open = self.open.as_ref()?;
+        let statement = |entry: &Entry| Some((entry.payload.clone(), entry.tag.clone()?));
+        Some(Arc::new(Decided {
+            statements: open.transcript.iter().map(statement).collect::<Option<Vec<_>>>()?,
+            position: self.decided,
+            table: self.database.markers.active(),
+            ticket: self.ticket.clone()?,
+            session: self.handle.clone(),
+        }))
+    }
+
+    fn limit_whole(&self) -> Instant {
+        let entries = self.open.iter().flat_map(|open| open.transcript.iter());
+        let took: std::time::Duration = entries.map(|entry| entry.lead_took).sum();
+        Instant::now() + took + self.database.settings.member_timeout
+    }
+
+    /// Sends the transaction to a follower on this session's own connection.
+    pub(super) fn send_alone(&mut self, member: MemberId) {
+        let (table, position, limit) = (self.database.markers.active(), self.decided, self.limit_whole());
+        let Some(open) = self.open.as_ref() else { return };
+        let tags = open.transcript.iter().filter_map(|entry| entry.tag.clone()).collect();
         let slot = &mut self.slots[usize::from(member.0)];
-        let Some(tag) = &entry.tag else { return };
+        let again = matches!(slot.commit, CommitState::Sent { .. });
+        slot.commit = CommitState::Sent { expects: Expects::Statements(tags) };
         let Some(link) = slot.link.as_mut() else {
             // Lost while the intent was written. Decided without having heard of it: it gets this from the log.
-            slot.commit = CommitState::Sent { expects: Expects::Statement(tag.clone()) };
             self.report(member, Reason::LostConnection, "connection lost before the decision was sent".into());
             return;
         };
-        frames::write_whole(link, &entry.payload, table, position);
-        slot.commit = CommitState::Sent { expects: Expects::Statement(tag.clone()) };
-        slot.cursor.commit_sent();
+        frames::write_whole(link, open.transcript.iter().map(|entry| &entry.payload), table, position);
+        if !again {
+            slot.cursor.commit_sent();
+        }
         slot.deadline = Some(limit);
     }
 
@@ -188,14 +239,14 @@ impl Session {
     /// The follower changed nothing: the machine starts anew, behind the commits in flight there.
     fn replay_decided(&mut self, member: MemberId) {
         self.database.counters.replays.add();
-        let entry = self.open.as_ref().and_then(|open| open.transcript.get(0));
+        let entries = self.open.iter().flat_map(|open| open.transcript.iter());
         let slot = &mut self.slots[usize::from(member.0)];
         if let CommitState::Done { outcome, .. } = std::mem::take(&mut slot.commit) {
             slot.difference = Some(outcome);
             slot.differed_at = 0;
         }
-        if let (Some(link), Some(entry)) = (slot.link.as_mut(), entry) {
-            frames::forget_parse(link, entry);
+        if let Some(link) = slot.link.as_mut() {
+            entries.for_each(|entry| frames::forget_parse(link, entry));
         }
         slot.cursor.reconnected();
     }
@@ -203,12 +254,13 @@ impl Session {
     /// Waits until each of these followers has executed the transcript, or will not; those that will not.
     async fn followed(&mut self, followers: &[MemberId]) -> Vec<MemberId> {
         self.urgent = true;
+        let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
         let diverged = poll_fn(|cx| {
             self.poll_background(cx);
             let mut diverged = Vec::new();
             for member in followers.iter().filter(|m| self.view.is_enabled(**m)) {
                 let slot = &self.slots[usize::from(member.0)];
-                match slot.cursor.step(1) {
+                match slot.cursor.step(length) {
                     Step::Agreed if !slot.lost => {}
                     Step::Diverged => diverged.push(*member),
                     _ => return Poll::Pending,

@@ -7,7 +7,7 @@ use raidb_core::log::Position;
 use super::prepared::Prepared;
 use super::transaction::{Entry, Payload};
 use crate::members::pg::link::{Link, Owner};
-use crate::rejoin::tables::{TABLES, mark_sql};
+use crate::rejoin::tables::TABLES;
 use crate::wire::encode;
 
 /// Followers always run READ COMMITTED (DESIGN.md §3), whatever the session's defaults say.
@@ -62,22 +62,24 @@ pub fn write_entries<'e>(
     }
 }
 
-/// Writes an entry as a unit that is its own transaction, with its marker.
-pub fn write_whole(link: &mut Link, payload: &Payload, table: u8, position: Position) {
-    match payload {
-        Payload::Simple(sql) => {
-            let mark = mark_sql(table, position);
-            // A line break, since the statement before may end in a comment.
-            link.simple(&[sql, b"\n;", mark.as_bytes()], Owner::Follower);
+/// Writes a transaction as one unit, with its marker: what stands before a Sync is one implicit transaction.
+pub fn write_whole<'p>(link: &mut Link, payloads: impl Iterator<Item = &'p Payload>, table: u8, position: Position) {
+    for payload in payloads {
+        match payload {
+            Payload::Simple(sql) => {
+                encode::parse(link.out(), b"", &[sql], &[0, 0]);
+                link.forget(&Bytes::new());
+                encode::bind_empty(link.out(), b"", b"");
+                encode::execute(link.out(), b"", 0);
+            }
+            Payload::Extended { prepared, tail } => write_bound(link, prepared, tail),
+            // Never all or nothing, so never here.
+            Payload::Copied { .. } => {}
         }
-        Payload::Extended { prepared, tail } => {
-            write_bound(link, prepared, tail);
-            write_mark(link, table, position);
-            encode::bare(link.out(), b'S');
-            link.unit(Owner::Follower);
-        }
-        Payload::Copied { .. } => {}
     }
+    write_mark(link, table, position);
+    encode::bare(link.out(), b'S');
+    link.unit(Owner::Follower);
 }
 
 /// Names of the prepared marker statements, one for each table.

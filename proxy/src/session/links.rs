@@ -18,6 +18,7 @@ use super::trouble::{SqlError, Trouble};
 use crate::members::pg::cancel;
 use crate::members::pg::connect::{self, ConnectError, Reported};
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
+use crate::together::Reply;
 use crate::virtual_database::in_flight::Ticket;
 use crate::virtual_database::settings::MEMBER_FRAMES;
 use crate::virtual_database::{FaultOutcome, VirtualDatabase};
@@ -67,15 +68,18 @@ pub(crate) enum CommitState {
 pub(crate) enum Expects {
     /// The last one is COMMIT.
     Commit,
-    /// The statement that was sent with its commit answers with this; its marker stands behind it.
-    Statement(Bytes),
+    /// The statements that were sent with their commit answer with these; a marker stands behind them.
+    Statements(Vec<Bytes>),
+    /// The line says it (see [`crate::together`]).
+    Line(Arc<Reply>),
 }
 
 impl Expects {
     pub(crate) fn met_by(&self, outcome: &UnitOutcome) -> bool {
         match self {
             Expects::Commit => outcome.tag() == b"COMMIT",
-            Expects::Statement(tag) => outcome.tags.first() == Some(tag) && outcome.tags.len() == 2,
+            Expects::Statements(tags) => outcome.tags.len() == tags.len() + 1 && outcome.tags.starts_with(tags),
+            Expects::Line(_) => false,
         }
     }
 }
@@ -295,7 +299,6 @@ impl Session {
 
     /// A link broke: drop it, and have the member judged.
     pub(crate) fn link_lost(&mut self, member: MemberId, detail: String) {
-        let database = self.database.clone();
         let slot = self.slot(member);
         if slot.lost {
             return;
@@ -303,9 +306,18 @@ impl Session {
         slot.link = None;
         slot.permit = None;
         slot.units.clear();
-        slot.lost = true;
         slot.deadline = None;
-        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. });
+        // What went by a line is not lost with this connection.
+        let on_line = matches!(slot.commit, CommitState::Sent { expects: Expects::Line(_) });
+        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !on_line;
+        self.judge_loss(member, detail, commit_unknown);
+    }
+
+    /// Has a member judged to which a connection was lost.
+    pub(crate) fn judge_loss(&mut self, member: MemberId, detail: String, commit_unknown: bool) {
+        let database = self.database.clone();
+        let slot = self.slot(member);
+        slot.lost = true;
         slot.work = Some(Box::pin(async move {
             // Judged in a task of its own, so that a session that ends meanwhile does not stop it.
             let judge = tokio::spawn(async move {

@@ -51,6 +51,7 @@ use raidb_core::log::Position;
 use tokio::time::{Instant, Sleep};
 
 use crate::members::pg::target::{Login, StartupParameters};
+use crate::together::Group;
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
 use crate::virtual_database::membership::View;
@@ -115,6 +116,8 @@ pub struct Session {
     pub(crate) stale: bool,
     /// The member of the last balanced read.
     pub(crate) last_reader: Option<MemberId>,
+    /// Sessions like this one, with which it commits together.
+    pub(crate) group: Option<Arc<Group>>,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -163,6 +166,7 @@ impl Session {
             copy_answered: false,
             stale: false,
             last_reader: None,
+            group: None,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }

@@ -92,6 +92,8 @@ pub struct VirtualDatabase {
     pub journal: Journal,
     /// Which marker table takes new rows.
     pub markers: Markers,
+    /// Connections on which sessions commit together.
+    pub together: crate::together::Together,
     /// One member at a time rejoins, and none while the marker tables change turns.
     pub rejoining: tokio::sync::Mutex<()>,
     /// Held for reading while a member is copied, for writing while the marker tables change turns.

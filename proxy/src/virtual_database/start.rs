@@ -176,6 +176,7 @@ impl VirtualDatabase {
             loader: CatalogLoader::new(),
             journal: Journal::new(log),
             markers: Default::default(),
+            together: Default::default(),
             rejoining: tokio::sync::Mutex::new(()),
             copying: tokio::sync::RwLock::new(()),
             epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),

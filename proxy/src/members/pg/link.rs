@@ -62,7 +62,9 @@ impl UnitOutcome {
         self.tags.last().map_or(b"", |tag| tag)
     }
 
-    fn empty() -> Self {
+    /// A unit that did what was asked, of which nothing else is of interest.
+    #[must_use]
+    pub fn plain() -> Self {
         UnitOutcome { tags: Vec::new(), status: b'I', reports: BytesMut::new(), error: None }
     }
 }
@@ -75,7 +77,7 @@ impl Link {
             key,
             units: VecDeque::new(),
             prepared: PreparedNames::default(),
-            partial: UnitOutcome::empty(),
+            partial: UnitOutcome::plain(),
         }
     }
 
@@ -230,7 +232,7 @@ impl Link {
             self.channel.consume(head);
             if ended && let Some(owner) = owner {
                 self.units.pop_front();
-                let outcome = std::mem::replace(&mut self.partial, UnitOutcome::empty());
+                let outcome = std::mem::replace(&mut self.partial, UnitOutcome::plain());
                 return Poll::Ready(Ok(Some((owner, outcome))));
             }
         }

@@ -1,0 +1,247 @@
+//! The line of one member: its connection, its queue, and the task that works it off.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use raidb_core::ids::MemberId;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use super::unit::{self, Known};
+use super::{Answer, Job};
+use crate::members::pg::connect;
+use crate::members::pg::link::{Link, Owner, UnitOutcome};
+use crate::members::pg::target::StartupParameters;
+use crate::session::transaction::Payload;
+use crate::virtual_database::VirtualDatabase;
+use crate::virtual_database::settings::MEMBER_FRAMES;
+use crate::wire::WireError;
+
+/// Most transactions of one unit. (The queue itself is bounded by the number of sessions: each waits for its own.)
+const UNIT_TRANSACTIONS_MAX: usize = 128;
+/// Statement bytes behind which a unit takes no further transaction.
+const UNIT_BYTES_MAX: usize = 1 << 20;
+/// While a member does not answer, it is looked after this time whether it has left the view.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Line {
+    queue: Mutex<Vec<Job>>,
+    filled: Notify,
+}
+
+/// A connection with its place among the member's.
+struct Connection {
+    link: Link,
+    known: Known,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Line {
+    /// Starts the task of a line on the present thread.
+    pub(super) fn start(
+        database: &Arc<VirtualDatabase>,
+        member: MemberId,
+        parameters: &StartupParameters,
+    ) -> Arc<Line> {
+        let line = Arc::new(Line { queue: Mutex::default(), filled: Notify::new() });
+        let name = (Bytes::from_static(b"application_name"), Bytes::from_static(b"raidb together"));
+        let parameters = std::iter::once(name).chain(parameters.iter().cloned()).collect();
+        let worker = Worker { database: database.clone(), member, parameters, line: line.clone(), connection: None };
+        tokio::spawn(worker.run());
+        line
+    }
+
+    /// Queues a transaction.
+    pub(super) fn submit(&self, job: Job) {
+        self.queue.lock().push(job);
+        self.filled.notify_one();
+    }
+
+    /// Takes from the front what makes one unit, and forgets what is not wanted on the member any more.
+    fn take(&self, member: MemberId) -> Vec<Job> {
+        let mut queue = self.queue.lock();
+        queue.retain(|job| job.decided.ticket.pending_on(member));
+        let mut bytes = 0;
+        let fits = |job: &&Job| {
+            bytes += job.decided.statements.iter().map(|(payload, _)| size(payload)).sum::<usize>();
+            bytes <= UNIT_BYTES_MAX
+        };
+        let count = queue.iter().take(UNIT_TRANSACTIONS_MAX).take_while(fits).count().max(1).min(queue.len());
+        queue.drain(..count).collect()
+    }
+}
+
+fn size(payload: &Payload) -> usize {
+    match payload {
+        Payload::Simple(sql) => sql.len(),
+        Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+        Payload::Copied { text, .. } => text.len(),
+    }
+}
+
+struct Worker {
+    database: Arc<VirtualDatabase>,
+    member: MemberId,
+    parameters: StartupParameters,
+    line: Arc<Line>,
+    connection: Option<Connection>,
+}
+
+/// What came of a unit.
+enum Sent {
+    Answered(UnitOutcome),
+    Lost(WireError),
+    /// The member has left the view: nobody waits for it any more.
+    Left,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            self.filled().await;
+            while !self.line.queue.lock().is_empty() {
+                self.turn().await;
+            }
+        }
+    }
+
+    /// Waits for the next transaction. A connection that ends meanwhile is given up, with nothing under way on it.
+    async fn filled(&mut self) {
+        let filled = self.line.filled.notified();
+        tokio::pin!(filled);
+        poll_fn(|cx| {
+            if let Some(Connection { link, .. }) = &mut self.connection
+                && let Poll::Ready(Err(_)) = answer(link, cx)
+            {
+                self.connection = None;
+            }
+            filled.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    async fn turn(&mut self) {
+        if self.connection.is_none()
+            && let Err(why) = self.connect().await
+        {
+            let queued = std::mem::take(&mut *self.line.queue.lock());
+            queued.into_iter().for_each(|job| job.answer(Answer::Unsent(why.clone())));
+            return;
+        }
+        // No wait between this look at what is wanted and the frames (see the module).
+        let jobs = self.line.take(self.member);
+        if jobs.is_empty() {
+            return;
+        }
+        match self.send(&jobs).await {
+            Sent::Answered(outcome) if unit::agreed(&jobs, &outcome) => self.committed(jobs),
+            Sent::Answered(outcome) => self.one_by_one(jobs, outcome).await,
+            Sent::Lost(error) => self.lost(jobs, &error.to_string()),
+            Sent::Left => self.connection = None,
+        }
+    }
+
+    fn committed(&self, jobs: Vec<Job>) {
+        for job in jobs {
+            self.database.in_flight.finished(&job.decided.ticket, self.member);
+            job.answer(Answer::Committed);
+        }
+    }
+
+    fn lost(&mut self, jobs: Vec<Job>, why: &str) {
+        self.connection = None;
+        for job in jobs {
+            job.answer(Answer::Lost(format!("decided transactions: {why}")));
+        }
+    }
+
+    /// One of them was refused, and with it all: each gets a transaction of its own, so that only that one is told.
+    async fn one_by_one(&mut self, jobs: Vec<Job>, outcome: UnitOutcome) {
+        self.forget();
+        if jobs.len() == 1 {
+            return jobs.into_iter().for_each(|job| job.answer(Answer::Refused(outcome.clone())));
+        }
+        let mut rest = jobs.into_iter();
+        while let Some(job) = rest.next() {
+            if !job.decided.ticket.pending_on(self.member) {
+                continue;
+            }
+            let one = vec![job];
+            match self.send(&one).await {
+                Sent::Answered(outcome) if unit::agreed(&one, &outcome) => self.committed(one),
+                Sent::Answered(outcome) => {
+                    self.forget();
+                    one.into_iter().for_each(|job| job.answer(Answer::Refused(outcome.clone())));
+                }
+                Sent::Lost(error) => {
+                    let why = error.to_string();
+                    self.lost(one, &why);
+                    // Those behind it were rolled back with the first unit.
+                    return rest.for_each(|job| job.answer(Answer::Unsent(why.clone())));
+                }
+                Sent::Left => {
+                    self.connection = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.known.forget(&mut connection.link);
+        }
+    }
+
+    async fn send(&mut self, jobs: &[Job]) -> Sent {
+        let Some(Connection { link, known, .. }) = &mut self.connection else {
+            return Sent::Lost(WireError::Closed);
+        };
+        unit::write(link, known, jobs);
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, poll_fn(|cx| answer(link, cx))).await {
+                Ok(Ok(outcome)) => return Sent::Answered(outcome),
+                Ok(Err(error)) => return Sent::Lost(error),
+                // The sessions have the time limit; they report the member when it is over.
+                Err(_) if self.database.view().is_enabled(self.member) => {}
+                Err(_) => return Sent::Left,
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), String> {
+        let member = self.database.member(self.member);
+        let Some(permit) = member.slot() else {
+            return Err(format!("no connection to spare: the limit is {}", member.connections_max()));
+        };
+        let within = self.database.settings.member_timeout;
+        match connect::connect(&member.target, &member.login, &self.parameters, MEMBER_FRAMES, within).await {
+            Ok((link, _)) => {
+                self.connection = Some(Connection { link, known: Known::default(), _permit: permit });
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// The next follower unit's answer; flushes while it waits.
+fn answer(link: &mut Link, cx: &mut std::task::Context<'_>) -> Poll<Result<UnitOutcome, WireError>> {
+    if let Poll::Ready(Err(error)) = link.poll_flush(cx) {
+        return Poll::Ready(Err(error));
+    }
+    loop {
+        match link.poll_background(cx) {
+            Poll::Ready(Ok(Some((Owner::Follower, outcome)))) => return Poll::Ready(Ok(outcome)),
+            Poll::Ready(Ok(Some(_))) => {}
+            Poll::Ready(Ok(None)) => return Poll::Ready(Err(WireError::Closed)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Decided transactions of several sessions go to a follower together: one message, one commit, one flush.
+//!
+//! ```text
+//!  session ─┐ submit            ┌── line of member B: one connection, one unit at a time ──▶ B
+//!  session ─┼──▶ group ─────────┤
+//!  session ─┘   (one kind)      └── line of member C ─────────────────────────────────────▶ C
+//! ```
+//! While a unit is under way on a line, whoever comes next queues; the next unit takes all that has queued. So the more there
+//! is to do the larger the units are, and nobody waits for others to come.
+//!
+//! Who calls it: `session::commit_at_once`, whose argument says which transactions may go this way and that no order can
+//! differ. What is added here is only that transactions that do not conflict become visible at the same moment.
+//!
+//! **Nothing old is ever sent.** A member may leave and come back while a transaction stands in its queue; then the log has
+//! brought it already. A line sends only what is still pending on the member ([`Ticket::pending_on`]): that bit is cleared
+//! when the member leaves, before the log is read for it, and never set again; and a connection from before that is
+//! ended by the fence of the rejoin. The bit is looked at between connecting and writing, without a wait in between.
+//!
+//! | file | job |
+//! |---|---|
+//! | `mod` | groups of sessions whose texts mean the same, and what is asked and answered |
+//! | `line` | the task of one member: connect, collect, send, answer |
+//! | `unit` | several transactions as frames, and what the member's answer says |
+
+mod line;
+mod unit;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use raidb_core::ids::MemberId;
+use raidb_core::log::Position;
+
+use crate::members::pg::link::UnitOutcome;
+use crate::members::pg::target::StartupParameters;
+use crate::session::transaction::Payload;
+use crate::virtual_database::VirtualDatabase;
+use crate::virtual_database::handles::SessionHandle;
+use crate::virtual_database::in_flight::Ticket;
+use line::Line;
+
+/// Groups of one virtual database; sessions of a further kind commit on connections of their own.
+const GROUPS_MAX: usize = 16;
+
+/// A decided transaction that a follower gets as a whole.
+#[derive(Debug)]
+pub struct Decided {
+    /// Its statements, each with the command tag that it must answer with.
+    pub statements: Vec<(Payload, Bytes)>,
+    /// Position of its intent.
+    pub position: Position,
+    /// Which marker table takes it.
+    pub table: u8,
+    /// Its ticket.
+    pub ticket: Arc<Ticket>,
+    /// Who waits.
+    pub session: Arc<SessionHandle>,
+}
+
+/// What came of it on one member.
+#[derive(Debug)]
+pub enum Answer {
+    /// It has committed, with its marker; the ticket says so already.
+    Committed,
+    /// The member refused it, alone as well: nothing of it is there.
+    Refused(UnitOutcome),
+    /// The connection was lost behind it: nobody knows.
+    Lost(String),
+    /// It was not sent.
+    Unsent(String),
+}
+
+/// Where the answer of one member will be.
+#[derive(Debug, Default)]
+pub struct Reply(Mutex<Option<Answer>>);
+
+impl Reply {
+    /// Takes the answer, once it is there; the session is woken then.
+    #[must_use]
+    pub fn take(&self) -> Option<Answer> {
+        self.0.lock().take()
+    }
+}
+
+/// A transaction in the queue of a line.
+#[derive(Debug)]
+struct Job {
+    decided: Arc<Decided>,
+    reply: Arc<Reply>,
+}
+
+impl Job {
+    fn answer(self, answer: Answer) {
+        *self.reply.0.lock() = Some(answer);
+        self.decided.session.wake();
+    }
+}
+
+/// Sessions whose connections were opened alike, as each member's own role: a text means the same to all of them. And the
+/// lines that they share.
+#[derive(Debug)]
+pub struct Group {
+    /// Start-up parameters without `application_name`.
+    parameters: StartupParameters,
+    lines: Mutex<BTreeMap<MemberId, Arc<Line>>>,
+}
+
+impl Group {
+    /// Has a decided transaction carried out on a follower.
+    #[must_use]
+    pub fn submit(&self, database: &Arc<VirtualDatabase>, member: MemberId, decided: Arc<Decided>) -> Arc<Reply> {
+        let reply = Arc::new(Reply::default());
+        let job = Job { decided, reply: reply.clone() };
+        let mut lines = self.lines.lock();
+        let line = lines.entry(member).or_insert_with(|| Line::start(database, member, &self.parameters));
+        line.submit(job);
+        reply
+    }
+}
+
+/// All groups of a virtual database.
+#[derive(Debug, Default)]
+pub struct Together(Mutex<HashMap<StartupParameters, Arc<Group>>>);
+
+impl Together {
+    /// The group of sessions with these start-up parameters; `None` if there are [`GROUPS_MAX`] others.
+    #[must_use]
+    pub fn group(&self, parameters: &StartupParameters) -> Option<Arc<Group>> {
+        let passed_on = parameters.iter().filter(|(name, _)| &name[..] != b"application_name");
+        let parameters: StartupParameters = passed_on.cloned().collect();
+        let mut groups = self.0.lock();
+        if let Some(group) = groups.get(&parameters) {
+            return Some(group.clone());
+        }
+        if groups.len() >= GROUPS_MAX {
+            return None;
+        }
+        let group = Arc::new(Group { parameters: parameters.clone(), lines: Mutex::default() });
+        groups.insert(parameters, group.clone());
+        Some(group)
+    }
+}
