@@ -6,7 +6,6 @@
 //!
 //! Who calls it: the listener. It knows nothing of sessions.
 
-use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};

@@ -49,6 +49,7 @@ impl Session {
             let member = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
             self.poll_member(member, cx);
         }
+        self.poll_intent(cx);
         self.poll_timer(cx);
     }
 

@@ -1,7 +1,8 @@
 //! How a transaction ends: agreement, decision, COMMIT everywhere, answer. And how it goes on when the lead changes.
 //!
-//! **Order (invariants 1 and 2).** (1) every enabled follower has answered the whole transcript as the lead did;
-//! (2) the ticket is registered; (3) COMMIT leaves for all members; (4) the caller lets the client's answer go only when
+//! **Order (invariants 1 and 2).** (1) every enabled follower has answered the whole transcript as the lead did, and beside
+//! that the intent is written (see `intent`); (2) the ticket is registered; (3) the intent is durable, and COMMIT leaves
+//! for all members; (4) the caller lets the client's answer go only when
 //! every member of the view has committed. A member that fails in between leaves the view first, and it
 //! does so durably (see `virtual_database::membership`).
 
@@ -108,7 +109,10 @@ impl Session {
     /// [`Trouble::Fatal`] with 08007: then nobody knows.
     pub(crate) async fn commit(&mut self) -> Result<(), Trouble> {
         loop {
-            match self.try_commit().await {
+            let result = self.try_commit().await;
+            // What does not count must be known not to count before another intent is written, or anything is told.
+            self.withdraw_intent().await?;
+            match result {
                 Err(Trouble::LeadChanged) => self.change_lead().await?,
                 Err(Trouble::ViewChanged) => {}
                 other => return other,
@@ -138,6 +142,11 @@ impl Session {
                     started.elapsed(),
                 )?;
             }
+        }
+        self.refuse_if_stopped()?;
+        if self.any_follower_involved() {
+            // Beside the followers, which still work on what is in it.
+            self.begin_intent();
         }
         self.settle_followers().await?;
         self.refuse_if_stopped()?;
@@ -183,7 +192,8 @@ impl Session {
             return Err(SqlError::no_member().into());
         }
         // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
-        let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty());
+        let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty())
+            && !self.intent_is_stale();
         let Some(ticket) = agreed.then(|| self.register_commit()).flatten() else {
             return Err(Trouble::ViewChanged);
         };

@@ -1,4 +1,14 @@
 //! The decision: the transcript as a durable record, and what is told when the log refuses.
+//!
+//! **Beside the followers.** The record is on its way to the disk while the followers still work on the transcript. It counts
+//! only once they have agreed: if they do not, or the members change meanwhile, it is *withdrawn*, durably, before anything
+//! else is decided or told. A crash in between redoes it: the lead had answered every statement, held its locks, and
+//! the client was told nothing, so it is as good a decision as any; and whoever needs its rows comes behind it in the log,
+//! since he got them only when it had ended on the lead.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 use raidb_core::log::{Context, Intent, IntentEntry, IntentStatement, Position};
@@ -8,16 +18,100 @@ use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::recovery_log::LogError;
 
+/// A record of an intent that does not count yet.
+#[derive(Default)]
+pub(crate) enum Provisional {
+    /// There is none.
+    #[default]
+    None,
+    /// It is on its way.
+    Writing(Pin<Box<dyn Future<Output = Result<Position, LogError>> + Send>>),
+    /// The log has answered.
+    Written(Result<Position, LogError>),
+}
+
+impl Provisional {
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Provisional::None)
+    }
+}
+
 impl Session {
+    /// Sends the intent to the log, and does not wait. Behind this call: [`Session::write_intent`] or
+    /// [`Session::withdraw_intent`].
+    pub(super) fn begin_intent(&mut self) {
+        let Some(intent) = self.intent() else { return };
+        let database = self.database.clone();
+        self.provisional_view = self.view.version;
+        self.provisional = Provisional::Writing(Box::pin(async move { database.journal.intent(&intent).await }));
+    }
+
+    /// Moves the record on.
+    pub(super) fn poll_intent(&mut self, cx: &mut TaskContext<'_>) {
+        if let Provisional::Writing(writing) = &mut self.provisional
+            && let Poll::Ready(result) = writing.as_mut().poll(cx)
+        {
+            self.provisional = Provisional::Written(result);
+        }
+    }
+
+    /// Whether the record names other members than there are now.
+    pub(super) fn intent_is_stale(&self) -> bool {
+        !self.provisional.is_none() && self.provisional_view != self.view.version
+    }
+
+    async fn intent_written(&mut self) -> Result<Position, LogError> {
+        if self.provisional.is_none() {
+            self.begin_intent();
+        }
+        std::future::poll_fn(|cx| {
+            self.poll_background(cx);
+            match std::mem::take(&mut self.provisional) {
+                Provisional::Written(result) => Poll::Ready(result),
+                writing => {
+                    self.provisional = writing;
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// What was sent to the log does not count. Resolves when that is durable: only then may anything else be decided.
+    ///
+    /// # Errors
+    /// [`Trouble::Fatal`] with 08007: the log has failed, and nobody knows.
+    pub(super) async fn withdraw_intent(&mut self) -> Result<(), Trouble> {
+        if self.provisional.is_none() {
+            return Ok(());
+        }
+        let withdrawn = match self.intent_written().await {
+            Ok(position) => {
+                self.decided = position;
+                let database = self.database.clone();
+                let aborted = self.drive(async move { database.journal.abort(position).await }).await;
+                self.decided = Position::START;
+                aborted
+            }
+            Err(LogError::Full | LogError::TooLarge(_)) => Ok(()),
+            Err(error) => Err(error),
+        };
+        withdrawn.map_err(|error| {
+            self.database.stop_writes(&error.to_string());
+            unknown("the recovery log failed before the transaction was rolled back")
+        })
+    }
+
     /// Makes the intent durable. Behind it the transaction is decided: COMMIT may leave.
     ///
     /// # Errors
     /// 53100 or 54000: nothing was written, the transaction is rolled back. [`Trouble::Fatal`] with 08007: the log has failed,
     /// and nobody knows whether the record is durable.
     pub(super) async fn write_intent(&mut self) -> Result<(), Trouble> {
-        let Some(intent) = self.intent() else { return Ok(()) };
-        let database = self.database.clone();
-        match self.drive(async move { database.journal.intent(&intent).await }).await {
+        if self.open.is_none() {
+            return Ok(());
+        }
+        match self.intent_written().await {
             Ok(position) => {
                 self.decided = position;
                 if let Some(ticket) = &self.ticket {

@@ -100,6 +100,10 @@ pub struct Session {
     pub(crate) ticket: Option<Arc<crate::virtual_database::in_flight::Ticket>>,
     /// Position of its intent; the start of the log: none yet.
     pub(crate) decided: Position,
+    /// The intent, as long as it does not count.
+    pub(crate) provisional: intent::Provisional,
+    /// Version of the view whose members it names.
+    pub(crate) provisional_view: u64,
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
     /// The statement in hand, for incidents.
@@ -158,6 +162,8 @@ impl Session {
             skipping: false,
             ticket: None,
             decided: Position::START,
+            provisional: intent::Provisional::None,
+            provisional_view: 0,
             lost_transaction: None,
             current: Bytes::new(),
             urgent: false,
@@ -357,7 +363,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.decided != Position::START {
+        if self.decided != Position::START || !self.provisional.is_none() {
             // Decided, and nobody carries it out: members may differ, and others may go on on top of it. A start redoes it from
             // the log in a moment.
             let position = self.decided.0;
