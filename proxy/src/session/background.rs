@@ -27,8 +27,8 @@ use crate::virtual_database::in_flight::Ticket;
 
 /// What is doomed may end by itself for this long before it is cancelled (a cancel costs the member a connection).
 const DOOMED_GRACE: Duration = Duration::from_millis(5);
-/// Entries wait this long for others of their transaction before they go to the followers.
-const FOLLOW_DELAY: Duration = Duration::from_millis(4);
+/// Entries wait this long for the end of their transaction before they go to the followers.
+const FOLLOW_DELAY: Duration = Duration::from_millis(25);
 /// So many wait at most, and so many go out as one unit.
 const FOLLOW_ENTRIES: usize = 16;
 /// Pause before the second replay; doubles with each.

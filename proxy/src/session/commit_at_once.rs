@@ -1,8 +1,9 @@
-//! A transaction of INSERTs of which no follower has heard: each follower gets it whole, statements, marker and COMMIT.
+//! A short transaction of which no follower has heard: each follower gets it whole, behind the decision, together with those
+//! of other sessions ([`crate::together`]).
 //!
-//! What is usual (see `commit`) costs a follower two messages and two waits: BEGIN and the statements, then COMMIT. Where the
-//! transaction is nothing but INSERTs without ON CONFLICT, they go to the followers as a transaction of its own, at the
-//! same time as COMMIT goes to the lead, and together with those of other sessions ([`crate::together`]).
+//! What is usual (see `commit`) costs a follower two messages, two waits and a flush for each transaction: BEGIN and the
+//! statements, then COMMIT. A transaction of few statements that change rows and nothing else goes to the followers at the
+//! same time as COMMIT goes to the lead.
 //!
 //! **Why no order can differ.** The usual way has two belts: locks are held on every follower before the lead commits, and
 //! nothing is sent to a follower before the commits that it could meet there are finished (rule 2). Here the
@@ -17,10 +18,11 @@
 //!   cannot see each other (`footprint::Rows::Keys`): who has another footprint can be run before, behind or
 //!   together with us.
 //!
-//! **Why INSERT alone.** It inserts all its rows or fails, and with it fails the marker, which stands behind it in the same
-//! transaction. So a follower that does not agree has changed nothing and says so in its tables: it can still be
-//! brought to agree by a replay (rule 4), behind the commits in flight there, as a transaction that is held open; and what
-//! survives that is judged. An UPDATE that finds no row would have committed its marker without its row.
+//! **A follower that does not agree has changed nothing.** Its answers are compared before it commits ([`crate::together`]);
+//! only INSERTs without ON CONFLICT, which insert all their rows or fail, are sent together with their COMMIT. So it can still
+//! be brought to agree by a replay (rule 4), behind the commits in flight there, as a transaction that is held open;
+//! and what survives that is judged. The lead has committed by then: if the others outvote it, it leaves with its
+//! commit, and the client gets 40001. That is the same verdict as before COMMIT, and as durable.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -40,14 +42,23 @@ use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::UnitOutcome;
 use crate::together::{Decided, Group};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
 const STATEMENTS_MAX: usize = 16;
 
+/// It changes rows, and says how many: no lock, setting or savepoint.
+fn writes_rows(entry: &Entry) -> bool {
+    let verbs = [&b"INSERT "[..], b"UPDATE ", b"DELETE "];
+    let tag = entry.tag.as_deref().unwrap_or_default();
+    !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && verbs.iter().any(|verb| tag.starts_with(verb))
+}
+
 impl Session {
-    /// Whether the open transaction is INSERTs, of which no follower has heard.
-    pub(super) fn may_commit_at_once(&self) -> bool {
+    /// Whether the open transaction may go to the followers as a whole: none of them has heard of it.
+    pub(super) fn may_commit_at_once(&mut self) -> bool {
+        let shared = self.group().is_some();
         let Some(open) = &self.open else { return false };
         let plain = open.lead_begun
             && open.isolation == Isolation::ReadCommitted
@@ -59,13 +70,12 @@ impl Session {
         if !plain || !(1..=STATEMENTS_MAX).contains(&open.transcript.len()) {
             return false;
         }
-        let all_or_nothing = |entry: &Entry| {
-            !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && entry.all_or_nothing && entry.tag.is_some()
-        };
         // On a follower it runs under the session's defaults: they must be what followers always run under.
         let defaults = !self.settings.time_limits && self.plain_defaults();
-        open.transcript.iter().all(all_or_nothing)
-            && defaults
+        let alone = |entry: &Entry| entry.all_or_nothing;
+        defaults
+            && open.transcript.iter().all(writes_rows)
+            && (shared || open.transcript.iter().all(alone))
             && self.view.members().all(|m| m == open.lead || self.untouched(m))
     }
 
@@ -169,6 +179,7 @@ impl Session {
         let statement = |entry: &Entry| Some((entry.payload.clone(), entry.tag.clone()?));
         Some(Arc::new(Decided {
             statements: open.transcript.iter().map(statement).collect::<Option<Vec<_>>>()?,
+            all_or_nothing: open.transcript.iter().all(|entry| entry.all_or_nothing),
             position: self.decided,
             table: self.database.markers.active(),
             ticket: self.ticket.clone()?,
@@ -186,6 +197,11 @@ impl Session {
     pub(super) fn send_alone(&mut self, member: MemberId) {
         let (table, position, limit) = (self.database.markers.active(), self.decided, self.limit_whole());
         let Some(open) = self.open.as_ref() else { return };
+        if !open.transcript.iter().all(|entry| entry.all_or_nothing) {
+            // What it answers must be looked at before it commits: the way that is taken when it does not agree.
+            self.slot(member).commit = CommitState::Done { outcome: UnitOutcome::plain(), agreed: false };
+            return;
+        }
         let tags = open.transcript.iter().filter_map(|entry| entry.tag.clone()).collect();
         let slot = &mut self.slots[usize::from(member.0)];
         let again = matches!(slot.commit, CommitState::Sent { .. });

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use raidb_core::ids::MemberId;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::unit::{self, Known};
+use super::unit::{self, Known, Written};
 use super::{Answer, Job};
 use crate::members::pg::connect;
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
@@ -94,7 +94,11 @@ struct Worker {
 
 /// What came of a unit.
 enum Sent {
-    Answered(UnitOutcome),
+    Answered {
+        /// It did all that was asked; otherwise nothing.
+        done: bool,
+        outcome: UnitOutcome,
+    },
     Lost(WireError),
     /// The member has left the view: nobody waits for it any more.
     Left,
@@ -139,8 +143,8 @@ impl Worker {
             return;
         }
         match self.send(&jobs).await {
-            Sent::Answered(outcome) if unit::agreed(&jobs, &outcome) => self.committed(jobs),
-            Sent::Answered(outcome) => self.one_by_one(jobs, outcome).await,
+            Sent::Answered { done: true, .. } => self.committed(jobs),
+            Sent::Answered { outcome, .. } => self.one_by_one(jobs, outcome).await,
             Sent::Lost(error) => self.lost(jobs, &error.to_string()),
             Sent::Left => self.connection = None,
         }
@@ -173,8 +177,8 @@ impl Worker {
             }
             let one = vec![job];
             match self.send(&one).await {
-                Sent::Answered(outcome) if unit::agreed(&one, &outcome) => self.committed(one),
-                Sent::Answered(outcome) => {
+                Sent::Answered { done: true, .. } => self.committed(one),
+                Sent::Answered { outcome, .. } => {
                     self.forget();
                     one.into_iter().for_each(|job| job.answer(Answer::Refused(outcome.clone())));
                 }
@@ -202,14 +206,37 @@ impl Worker {
         let Some(Connection { link, known, .. }) = &mut self.connection else {
             return Sent::Lost(WireError::Closed);
         };
-        unit::write(link, known, jobs);
+        let written = unit::write(link, known, jobs);
+        if let Written::Asked(tags) = written {
+            let alike = self.patient(|link, cx| match flushed(link, cx) {
+                Some(error) => Poll::Ready(Err(error)),
+                None => link.poll_tags(cx, tags).map_ok(|answered| unit::alike(jobs, written, answered)),
+            });
+            let alike = match alike.await {
+                Ok(alike) => alike,
+                Err(sent) => return sent,
+            };
+            if let Some(Connection { link, known, .. }) = &mut self.connection {
+                unit::finish(link, known, jobs, alike);
+            }
+        }
+        match self.patient(answer).await {
+            Ok(outcome) => Sent::Answered { done: unit::committed(jobs, written, &outcome), outcome },
+            Err(sent) => sent,
+        }
+    }
+
+    /// Waits for the member as long as it is in the view: the sessions have the time limit, and report it when that is over.
+    async fn patient<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Link, &mut Context<'_>) -> Poll<Result<T, WireError>>,
+    ) -> Result<T, Sent> {
+        let Some(Connection { link, .. }) = &mut self.connection else { return Err(Sent::Lost(WireError::Closed)) };
         loop {
-            match tokio::time::timeout(LOOK_EVERY, poll_fn(|cx| answer(link, cx))).await {
-                Ok(Ok(outcome)) => return Sent::Answered(outcome),
-                Ok(Err(error)) => return Sent::Lost(error),
-                // The sessions have the time limit; they report the member when it is over.
+            match tokio::time::timeout(LOOK_EVERY, poll_fn(|cx| poll(link, cx))).await {
+                Ok(result) => return result.map_err(Sent::Lost),
                 Err(_) if self.database.view().is_enabled(self.member) => {}
-                Err(_) => return Sent::Left,
+                Err(_) => return Err(Sent::Left),
             }
         }
     }
@@ -230,9 +257,17 @@ impl Worker {
     }
 }
 
+/// Sends what is buffered; an error, if that fails.
+fn flushed(link: &mut Link, cx: &mut Context<'_>) -> Option<WireError> {
+    match link.poll_flush(cx) {
+        Poll::Ready(Err(error)) => Some(error),
+        Poll::Ready(Ok(())) | Poll::Pending => None,
+    }
+}
+
 /// The next follower unit's answer; flushes while it waits.
-fn answer(link: &mut Link, cx: &mut std::task::Context<'_>) -> Poll<Result<UnitOutcome, WireError>> {
-    if let Poll::Ready(Err(error)) = link.poll_flush(cx) {
+fn answer(link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<UnitOutcome, WireError>> {
+    if let Some(error) = flushed(link, cx) {
         return Poll::Ready(Err(error));
     }
     loop {

@@ -1,4 +1,4 @@
-//! Decided transactions of several sessions go to a follower together: one message, one commit, one flush.
+//! Decided transactions of several sessions go to a follower together: one transaction, one flush.
 //!
 //! ```text
 //!  session ─┐ submit            ┌── line of member B: one connection, one unit at a time ──▶ B
@@ -49,6 +49,8 @@ const GROUPS_MAX: usize = 16;
 pub struct Decided {
     /// Its statements, each with the command tag that it must answer with.
     pub statements: Vec<(Payload, Bytes)>,
+    /// Each does all that its tag says or, with an error, nothing.
+    pub all_or_nothing: bool,
     /// Position of its intent.
     pub position: Position,
     /// Which marker table takes it.

@@ -1,7 +1,9 @@
-//! Several transactions as one unit of the extended protocol: their statements, their markers, one Sync.
+//! Several transactions as one unit of the extended protocol.
 //!
-//! What stands before a Sync is one implicit transaction on the member: all of it commits, or nothing. All statements are
-//! INSERTs, which insert all their rows or fail; so a unit without an error has done all that was asked.
+//! * All their statements do all or nothing (INSERTs): statements, markers, Sync. What stands before a Sync is one implicit
+//!   transaction; without an error it has done all that was asked.
+//! * Others (an UPDATE may find no row): BEGIN, statements, Flush. The answers are compared, and only then markers and
+//!   COMMIT follow, or ROLLBACK.
 
 use std::collections::HashMap;
 
@@ -29,20 +31,56 @@ pub(super) struct Known {
     /// Number of the next name; none is used twice on a connection.
     next: u64,
     marks: [bool; TABLES as usize],
+    controls: bool,
 }
 
 impl Known {
-    /// After an error nobody knows which Parse took place. All names are dropped on the member, as a unit of their own.
+    /// After an error nobody knows which Parse took place. Whatever is open is rolled back, and all names are dropped on the
+    /// member, as units of their own.
     pub(super) fn forget(&mut self, link: &mut Link) {
+        link.simple(&[b"ROLLBACK"], Owner::Discarded);
         link.simple(&[b"DEALLOCATE ALL"], Owner::Discarded);
-        self.statements.clear();
-        self.marks = Default::default();
+        *self = Known { next: self.next, ..Known::default() };
     }
 }
 
-/// Writes these transactions as one unit.
-pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) {
+/// What was sent of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All of it.
+    Whole,
+    /// Its statements: so many command tags are to be looked at before [`finish`].
+    Asked(usize),
+}
+
+/// Transaction control in the extended protocol, by name and text. Followers always run READ COMMITTED.
+const CONTROLS: [(&[u8], &[u8]); 3] = [
+    (b"raidb_begin", b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"),
+    (b"raidb_commit", b"COMMIT"),
+    (b"raidb_rollback", b"ROLLBACK"),
+];
+
+/// Runs one of [`CONTROLS`].
+fn control(link: &mut Link, which: usize) {
+    encode::bind_empty(link.out(), b"", CONTROLS[which].0);
+    encode::execute(link.out(), b"", 0);
+}
+
+/// Writes these transactions as one unit, as far as can be known now.
+pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written {
+    link.unit(Owner::Follower);
+    let whole = jobs.iter().all(|job| job.decided.all_or_nothing);
+    if !whole {
+        if !std::mem::replace(&mut known.controls, true) {
+            for (name, text) in CONTROLS {
+                encode::parse(link.out(), name, &[text], &[0, 0]);
+            }
+        }
+        control(link, 0);
+    }
+    let mut tags = 1;
     for (payload, _) in jobs.iter().flat_map(|job| &job.decided.statements) {
+        tags += 1;
         match payload {
             Payload::Simple(sql) => {
                 encode::parse(link.out(), b"", &[sql], &[0, 0]);
@@ -54,15 +92,34 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) {
                 encode::bind(link.out(), b"", &name, tail);
                 encode::execute(link.out(), b"", 0);
             }
-            // Never all or nothing, so never here.
+            // A session does not send these whole.
             Payload::Copied { .. } => {}
         }
     }
+    if whole {
+        marks(link, known, jobs);
+        encode::bare(link.out(), b'S');
+        return Written::Whole;
+    }
+    encode::bare(link.out(), b'H');
+    Written::Asked(tags)
+}
+
+/// Ends a unit whose statements were [`Written::Asked`].
+pub(super) fn finish(link: &mut Link, known: &mut Known, jobs: &[Job], alike: bool) {
+    if alike {
+        marks(link, known, jobs);
+        control(link, 1);
+    } else {
+        control(link, 2);
+    }
+    encode::bare(link.out(), b'S');
+}
+
+fn marks(link: &mut Link, known: &mut Known, jobs: &[Job]) {
     for table in 0..TABLES {
         write_marks(link, known, table, jobs);
     }
-    encode::bare(link.out(), b'S');
-    link.unit(Owner::Follower);
 }
 
 fn prepare(link: &mut Link, known: &mut Known, prepared: &Prepared) -> Bytes {
@@ -112,9 +169,16 @@ fn array(count: u32, positions: impl Iterator<Item = u64>) -> BytesMut {
     tail
 }
 
-/// Whether the member did all that was asked; otherwise it did nothing.
-pub(super) fn agreed(jobs: &[Job], outcome: &UnitOutcome) -> bool {
-    let mut tags = outcome.tags.iter();
+/// Whether the statements were answered as the lead did, as far as they were.
+pub(super) fn alike(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> bool {
+    let begin = usize::from(written != Written::Whole);
+    let mut tags = outcome.tags.iter().skip(begin);
     let mut expected = jobs.iter().flat_map(|job| &job.decided.statements).map(|(_, tag)| tag);
-    outcome.error.is_none() && outcome.status == b'I' && expected.all(|tag| tags.next() == Some(tag))
+    outcome.error.is_none() && expected.all(|tag| tags.next() == Some(tag))
+}
+
+/// Whether the member did all that was asked; otherwise it did nothing.
+pub(super) fn committed(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> bool {
+    let ended = written == Written::Whole || outcome.tag() == b"COMMIT";
+    ended && outcome.status == b'I' && alike(jobs, written, outcome)
 }

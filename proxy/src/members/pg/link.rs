@@ -197,6 +197,36 @@ impl Link {
         self.channel.consume(head);
     }
 
+    /// Reads on in the unit at the front until it has given so many command tags, or an error; its end is left to
+    /// [`Link::poll_background`].
+    pub fn poll_tags(&mut self, cx: &mut Context<'_>, count: usize) -> Poll<Result<&UnitOutcome, WireError>> {
+        while self.partial.tags.len() < count && self.partial.error.is_none() {
+            let head = ready!(self.channel.poll_frame(cx, b"Dd"))?;
+            if head.tag == b'Z' {
+                break;
+            }
+            self.note(head);
+        }
+        Poll::Ready(Ok(&self.partial))
+    }
+
+    /// Takes the frame at the front into account and drops it.
+    fn note(&mut self, head: FrameHead) {
+        let frame = self.channel.peek(head);
+        match head.tag {
+            _ if head.continued => {}
+            b'C' => self.partial.tags.push(Bytes::copy_from_slice(decode::command_tag(frame))),
+            b'S' if !self.units.is_empty() => self.partial.reports.extend_from_slice(frame),
+            b'E' if self.partial.error.is_none() => {
+                let message = decode::error_field(frame, b'M').unwrap_or(b"?");
+                self.partial.error = Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
+            }
+            b'Z' => self.partial.status = frame.get(5).copied().unwrap_or(b'I'),
+            _ => {}
+        }
+        self.channel.consume(head);
+    }
+
     /// Reads on while units of the background are at the front; gives the outcome of the next that has ended.
     /// `Ready(Ok(None))`: the foreground, or nothing, is at the front. An idle link is watched for its end.
     pub fn poll_background(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(Owner, UnitOutcome)>, WireError>> {
@@ -207,29 +237,12 @@ impl Link {
                 None => None,
             };
             let head = ready!(self.channel.poll_frame(cx, b"Dd"))?;
-            let frame = self.channel.peek(head);
-            if head.continued {
-                self.channel.consume(head);
-                continue;
+            if head.tag == b'E' && !head.continued && owner.is_none() {
+                // FATAL to an idle connection (57P01 …): the end follows.
+                return Poll::Ready(Err(WireError::Closed));
             }
-            match head.tag {
-                b'C' => self.partial.tags.push(Bytes::copy_from_slice(decode::command_tag(frame))),
-                b'S' if owner.is_some() => self.partial.reports.extend_from_slice(frame),
-                b'E' if owner.is_none() => {
-                    // FATAL to an idle connection (57P01 …): the end follows.
-                    return Poll::Ready(Err(WireError::Closed));
-                }
-                b'E' if self.partial.error.is_none() => {
-                    let message = decode::error_field(frame, b'M').unwrap_or(b"?");
-                    self.partial.error = Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
-                }
-                _ => {}
-            }
-            let ended = head.tag == b'Z';
-            if ended {
-                self.partial.status = frame.get(5).copied().unwrap_or(b'I');
-            }
-            self.channel.consume(head);
+            let ended = head.tag == b'Z' && !head.continued;
+            self.note(head);
             if ended && let Some(owner) = owner {
                 self.units.pop_front();
                 let outcome = std::mem::replace(&mut self.partial, UnitOutcome::plain());
