@@ -244,7 +244,7 @@ impl Session {
         let Some(entry) = open.transcript.get(index) else { return true };
         let due = entry.answered_at + FOLLOW_DELAY;
         // With nobody else at work there is nothing to save: the followers work while the lead does the next statement.
-        let alone = self.database.member(open.lead).pending() == 0;
+        let alone = self.database.transactions() <= 1;
         let now = self.urgent || alone || open.transcript.len() - index >= FOLLOW_ENTRIES || Instant::now() >= due;
         if !now {
             self.wake_at(due);

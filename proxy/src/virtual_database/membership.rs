@@ -266,10 +266,11 @@ impl Membership {
         view
     }
 
-    /// It ends. True if an epoch has become empty: then all sessions are to be woken.
+    /// It ends. True if an older epoch has become empty: then all sessions are to be woken.
     #[must_use]
     pub fn leave(&self, epoch: LeadEpoch) -> bool {
-        release(&mut self.inner.lock().active, epoch)
+        let mut inner = self.inner.lock();
+        release(&mut inner.active, epoch) && epoch < self.view.read().lead_epoch
     }
 
     /// Everything that the old lead had answered is complete on this session's followers: it is counted
