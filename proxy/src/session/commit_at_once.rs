@@ -38,6 +38,7 @@ use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 
 impl Session {
     /// Whether the open transaction is one INSERT, of which no follower has heard.
@@ -87,6 +88,7 @@ impl Session {
 
     async fn try_at_once(&mut self) -> Result<(), Trouble> {
         self.ready_at_once().await?;
+        self.reach(FaultPoint::AtOnceBeforeTicket).await;
         self.refuse_if_stopped()?;
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
@@ -104,9 +106,11 @@ impl Session {
         let members: Vec<MemberId> = self.view.members().collect();
         let mut result = self.write_intent().await;
         if result.is_ok() {
+            self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
             self.send_commit(lead);
             followers.iter().for_each(|m| self.send_whole(*m));
             self.hold(false);
+            self.reach(FaultPoint::AtOnceSentToAll).await;
             result = self.answered_at_once(&followers).await;
         }
         if result.is_ok() {
@@ -133,7 +137,7 @@ impl Session {
         .await
     }
 
-    fn send_whole(&mut self, member: MemberId) {
+    pub(super) fn send_whole(&mut self, member: MemberId) {
         let Some(entry) = self.open.as_ref().and_then(|open| open.transcript.get(0)) else { return };
         let (table, position) = (self.database.markers.active(), self.decided);
         let limit = Instant::now() + entry.lead_took + self.database.settings.member_timeout;
