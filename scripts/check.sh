@@ -8,6 +8,8 @@ say "formatting"
 cargo fmt --all --check
 say "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
+# What only a test build has.
+cargo clippy --locked -p raidb --all-targets --features raidb/fault-points -- -D warnings
 if command -v shellcheck >/dev/null; then
     say "scripts"
     shellcheck -x .ci/run scripts/*.sh scripts/lib/*.sh

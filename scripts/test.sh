@@ -12,16 +12,17 @@ install_psycopg
 
 scripts/check.sh
 
-# The tests run the binary of the profile that they are built in: one build of the dependencies, not two.
+# The tests run the binary of the profile that they are built in: one build of the dependencies, not two. It has fault points,
+# which some scenarios need; every cargo call below names the feature too, or it would build the binary anew without it.
 say "building the proxy"
-cargo build --locked -p raidb
+cargo build --locked -p raidb --features raidb/fault-points
 RAIDB_BIN=$(debug_binary raidb)
 export RAIDB_BIN
 
 say "tests"
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --locked --workspace --no-fail-fast
-    cargo test --locked --workspace --doc
+    cargo nextest run --locked --workspace --features raidb/fault-points --no-fail-fast
+    cargo test --locked --workspace --features raidb/fault-points --doc
 else
-    cargo test --locked --workspace --no-fail-fast
+    cargo test --locked --workspace --features raidb/fault-points --no-fail-fast
 fi

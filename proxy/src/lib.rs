@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod fault_points;
 pub mod frontend;
 pub mod members;
 pub mod rebuild;

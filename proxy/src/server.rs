@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, MemberAction, Operations, Status, StatusSource};
+use crate::fault_points::{FaultPlanError, FaultPoints};
 use crate::frontend::pg::listener::{Frontend, accept};
 use crate::recovery_log::{FileLog, LogError, directory_of};
 use crate::tls;
@@ -40,6 +41,9 @@ pub enum StartError {
     /// A virtual database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A test asks for a fault that there is not.
+    #[error(transparent)]
+    Fault(#[from] FaultPlanError),
     /// TLS files for clients.
     #[error("listen.tls: {0}")]
     Tls(#[from] tls::TlsError),
@@ -137,10 +141,11 @@ fn open_databases(
     limit: FrameLimit,
     sessions: &Arc<SessionRegistry>,
 ) -> Result<Vec<Arc<VirtualDatabase>>, StartError> {
+    let faults = FaultPoints::from_environment()?;
     let mut databases = Vec::new();
     for virtual_database in &config.virtual_databases {
         let directory = directory_of(&config.log_dir, &virtual_database.name);
-        let opened = FileLog::open(&directory, &virtual_database.name)?;
+        let opened = FileLog::open_with(&directory, &virtual_database.name, &faults)?;
         if opened.torn_bytes > 0 {
             tracing::warn!(
                 bytes = opened.torn_bytes,
@@ -149,7 +154,9 @@ fn open_databases(
             );
         }
         let log = Arc::new(opened.log);
-        databases.push(VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?);
+        let mut database = VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?;
+        database.faults = faults.clone();
+        databases.push(Arc::new(database));
     }
     Ok(databases)
 }

@@ -66,6 +66,10 @@ enum Command {
         #[command(subcommand)]
         command: member::MemberCommand,
     },
+    /// Name the points at which a test build can be made to fail
+    #[cfg(feature = "fault-points")]
+    #[command(hide = true)]
+    FaultPoints,
     /// Show, verify, mark or shorten a recovery log
     Log {
         #[command(subcommand)]
@@ -96,9 +100,20 @@ pub fn main() -> ExitCode {
             Command::Check { file } => check::check(&file).await,
             Command::Status { admin, json } => status::status(&admin, json).await,
             Command::Member { command } => member::member(command).await,
+            #[cfg(feature = "fault-points")]
+            Command::FaultPoints => fault_points(),
             Command::Log { command } => log::log(command).await,
         }
     })
+}
+
+/// Prints each point with what may be done there.
+#[cfg(feature = "fault-points")]
+fn fault_points() -> ExitCode {
+    for point in crate::fault_points::FaultPoint::ALL {
+        println!("{} {:?}", point.name(), point.takes());
+    }
+    ExitCode::SUCCESS
 }
 
 #[cfg(test)]

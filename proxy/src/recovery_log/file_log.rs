@@ -20,7 +20,7 @@ use super::{LogError, RecoveryLog};
 const APPENDS_QUEUED_MAX: usize = 1024;
 
 /// Length at which a segment takes no further batch, in bytes.
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
 /// The recovery log of one virtual database in a directory of its own.
 pub struct FileLog {

@@ -17,6 +17,7 @@
 mod directory;
 mod disk;
 mod error;
+mod fault_disk;
 mod file_log;
 mod inspect;
 mod open;
@@ -24,6 +25,8 @@ mod scan;
 mod segments;
 mod writer;
 
+#[cfg(test)]
+mod crash_test;
 #[cfg(test)]
 mod damage_test;
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Opening a log: lock, read every segment, cut a torn tail.
 
+use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raidb_core::log::{Membership, Position, SegmentHeader, database_hash};
+use raidb_core::log::{Membership, Place, Position, SegmentHeader, database_hash, read_segment};
 
 use super::LogError;
 use super::directory::{self, segment_path, segment_paths};
@@ -77,11 +78,30 @@ fn begin(
     Ok(file)
 }
 
+/// A crash while the positions of an empty log were moved (`begin_behind`) leaves the old first segment beside the new one, both
+/// without a record: the old one goes. A gap before a record is never mended.
+fn finish_move(segments: Vec<(Position, PathBuf)>, database: u64) -> Result<Vec<(Position, PathBuf)>, LogError> {
+    let [(first, old), (_, new)] = segments.as_slice() else { return Ok(segments) };
+    if *first != Position::START.next() || !is_empty(old, database)? || !is_empty(new, database)? {
+        return Ok(segments);
+    }
+    fs::remove_file(old).map_err(LogError::io(format!("remove {}", old.display())))?;
+    directory::sync(old.parent().unwrap_or(Path::new("."))).map_err(LogError::io("make a removal durable"))?;
+    Ok(segments.into_iter().skip(1).collect())
+}
+
+/// Whether a segment has a header and nothing else.
+fn is_empty(path: &Path, database: u64) -> Result<bool, LogError> {
+    let bytes = fs::read(path).map_err(LogError::io(format!("read {}", path.display())))?;
+    let place = Place { name: "", database, follows: None, is_last: true };
+    Ok(read_segment(&bytes, place).is_ok_and(|segment| segment.records.is_empty() && segment.torn_bytes == 0))
+}
+
 /// Reads all segments, one in memory at a time.
 fn read_all(dir: &Path, database: u64) -> Result<Contents, LogError> {
     directory::remove_temporary(dir)?;
     let mut contents = Contents::default();
-    let scanned = scan(dir, segment_paths(dir)?, Some(database), &mut |seen| {
+    let scanned = scan(dir, finish_move(segment_paths(dir)?, database)?, Some(database), &mut |seen| {
         contents.membership.apply(seen.record)?;
         Ok(ControlFlow::Continue(()))
     })?;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use raidb_core::log::{Context, Intent, IntentEntry, IntentStatement, Position, RecordKind};
 
 use super::RejoinError;
+use crate::fault_points::{FaultPoint, FaultPoints};
 use crate::members::pg::connect;
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
 use crate::members::pg::maintenance::QueryError;
@@ -55,6 +56,8 @@ pub struct Applier<'j> {
     journal: &'j Journal,
     within: Duration,
     connections: HashMap<ConnectionKey, Connection>,
+    /// Where a test makes something fail.
+    pub faults: FaultPoints,
 }
 
 type ConnectionKey = (Option<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>);
@@ -80,7 +83,7 @@ impl<'j> Applier<'j> {
     /// An applier for a member; the first login is the member's own.
     #[must_use]
     pub fn new(target: Target, logins: Vec<Login>, journal: &'j Journal, within: Duration) -> Self {
-        Applier { target, logins, journal, within, connections: HashMap::new() }
+        Applier { target, logins, journal, within, connections: HashMap::new(), faults: FaultPoints::default() }
     }
 
     /// Runs these intents, in order. Behind an error, those before it may be applied; the markers tell.
@@ -117,7 +120,7 @@ impl<'j> Applier<'j> {
     }
 
     async fn run_batch(&mut self, context: &Context, batch: &[Decided], table: u8) -> Result<(), RejoinError> {
-        let journal = self.journal;
+        let (journal, faults) = (self.journal, self.faults.clone());
         let connection = self.connection(context).await?;
         let link = &mut connection.link;
         link.simple(&[BEGIN.as_bytes()], Owner::Follower);
@@ -140,6 +143,7 @@ impl<'j> Applier<'j> {
             connection.forget_prepared();
             return Err(error);
         }
+        faults.reach(FaultPoint::ApplyBeforeCommit).await;
         let mut end = format!("INSERT INTO raidb.applied_{table} (position) VALUES ");
         for (n, decided) in batch.iter().enumerate() {
             let comma = if n > 0 { "," } else { "" };
@@ -149,6 +153,7 @@ impl<'j> Applier<'j> {
         end.push_str(";COMMIT");
         connection.link.simple(&[end.as_bytes()], Owner::Follower);
         let outcome = answer(&mut connection.link).await?;
+        faults.reach(FaultPoint::ApplyCommitted).await;
         match (&outcome.error, outcome.tag()) {
             (None, b"COMMIT") => Ok(()),
             (error, tag) => Err(RejoinError::Differs {

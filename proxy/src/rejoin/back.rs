@@ -29,6 +29,7 @@ use super::applier::Applier;
 use super::fence::fence;
 use super::replay::Replay;
 use super::{RejoinError, tables};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::in_flight::Ticket;
@@ -80,10 +81,12 @@ async fn run(
     let name = at.target.name.as_str();
     let journal = &database.journal;
     fence(&mut connection, &database.roles(member), within).await?;
+    database.faults.reach(FaultPoint::RejoinFenced).await;
     let told = tables::read(&mut connection, &database.name, name, within).await?;
     database.floor_raised(member, told.applied.floor());
     let table = database.markers.active();
     let mut applier = Applier::new(at.target.clone(), database.logins(member), journal, within);
+    applier.faults = database.faults.clone();
     let mut replay = Replay::new(told.applied);
     let started = Instant::now();
 
@@ -100,6 +103,7 @@ async fn run(
 
     // Follow.
     let before = database.in_flight.follow(member);
+    database.faults.reach(FaultPoint::RejoinFollowed).await;
     closed(&before).await?;
     let applied = |position: Position| {
         database.in_flight.applied(member, position);
@@ -110,9 +114,12 @@ async fn run(
     database.sequences_to(member, &mut connection).await?;
 
     // Join: from here on an error is a fault of an enabled member.
+    database.faults.reach(FaultPoint::RejoinBeforeRecord).await;
     database.record_enabled(member).await?;
+    database.faults.reach(FaultPoint::RejoinRecorded).await;
     tables::set_epoch(&mut connection, database.epoch(), within).await?;
     let others = database.join(member);
+    database.faults.reach(FaultPoint::RejoinJoined).await;
     let rest = async {
         closed(&others).await?;
         let to = settled(database, journal.end()).await?;
@@ -121,6 +128,7 @@ async fn run(
         replay.run_to(to, journal, &mut applier, table, own, applied).await
     };
     rest.await?;
+    database.faults.reach(FaultPoint::RejoinBeforeCaughtUp).await;
     database.caught_up(member);
     tracing::info!(
         member = name,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::RejoinError;
 use super::back::nobody_left;
 use super::tables;
+use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::virtual_database::VirtualDatabase;
 
@@ -21,9 +22,10 @@ const COMMITS_PAUSE: Duration = Duration::from_millis(2);
 /// Runs until the process ends.
 pub async fn run(database: Arc<VirtualDatabase>) {
     let mut last = database.journal.settled().0;
+    let every = database.faults.rotate_every(ROTATE_EVERY);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if database.journal.settled().0.saturating_sub(last) < ROTATE_EVERY {
+        if database.journal.settled().0.saturating_sub(last) < every {
             continue;
         }
         if database.view().down {
@@ -49,6 +51,7 @@ async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
     let Ok(_no_rejoin) = database.rejoining.try_lock() else { return Ok(()) };
     let Ok(_no_copy) = database.copying.try_write() else { return Ok(()) };
     let old = database.markers.change_turns();
+    database.faults.reach(FaultPoint::RotateTurnsChanged).await;
     // Who has registered before this moment may use the old table, nobody else (see `Markers`).
     let before = database.in_flight.all();
     while !before.iter().all(|ticket| ticket.closed()) {
@@ -63,9 +66,12 @@ async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
         let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
         tables::raise_floor(&mut connection, floor, &[old], within).await?;
         database.floor_raised(member, floor);
+        database.faults.reach(FaultPoint::RotateFloorRaised).await;
     }
     if let Some(floor) = database.lowest_floor() {
+        database.faults.reach(FaultPoint::RotateBeforeTruncate).await;
         database.journal.truncate(floor.next()).await?;
+        database.faults.reach(FaultPoint::RotateDone).await;
     }
     Ok(())
 }

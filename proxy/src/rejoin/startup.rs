@@ -25,6 +25,7 @@ use super::fence::fence;
 use super::replay::Replay;
 use super::sequences::{self, HighWater};
 use super::tables::{self, TABLES, Told};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::recovery_log::LogError;
 use crate::virtual_database::VirtualDatabase;
@@ -67,6 +68,7 @@ async fn look(database: &VirtualDatabase, member: MemberId) -> Result<Found, Rej
     let at = database.member(member);
     let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
     fence(&mut connection, &database.roles(member), within).await?;
+    database.faults.reach(FaultPoint::StartFenced).await;
     let told = tables::read(&mut connection, &database.name, &at.target.name, within).await?;
     Ok(Found { member, told, connection })
 }
@@ -116,6 +118,7 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
             Ok(redone) => {
                 usable = true;
                 database.floor_raised(member.member, end);
+                database.faults.reach(FaultPoint::StartMemberDone).await;
                 if redone > 0 {
                     tracing::info!(member = member.told.name, redone, "decided transactions were redone from the log");
                 }
@@ -212,12 +215,16 @@ async fn redo(
     let within = database.settings.member_timeout;
     let target = database.member(found.member).target.clone();
     let mut applier = Applier::new(target, database.logins(found.member), &database.journal, within);
+    applier.faults = database.faults.clone();
     let mut replay = Replay::new(found.told.applied.clone());
     replay.run_to(end, &database.journal, &mut applier, database.markers.active(), |_| false, |_| {}).await?;
     drop(applier);
+    database.faults.reach(FaultPoint::StartRedone).await;
     sequences::apply(&mut found.connection, high_water, within).await?;
+    database.faults.reach(FaultPoint::StartSequencesRaised).await;
     let all: Vec<u8> = (0..TABLES).collect();
     tables::raise_floor(&mut found.connection, end, &all, within).await?;
+    database.faults.reach(FaultPoint::StartFloorRaised).await;
     tables::set_epoch(&mut found.connection, database.epoch(), within).await?;
     Ok(replay.done())
 }

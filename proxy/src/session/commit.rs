@@ -23,6 +23,7 @@ use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::{OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
 use crate::virtual_database::in_flight::Ticket;
 
@@ -146,6 +147,7 @@ impl Session {
         self.refuse_if_stopped()?;
         if self.any_follower_involved() {
             // Beside the followers, which still work on what is in it.
+            self.reach(FaultPoint::CommitBeforeIntent).await;
             self.begin_intent();
         }
         self.settle_followers().await?;
@@ -192,6 +194,7 @@ impl Session {
             return Err(SqlError::no_member().into());
         }
         // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
+        self.reach(FaultPoint::CommitBeforeTicket).await;
         let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty())
             && !self.intent_is_stale();
         let Some(ticket) = agreed.then(|| self.register_commit()).flatten() else {
@@ -223,7 +226,9 @@ impl Session {
 
     /// Every member that is left has answered: nobody waits for this commit any more.
     pub(super) async fn committed(&mut self, ticket: &Ticket, result: Result<(), Trouble>) -> Result<(), Trouble> {
+        self.reach(FaultPoint::CommitAllAnswered).await;
         let result = self.outcome_known(result).await;
+        self.reach(FaultPoint::CommitFinished).await;
         self.ticket = None;
         self.decided = Position::START;
         match result {
@@ -254,11 +259,14 @@ impl Session {
             if let Some((sqlstate, message)) = self.refused_by(lead) {
                 return Err(Trouble::Answer(error_answer(sqlstate, &message)));
             }
+            self.reach(FaultPoint::CommitCertified).await;
             let others: Vec<MemberId> = members.into_iter().filter(|m| *m != lead).collect();
             others.iter().for_each(|m| self.send_commit(*m));
             return self.committed_on(&others, ticket).await;
         }
+        self.reach_between(lead, FaultPoint::CommitSentToLead, FaultPoint::CommitSentToFollower).await;
         members.iter().for_each(|m| self.send_commit(*m));
+        self.reach(FaultPoint::CommitSentToAll).await;
         self.committed_on(&members, ticket).await
     }
 
@@ -311,7 +319,8 @@ impl Session {
             for member in members {
                 match &self.slots[usize::from(member.0)].commit {
                     CommitState::None => {}
-                    CommitState::Sent { .. } => waiting = true,
+                    // One that has left gets it from the log; it may have left before it was sent anything.
+                    CommitState::Sent { .. } => waiting |= self.view.is_enabled(*member),
                     CommitState::Done { outcome, agreed } => {
                         let refused = !agreed;
                         if refused && reported & (1 << member.0) == 0 && !self.lead_certifies(*member) {
@@ -330,6 +339,7 @@ impl Session {
                 return Poll::Ready(Err(Trouble::Answer(error_answer(sqlstate, &message))));
             }
             if one_done {
+                self.database.faults.at(FaultPoint::CommitFirstAnswer);
                 self.limit_commit(members);
             }
             // Decided, so the log will bring the last member to it when that is back; nobody can wait for that here, since it

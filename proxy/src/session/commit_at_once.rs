@@ -42,6 +42,7 @@ use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
 use crate::together::{Decided, Group};
 
@@ -104,6 +105,7 @@ impl Session {
 
     async fn try_at_once(&mut self) -> Result<(), Trouble> {
         self.ready_at_once().await?;
+        self.reach(FaultPoint::AtOnceBeforeTicket).await;
         self.refuse_if_stopped()?;
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
@@ -121,9 +123,11 @@ impl Session {
         let members: Vec<MemberId> = self.view.members().collect();
         let mut result = self.write_intent().await;
         if result.is_ok() {
+            self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
             self.send_commit(lead);
             self.send_whole(&followers);
             self.hold(false);
+            self.reach(FaultPoint::AtOnceSentToAll).await;
             result = self.answered_at_once(&followers).await;
         }
         if result.is_ok() {
@@ -148,15 +152,15 @@ impl Session {
     }
 
     /// Sends the transaction to the followers: by the lines that sessions share, if this one is like others.
-    fn send_whole(&mut self, followers: &[MemberId]) {
+    pub(super) fn send_whole(&mut self, followers: &[MemberId]) {
         let Some((group, decided)) = self.group().zip(self.decided_whole()) else {
             return followers.iter().for_each(|m| self.send_alone(*m));
         };
         let limit = self.limit_whole();
-        for member in followers {
-            // A member that has left meanwhile is out of the ticket: the line would forget it anyway.
-            let reply = group.submit(&self.database, *member, decided.clone());
-            let slot = self.slot(*member);
+        // One that left while the intent was written gets it from the log.
+        for member in followers.iter().filter(|m| self.view.is_enabled(**m)).copied().collect::<Vec<_>>() {
+            let reply = group.submit(&self.database, member, decided.clone());
+            let slot = self.slot(member);
             slot.commit = CommitState::Sent { expects: Expects::Line(reply) };
             slot.cursor.commit_sent();
             slot.deadline = Some(limit);

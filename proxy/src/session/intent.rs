@@ -16,6 +16,7 @@ use raidb_core::log::{Context, Intent, IntentEntry, IntentStatement, Position};
 use super::Session;
 use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 use crate::recovery_log::LogError;
 
 /// A record of an intent that does not count yet.
@@ -108,6 +109,9 @@ impl Session {
     /// 53100 or 54000: nothing was written, the transaction is rolled back. [`Trouble::Fatal`] with 08007: the log has failed,
     /// and nobody knows whether the record is durable.
     pub(super) async fn write_intent(&mut self) -> Result<(), Trouble> {
+        if self.provisional.is_none() {
+            self.reach(FaultPoint::CommitBeforeIntent).await;
+        }
         if self.open.is_none() {
             return Ok(());
         }
@@ -117,6 +121,7 @@ impl Session {
                 if let Some(ticket) = &self.ticket {
                     self.database.in_flight.positioned(ticket, position);
                 }
+                self.reach(FaultPoint::CommitIntentDurable).await;
                 Ok(())
             }
             Err(LogError::Full) => Err(SqlError::new(
@@ -165,11 +170,13 @@ impl Session {
             // Nobody knows, and nothing is said: the log brings the last member to it when that is back.
             Err(Trouble::Fatal(_)) => {}
             Err(_) => {
+                self.reach(FaultPoint::AbortBeforeOutcome).await;
                 let database = self.database.clone();
                 if let Err(error) = self.drive(async move { database.journal.abort(position).await }).await {
                     self.database.stop_writes(&error.to_string());
                     return Err(unknown("the recovery log failed behind a COMMIT that was refused"));
                 }
+                self.reach(FaultPoint::AbortOutcomeDurable).await;
             }
         }
         result

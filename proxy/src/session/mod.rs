@@ -21,6 +21,7 @@ pub mod control;
 mod copied_rows;
 pub mod copy;
 pub mod extended;
+mod fault;
 pub mod foreground;
 pub mod frames;
 pub mod intent;
@@ -50,6 +51,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use tokio::time::{Instant, Sleep};
 
+use crate::fault_points::FaultPoint;
 use crate::members::pg::target::{Login, StartupParameters};
 use crate::together::Group;
 use crate::virtual_database::VirtualDatabase;
@@ -336,7 +338,9 @@ impl Session {
                 Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
             }
         })
-        .await
+        .await?;
+        self.reach(FaultPoint::SessionReady).await;
+        Ok(())
     }
 
     /// The lead as this session's transaction, or the view, has it.

@@ -29,6 +29,7 @@ use raidb_core::log::{Position, RecordKind};
 use raidb_core::member::{Incident, Reason};
 use raidb_core::sql::catalog::Catalog;
 
+use crate::fault_points::{FaultPoint, FaultPoints};
 use crate::members::pg::connect;
 use crate::members::pg::maintenance::{Maintenance, QueryError};
 use counters::Counters;
@@ -72,6 +73,8 @@ pub struct VirtualDatabase {
     pub settings: Settings,
     /// Members by [`MemberId`].
     pub members: Vec<Member>,
+    /// Where a test makes something fail.
+    pub faults: FaultPoints,
     /// Commits in flight.
     pub in_flight: InFlight,
     /// Sequences to be carried to followers.
@@ -274,6 +277,7 @@ impl VirtualDatabase {
             member = incident.member, %reason, statement = incident.statement, answers = ?incident.answers,
             todo = incident.what_to_do, "member disabled"
         );
+        self.faults.reach(FaultPoint::LeaveBeforeRecord).await;
         let settled = self.journal.settled();
         let record = start::disabled_record(&incident, settled, self.next_epoch());
         let durable = self.journal.note(RecordKind::MemberChange, record.encode()).await;
@@ -282,8 +286,10 @@ impl VirtualDatabase {
             self.writes_stopped.store(true, Ordering::Release);
         }
         self.keep_incident(incident);
+        self.faults.reach(FaultPoint::LeaveRecorded).await;
         self.tell_epoch(member).await;
         self.prepare_next_lead(member).await;
+        self.faults.reach(FaultPoint::LeaveBeforeView).await;
         let leave = || self.membership.finish_leaving(member, reason, settled);
         if self.in_flight.member_gone(member, leave) {
             self.counters.lead_changes.add();

@@ -21,6 +21,7 @@ use super::journal::Journal;
 use super::member::Member;
 use super::membership::Membership;
 use super::settings::{MemberDefaults, Settings};
+use crate::fault_points::{FaultPoint, FaultPoints};
 use crate::members::pg::connect::{self, Reported};
 use crate::members::pg::maintenance::{Maintenance, QueryError, TextRows};
 use crate::members::pg::target::{Address, Login, MemberTls, Target};
@@ -132,7 +133,7 @@ impl VirtualDatabase {
         log: Arc<dyn RecoveryLog>,
         logged: &LoggedMembership,
         sessions: Arc<SessionRegistry>,
-    ) -> Result<Arc<Self>, OpenError> {
+    ) -> Result<Self, OpenError> {
         let mut members = Vec::new();
         for (index, member) in config.members.iter().enumerate() {
             let id = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
@@ -152,7 +153,7 @@ impl VirtualDatabase {
             return Err(OpenError::NoMember(config.name.clone()));
         }
         let incidents: VecDeque<Incident> = logged.changes().filter_map(|c| c.incident.clone()).collect();
-        Ok(Arc::new(VirtualDatabase {
+        Ok(VirtualDatabase {
             name: config.name.clone(),
             settings: Settings {
                 level: config.level.to_string(),
@@ -163,6 +164,7 @@ impl VirtualDatabase {
                 users: config.users.clone(),
             },
             members,
+            faults: FaultPoints::default(),
             in_flight: Default::default(),
             sequences: Default::default(),
             counters: Default::default(),
@@ -189,7 +191,7 @@ impl VirtualDatabase {
             serving: AtomicBool::new(false),
             ddl_under_way: AtomicUsize::new(0),
             ddl_ended: std::sync::atomic::AtomicU64::new(0),
-        }))
+        })
     }
 
     /// Looks at every enabled member: those that do not answer are taken out (as long as one does). Reads the catalog.
@@ -209,6 +211,7 @@ impl VirtualDatabase {
                     self.fault(id, Reason::Unreachable, format!("at the start of the proxy: {detail}")).await;
                 }
                 if crate::rejoin::startup::recover(self).await && self.read_lead().await {
+                    self.faults.reach(FaultPoint::StartBeforeOpening).await;
                     return;
                 }
             } else {

@@ -11,6 +11,7 @@ use raidb_core::member::{MemberState, Reason};
 use super::in_flight::Ticket;
 use super::sequences::SequenceState;
 use super::{PROBE_MAX, VirtualDatabase};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::members::pg::target::Login;
 use crate::rejoin::{RejoinError, tables};
@@ -66,6 +67,7 @@ impl VirtualDatabase {
             if work.await.is_none() {
                 tracing::warn!(member = at.target.name, epoch, "the member could not be told the new epoch");
             }
+            self.faults.reach(FaultPoint::EpochTold).await;
         });
         futures::future::join_all(telling).await;
     }

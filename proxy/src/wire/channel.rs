@@ -244,6 +244,14 @@ impl Channel {
         let _elapsed = tokio::time::timeout(std::time::Duration::from_secs(1), finish).await;
     }
 
+    /// Cuts the connection, for a test.
+    #[cfg(feature = "fault-points")]
+    pub fn cut(&self) {
+        if let Err(error) = self.stream.cut() {
+            tracing::warn!("a connection that was to be cut is gone: {error}");
+        }
+    }
+
     /// Gives the stream back with the bytes that were read ahead (for TLS negotiation).
     #[must_use]
     pub fn into_parts(self) -> (Stream, BytesMut) {

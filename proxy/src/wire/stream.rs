@@ -20,6 +20,23 @@ pub enum Stream {
     TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
+#[cfg(feature = "fault-points")]
+impl Stream {
+    /// Cuts the connection: neither side hears of the other any more.
+    ///
+    /// # Errors
+    /// It was cut already.
+    pub fn cut(&self) -> io::Result<()> {
+        let socket = match self {
+            Stream::Tcp(s) => socket2::SockRef::from(s),
+            Stream::Unix(s) => socket2::SockRef::from(s),
+            Stream::TlsServer(s) => socket2::SockRef::from(s.get_ref().0),
+            Stream::TlsClient(s) => socket2::SockRef::from(s.get_ref().0),
+        };
+        socket.shutdown(std::net::Shutdown::Both)
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

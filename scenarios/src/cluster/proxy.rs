@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -56,6 +56,7 @@ pub struct Proxy {
     options: ProxyOptions,
     postgres_port: u16,
     admin: String,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -68,7 +69,8 @@ impl Proxy {
         let binary = find_binary(binary)?;
         let home = home.to_owned();
         let admin = format!("127.0.0.1:{}", free_port()?);
-        let mut proxy = Self { binary, home, options, postgres_port: free_port()?, admin, process: None };
+        let mut proxy =
+            Self { binary, home, options, postgres_port: free_port()?, admin, environment: Vec::new(), process: None };
         fs::write(proxy.config(), proxy.toml()?)?;
         proxy.restart().await?;
         Ok(proxy)
@@ -93,9 +95,33 @@ impl Proxy {
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config").arg(self.config()).current_dir(&self.home).stdin(Stdio::null());
         // The log is a file, and its end is shown in failures.
-        command.env("NO_COLOR", "1");
+        command.env("NO_COLOR", "1").envs(self.environment.iter().cloned());
         self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
+    }
+
+    /// Variables that the process gets at its next start.
+    pub fn set_environment(&mut self, variables: Vec<(String, String)>) {
+        self.environment = variables;
+    }
+
+    /// Waits until the process ends by itself.
+    ///
+    /// # Errors
+    /// It still runs after `limit`, or was not started.
+    pub async fn wait_end(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        let Some(process) = &mut self.process else { return fail("the proxy does not run") };
+        loop {
+            if let Some(status) = process.try_wait()? {
+                self.process = None;
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                return fail(format!("the proxy still runs after {limit:?}"));
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Where clients connect.

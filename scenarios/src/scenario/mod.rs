@@ -5,6 +5,14 @@ mod activemq_takeover;
 mod bad_input;
 mod big_result;
 mod chaos;
+mod crash_points;
+mod crash_points_commit;
+mod crash_points_log;
+mod crash_points_members;
+mod crash_points_start;
+mod cut_at_commit;
+mod cut_at_once;
+mod cut_serializable;
 mod hot_rows;
 mod jdbc;
 mod last_member;
@@ -64,6 +72,13 @@ table! {
     regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
     single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",
+    crash_points_commit: "the proxy dies at every point of a commit: nothing lost, nothing by halves, members equal",
+    crash_points_members: "the proxy dies at every point of a member's leaving and return, and in the recovery: as above",
+    crash_points_start: "the proxy dies at every point of its start, twice in a row: as above",
+    crash_points_log: "the proxy dies at every point of a truncation; full disk, failed flush, short write: as above",
+    cut_at_commit: "a session's connections are cut between agreement and COMMIT: no wrong answer, members equal",
+    cut_at_once: "the same for single INSERTs, of which no follower has heard before the decision",
+    cut_serializable: "the same for serializable transactions, of which the lead's COMMIT decides",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",

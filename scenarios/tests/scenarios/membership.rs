@@ -23,3 +23,18 @@ fn chaos() {
 fn rejoin_under_load() {
     common::run("rejoin_under_load", Options { seconds: 5, ..Options::default() });
 }
+
+#[test]
+fn crash_points_members() {
+    common::run("crash_points_members", Options::default());
+}
+
+#[test]
+fn crash_points_start() {
+    common::run("crash_points_start", Options::default());
+}
+
+#[test]
+fn crash_points_log() {
+    common::run("crash_points_log", Options::default());
+}

@@ -33,3 +33,23 @@ fn regressions() {
 fn single_row_verdicts() {
     common::run("single_row_verdicts", Options::default());
 }
+
+#[test]
+fn crash_points_commit() {
+    common::run("crash_points_commit", Options::default());
+}
+
+#[test]
+fn cut_at_commit() {
+    common::run("cut_at_commit", Options::default());
+}
+
+#[test]
+fn cut_at_once() {
+    common::run("cut_at_once", Options::default());
+}
+
+#[test]
+fn cut_serializable() {
+    common::run("cut_serializable", Options::default());
+}

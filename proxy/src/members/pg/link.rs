@@ -257,6 +257,12 @@ impl Link {
         self.units.front() == Some(&Owner::Foreground)
     }
 
+    /// Cuts the connection, for a test.
+    #[cfg(feature = "fault-points")]
+    pub fn cut(&self) {
+        self.channel.cut();
+    }
+
     /// Says good-bye and closes.
     pub async fn close(mut self) {
         encode::bare(self.channel.out(), b'X');

@@ -1,0 +1,13 @@
+//! As `cut_at_commit`, for a single INSERT: no follower has heard of it before it is decided.
+
+use super::crash_points::Work;
+use super::cut_at_commit::cut;
+use crate::{Options, Result, Summary};
+
+/// Points of one INSERT.
+const POINTS: &[&str] =
+    &["at_once.before_ticket", "commit.before_intent", "commit.intent_durable", "at_once.sent_to_all"];
+
+pub(super) async fn run(options: Options) -> Result<Summary> {
+    cut(options, Work::Insert, POINTS).await
+}
