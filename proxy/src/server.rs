@@ -147,7 +147,15 @@ fn open_databases(
             );
         }
         let log = Arc::new(opened.log);
-        databases.push(VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?);
+        let kept = config.tokens_kept;
+        databases.push(VirtualDatabase::open(
+            virtual_database,
+            limit,
+            kept,
+            log,
+            &opened.membership,
+            sessions.clone(),
+        )?);
     }
     Ok(databases)
 }

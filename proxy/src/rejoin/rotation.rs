@@ -65,7 +65,8 @@ async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
         database.floor_raised(member, floor);
     }
     if let Some(floor) = database.lowest_floor() {
-        database.journal.truncate(floor.next()).await?;
+        let before = database.promise_tokens(floor.next()).await?;
+        database.journal.truncate(before).await?;
     }
     Ok(())
 }

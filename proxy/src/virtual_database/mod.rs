@@ -16,6 +16,7 @@ pub mod sequences;
 pub mod settings;
 pub mod start;
 pub mod status;
+pub mod tokens;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -90,6 +91,8 @@ pub struct VirtualDatabase {
     loader: start::CatalogLoader,
     /// The recovery log.
     pub journal: Journal,
+    /// Transactions that clients have named.
+    pub tokens: tokens::Tokens,
     /// Which marker table takes new rows.
     pub markers: Markers,
     /// One member at a time rejoins, and none while the marker tables change turns.

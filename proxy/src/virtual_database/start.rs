@@ -129,6 +129,7 @@ impl VirtualDatabase {
     pub fn open(
         config: &config::VirtualDatabase,
         client_frames: FrameLimit,
+        tokens_kept: Duration,
         log: Arc<dyn RecoveryLog>,
         logged: &LoggedMembership,
         sessions: Arc<SessionRegistry>,
@@ -160,6 +161,7 @@ impl VirtualDatabase {
                 member_timeout: config.member_timeout,
                 rejoin: config.rejoin,
                 client_frames,
+                tokens_kept,
                 users: config.users.clone(),
             },
             members,
@@ -167,6 +169,7 @@ impl VirtualDatabase {
             sequences: Default::default(),
             counters: Default::default(),
             analyses: Analyses::default(),
+            tokens: super::tokens::Tokens::new(sessions.clone()),
             sessions,
             picker: Default::default(),
             membership: Membership::new(states),
