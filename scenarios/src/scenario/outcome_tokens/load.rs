@@ -136,7 +136,10 @@ pub(super) async fn client(endpoint: Endpoint, number: i32, seed: u64, stop: Arc
             Ok(Err(error)) => {
                 match error.code().map(|code| code.code()) {
                     None => drop(ledger.lost.insert(key)),
-                    Some(code) if code.starts_with("08") || code.starts_with("57P") => drop(ledger.lost.insert(key)),
+                    // The last: its connection to the lead was cut. It can be asked about like the others.
+                    Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "40001" => {
+                        let _new = ledger.lost.insert(key);
+                    }
                     Some(_) => return Err(Failure::from(error).during(token(key))),
                 }
                 connection = None;

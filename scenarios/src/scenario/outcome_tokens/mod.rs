@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::ending;
@@ -15,6 +16,8 @@ use crate::workloads::unique_inserts::SCHEMA;
 use crate::{Options, Result, Summary, fail};
 use load::{Answers, Asker, Ledger};
 
+/// Longest way back of a member.
+const BACK_LIMIT: Duration = Duration::from_secs(20);
 /// Load before the kill.
 const BEFORE_KILL: Duration = Duration::from_millis(1500);
 
@@ -29,6 +32,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     for round in 0..2 {
         ledger.absorb(killed_under_load(&mut cluster, &options, round).await?);
     }
+    ledger.absorb(members_killed_under_load(&mut cluster, &options).await?);
     let mut asker = Asker::connect(&cluster.endpoint()).await?;
     let answers = asker.ask_all(ledger.acknowledged.iter().copied()).await?;
     if answers.committed.len() != ledger.acknowledged.len() {
@@ -55,22 +59,58 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         .with("rows", rows))
 }
 
-/// Clients at work, `kill -9` of the proxy, and its restart.
-async fn killed_under_load(cluster: &mut Cluster, options: &Options, round: usize) -> Result<Ledger> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..options.clients)
-        .map(|client| {
+/// Clients at work.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Result<Ledger>>>,
+}
+
+impl Load {
+    fn start(cluster: &Cluster, options: &Options, round: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = |client| {
             let number = i32::try_from(round * options.clients + client + 1).unwrap_or(i32::MAX);
             tokio::spawn(load::client(cluster.endpoint(), number, options.seed, Arc::clone(&stop)))
-        })
-        .collect();
+        };
+        Load { clients: (0..options.clients).map(client).collect(), stop }
+    }
+
+    async fn stop(self) -> Result<Ledger> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut ledger = Ledger::default();
+        for client in self.clients {
+            ledger.absorb(client.await??);
+        }
+        Ok(ledger)
+    }
+}
+
+/// `kill -9` of the proxy, and its restart.
+async fn killed_under_load(cluster: &mut Cluster, options: &Options, round: usize) -> Result<Ledger> {
+    let load = Load::start(cluster, options, round);
     sleep(BEFORE_KILL).await;
     cluster.proxy_mut()?.kill_9()?;
-    stop.store(true, Ordering::Relaxed);
-    let mut ledger = Ledger::default();
-    for client in clients {
-        ledger.absorb(client.await??);
-    }
+    let ledger = load.stop().await?;
     cluster.proxy_mut()?.restart().await?;
     Ok(ledger)
+}
+
+/// `kill -9` of every member, one after the other, and their restart, the last one first.
+async fn members_killed_under_load(cluster: &mut Cluster, options: &Options) -> Result<Ledger> {
+    let load = Load::start(cluster, options, 2);
+    let mut killed = Vec::new();
+    for _ in 0..cluster.members.len() {
+        sleep(BEFORE_KILL / 2).await;
+        let lead = cluster.lead().await?;
+        cluster.members[lead].kill_9()?;
+        killed.push(lead);
+    }
+    sleep(BEFORE_KILL / 2).await;
+    for member in killed.into_iter().rev() {
+        cluster.members[member].restart().await?;
+        let name = cluster.members[member].name().to_owned();
+        cluster.wait_for_state(&name, "enabled", BACK_LIMIT).await?;
+    }
+    sleep(BEFORE_KILL / 2).await;
+    load.stop().await
 }
