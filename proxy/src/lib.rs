@@ -11,6 +11,7 @@ pub mod recovery_log;
 pub mod rejoin;
 pub mod server;
 pub mod session;
+mod time;
 pub mod tls;
 pub mod together;
 pub mod virtual_database;

@@ -154,7 +154,14 @@ fn open_databases(
             );
         }
         let log = Arc::new(opened.log);
-        let mut database = VirtualDatabase::open(virtual_database, limit, log, &opened.membership, sessions.clone())?;
+        let mut database = VirtualDatabase::open(
+            virtual_database,
+            limit,
+            config.tokens_kept,
+            log,
+            &opened.membership,
+            sessions.clone(),
+        )?;
         database.faults = faults.clone();
         databases.push(Arc::new(database));
     }

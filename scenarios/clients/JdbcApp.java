@@ -26,6 +26,7 @@ public final class JdbcApp {
             binary(connection);
             generatedKeys(connection);
             warningsAndTimeouts(connection);
+            tokens(connection);
         }
         System.out.println("OK " + checks);
     }
@@ -253,6 +254,36 @@ public final class JdbcApp {
             }
         }
         check(number(connection, "select 1") == 1, "usable after a cancelled query");
+    }
+
+    /** Outcome by token: each transaction has one, and is asked for by a statement that the driver prepares at last. */
+    private static void tokens(Connection connection) throws SQLException {
+        execute(connection, "create table jdbc_token(id int primary key)");
+        for (int i = 0; i < 8; i++) {
+            String token = java.util.UUID.randomUUID().toString();
+            connection.setAutoCommit(false);
+            try (PreparedStatement name = connection.prepareStatement("set raidb.token = ?")) {
+                name.setString(1, token);
+                name.execute();
+            }
+            execute(connection, "insert into jdbc_token values (" + i + ")");
+            if (i % 2 == 0) {
+                connection.commit();
+            } else {
+                connection.rollback();
+            }
+            connection.setAutoCommit(true);
+            try (PreparedStatement question = connection.prepareStatement("select raidb.outcome(?)")) {
+                for (int again = 0; again < 7; again++) {
+                    question.setString(1, token);
+                    try (ResultSet rows = question.executeQuery()) {
+                        String told = rows.next() ? rows.getString("outcome") : "nothing";
+                        check(told.equals(i % 2 == 0 ? "committed" : "aborted"), "outcome of transaction " + i + ": " + told);
+                    }
+                }
+            }
+        }
+        check(number(connection, "select count(*) from jdbc_token") == 4, "what was told is true");
     }
 
     private JdbcApp() {}

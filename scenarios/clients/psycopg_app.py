@@ -98,6 +98,27 @@ def copy(conn):
     check(conn.execute("select count(*) from py_copy").fetchone()[0] == 1000, "a copy that was given up left nothing")
 
 
+def tokens(conn):
+    """Outcome by token: named in a transaction, asked for by statements with and without a parameter."""
+    conn.execute("create table py_token(id int primary key)")
+    token = str(uuid.uuid4())
+    with conn.transaction():
+        conn.execute("set local raidb.token = %s", (token,))
+        conn.execute("insert into py_token values (1)")
+    for binary in (False, True):
+        asked = conn.cursor(binary=binary).execute("select raidb.outcome(%s)", (token,))
+        check(asked.description[0].name == "outcome", "name of the column")
+        check(asked.fetchone() == ("committed",), f"outcome, binary={binary}")
+    check(psycopg.ClientCursor(conn).execute("show raidb.outcome(%s)", (token,)).fetchone() == ("committed",), "show")
+    told = conn.execute("select raidb.outcome(%s)", (str(uuid.uuid4()),), prepare=True).fetchone()[0]
+    check(told.startswith("unknown, tokens are kept since "), f"unknown: {told}")
+    try:
+        conn.execute("set raidb.token = %s", (token,))
+        check(False, "a token was used twice")
+    except errors.DuplicateObject:
+        pass
+
+
 def cursors(url):
     """Server-side cursor, dict rows, notices, LISTEN's absence of harm, error positions."""
     with psycopg.connect(url, row_factory=dict_row) as conn:
@@ -123,7 +144,7 @@ def main():
     with psycopg.connect(url, autocommit=True) as conn:
         check(conn.info.server_version >= 150000, "server version")
         check(conn.info.parameter_status("server_encoding") == "UTF8", "parameter status")
-        for part in (types, transactions, batches, copy):
+        for part in (types, transactions, batches, copy, tokens):
             part(conn)
     cursors(url)
     print("OK", CHECKS)

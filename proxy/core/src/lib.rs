@@ -10,6 +10,7 @@ pub mod log;
 pub mod member;
 pub mod placement;
 pub mod sql;
+pub mod token;
 pub mod transaction;
 pub mod transcript;
 pub mod verdict;

@@ -19,7 +19,6 @@ mod member;
 mod run;
 mod status;
 mod table;
-mod time;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

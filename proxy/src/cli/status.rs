@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::{http_get, table, time};
+use super::{http_get, table};
 use crate::admin::{MemberStatus, Role, Status, VirtualDatabaseStatus};
+use crate::time;
 
 /// Incidents shown for each virtual database; `--json` has all.
 const INCIDENTS_SHOWN: usize = 5;

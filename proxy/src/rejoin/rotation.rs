@@ -69,8 +69,9 @@ async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
         database.faults.reach(FaultPoint::RotateFloorRaised).await;
     }
     if let Some(floor) = database.lowest_floor() {
+        let before = database.promise_tokens(floor.next()).await?;
         database.faults.reach(FaultPoint::RotateBeforeTruncate).await;
-        database.journal.truncate(floor.next()).await?;
+        database.journal.truncate(before).await?;
         database.faults.reach(FaultPoint::RotateDone).await;
     }
     Ok(())

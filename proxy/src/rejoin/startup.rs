@@ -5,6 +5,7 @@
 //! 3. *Redo* each intent that is in the log and not on the member. What was not decided was rolled back by step 1.
 //! 4. *Raise sequences* to what any member, or the log, says was handed out.
 //! 5. *Raise the floor*, so that the tables start empty.
+//! 6. *Tokens*: what the log says of them is known before anybody can ask.
 //!
 //! Every step may be repeated after a crash within it: markers are written with the data.
 //!
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use raidb_core::ids::MemberId;
 use raidb_core::log::{Applied, CorruptKind, Intent, Outcome, Position, Record, RecordKind};
 use raidb_core::member::Reason;
+use raidb_core::token::Recovery;
 
 use super::RejoinError;
 use super::applier::Applier;
@@ -29,6 +31,7 @@ use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::recovery_log::LogError;
 use crate::virtual_database::VirtualDatabase;
+use crate::virtual_database::tokens::now_ms;
 
 /// Payload bytes that are read from the log at once.
 const SCAN_BYTES: usize = 8 << 20;
@@ -106,7 +109,9 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
     database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
     // Of the whole log: a member that is out may have a lower floor.
-    journal.recovered(aborted(database, Position::START).await?);
+    let mut tokens = Recovery::new(now_ms());
+    journal.recovered(aborted(database, &mut tokens).await?);
+    let tokens = tokens.finish(journal.end(), |position| journal.is_aborted(position));
     let end = journal.end();
     let mut usable = false;
     let mut high_water = sequences_in_log(database, floor).await?;
@@ -125,6 +130,9 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
             }
             Err(error) => give_up(database, member.member, &error).await,
         }
+    }
+    if usable {
+        database.tokens_recovered(tokens).await;
     }
     Ok(usable)
 }
@@ -152,6 +160,7 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     let redone = redo(database, &mut found, &high_water, end).await?;
     database.floor_raised(member, end);
     database.journal.finish_all(end);
+    database.tokens.settled(end, |position| database.journal.is_aborted(position));
     Ok(redone)
 }
 
@@ -178,16 +187,17 @@ async fn scan(
     Ok(())
 }
 
-/// Intents that were aborted behind their decision.
-async fn aborted(database: &VirtualDatabase, from: Position) -> Result<HashSet<Position>, RejoinError> {
+/// Intents that were aborted behind their decision, of the whole log. What it says of tokens is told to `tokens`.
+async fn aborted(database: &VirtualDatabase, tokens: &mut Recovery) -> Result<HashSet<Position>, RejoinError> {
     let mut aborted = HashSet::new();
     let look = |record: Record| {
+        tokens.record(&record)?;
         if record.kind == RecordKind::Outcome {
             aborted.insert(Outcome::decode(&record.payload)?.aborted);
         }
         Ok(())
     };
-    scan(database, from, look).await?;
+    scan(database, Position::START, look).await?;
     Ok(aborted)
 }
 

@@ -85,6 +85,9 @@ impl Session {
             )
             .into());
         }
+        if self.handle.take_told_aborted() {
+            self.check_token()?;
+        }
         let Some(open) = &self.open else { return Ok(()) };
         let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
         if self.view.lead_epoch != epoch {
@@ -116,12 +119,17 @@ impl Session {
             match result {
                 Err(Trouble::LeadChanged) => self.change_lead().await?,
                 Err(Trouble::ViewChanged) => {}
+                Ok(()) => {
+                    self.token_committed();
+                    return Ok(());
+                }
                 other => return other,
             }
         }
     }
 
     async fn try_commit(&mut self) -> Result<(), Trouble> {
+        self.check_token()?;
         if self.may_commit_at_once() {
             return self.commit_at_once().await;
         }
@@ -145,8 +153,9 @@ impl Session {
             }
         }
         self.refuse_if_stopped()?;
-        if self.any_follower_involved() {
-            // Beside the followers, which still work on what is in it.
+        if self.any_follower_involved() && self.transaction_token().is_none() {
+            // Beside the followers, which still work on what is in it. With a token, nothing is written before somebody may
+            // still be told that the transaction is aborted.
             self.reach(FaultPoint::CommitBeforeIntent).await;
             self.begin_intent();
         }
@@ -443,6 +452,7 @@ impl Session {
 
     /// Rolls back what is open, everywhere. The lead's answer is awaited, followers do it in the background.
     pub(crate) async fn rollback(&mut self) {
+        self.token_aborted();
         let Some(open) = self.open.as_mut() else { return };
         let undo = open.transcript.clear();
         let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);

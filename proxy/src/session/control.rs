@@ -35,6 +35,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Deallocate(_)
         | Command::Discard { .. }
         | Command::CopyIn(_)
+        | Command::Token(_)
         | Command::Refused(_) => true,
         Command::Utility(utility) => !utility.transactional,
         Command::Empty
@@ -62,6 +63,7 @@ impl Session {
             Command::Prepare { .. } | Command::Deallocate(_) | Command::Discard { .. } => {
                 self.names_command(statement).await
             }
+            Command::Token(command) => self.token_command(statement, command).await,
             Command::Utility(utility) => self.utility_outside(statement, utility).await,
             Command::Refused(refusal) => {
                 self.database.counters.refusals.add();
@@ -235,7 +237,10 @@ impl Session {
                 })
             }
             SessionChange::Reset { name } => Some(Effect::Reset(name.clone())),
-            SessionChange::ResetAll => Some(Effect::ResetAll),
+            SessionChange::ResetAll => {
+                self.forget_waiting_token();
+                Some(Effect::ResetAll)
+            }
             SessionChange::SetLocal { .. } | SessionChange::TransactionModes(_) | SessionChange::Constraints => None,
         };
         if self.open.is_some() {
@@ -400,6 +405,7 @@ impl Session {
             Command::Deallocate(None) => self.forget_names(),
             Command::Discard { all: true } => {
                 self.forget_names();
+                self.forget_waiting_token();
                 self.settings.apply(&Effect::ResetAll);
                 self.read_meaning_surely().await;
             }

@@ -106,18 +106,20 @@ impl Session {
     /// Makes the intent durable. Behind it the transaction is decided: COMMIT may leave.
     ///
     /// # Errors
-    /// 53100 or 54000: nothing was written, the transaction is rolled back. [`Trouble::Fatal`] with 08007: the log has failed,
+    /// 53100, 54000 or 40001: nothing was written, the transaction is rolled back. [`Trouble::Fatal`] with 08007: the log has failed,
     /// and nobody knows whether the record is durable.
     pub(super) async fn write_intent(&mut self) -> Result<(), Trouble> {
-        if self.provisional.is_none() {
-            self.reach(FaultPoint::CommitBeforeIntent).await;
-        }
         if self.open.is_none() {
             return Ok(());
+        }
+        if self.provisional.is_none() {
+            self.reach(FaultPoint::CommitBeforeIntent).await;
+            self.decide_token()?;
         }
         match self.intent_written().await {
             Ok(position) => {
                 self.decided = position;
+                self.token_positioned(position);
                 if let Some(ticket) = &self.ticket {
                     self.database.in_flight.positioned(ticket, position);
                 }
@@ -152,7 +154,7 @@ impl Session {
                 parameters: parameters.map(|(key, value)| (key.to_vec(), value.to_vec())).collect(),
                 settings: self.settings.journal().map(|sql| sql.to_vec()).collect(),
             },
-            token: None,
+            token: self.transaction_token(),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             entries: open.transcript.iter().map(logged).collect(),
         })

@@ -48,6 +48,9 @@ impl Session {
                 members.iter().all(|m| !self.view.is_enabled(*m) || self.slots[usize::from(m.0)].link.is_some());
             if complete && self.view.is_enabled(lead) {
                 self.before_first_statement(lead).await?;
+                if writes {
+                    self.bind_token();
+                }
                 return Ok(lead);
             }
         }

@@ -1,6 +1,6 @@
 //! A batch of the extended protocol on the lead: one unit for each Execute, with what stands before it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use raidb_core::sql::analysis::{Command, Proof, Read};
 
 use super::Session;
@@ -8,10 +8,10 @@ use super::batch::Message;
 use super::control::is_control;
 use super::lead_unit::{Pending, Unit, bare};
 use super::statement::{Bound, Statement};
+use super::token::{describe_portal, describe_statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
 use crate::wire::decode::Named;
-use crate::wire::encode;
 
 impl Session {
     /// Works on a batch, message by message; an error skips the rest up to Sync.
@@ -106,7 +106,7 @@ impl Session {
                 let known = self.known_statement(&name)?;
                 let identity = known.prepared.identity;
                 let pending = if answered_here(&known.analysis.command)? {
-                    Pending::Local(no_rows(true))
+                    Pending::Local(describe_statement(&known.analysis.command, &known.prepared.types))
                 } else {
                     Pending::DescribeStatement(known)
                 };
@@ -121,7 +121,8 @@ impl Session {
                 let statement = self.portal_statement(&portal)?;
                 let identity = statement.bound.as_ref().map_or(0, |b| b.prepared.identity);
                 let pending = if answered_here(&statement.analysis.command)? {
-                    Pending::Local(no_rows(false))
+                    let tail = statement.bound.as_ref().map(|bound| bound.tail.clone()).unwrap_or_default();
+                    Pending::Local(describe_portal(&statement.analysis.command, &tail))
                 } else {
                     Pending::DescribePortal(portal)
                 };
@@ -173,6 +174,11 @@ impl Session {
             let plain = Statement { bound: None, ..statement.clone() };
             return self.copy_in(&plain, &copy.clone()).await;
         }
+        if matches!(command, Command::Token(_)) {
+            // It may have a parameter.
+            self.run_unit(unit, None).await?;
+            return self.control(&statement).await;
+        }
         if is_control(command) {
             self.run_unit(unit, None).await?;
             let plain = Statement { bound: None, ..statement };
@@ -189,7 +195,8 @@ impl Session {
     }
 }
 
-/// Commands whose Parse, Bind and Describe the proxy answers itself: they have no parameters and no rows, and run by text.
+/// Commands whose Parse, Bind and Describe the proxy answers itself: they have no parameters and no rows, and run by text;
+/// or the proxy runs them itself.
 fn answered_here(command: &Command) -> Result<bool, SqlError> {
     match command {
         Command::Refused(refusal) => Err(SqlError::refused(&refusal.reason, refusal.hint.clone())),
@@ -200,15 +207,6 @@ fn answered_here(command: &Command) -> Result<bool, SqlError> {
         Command::Utility(_) | Command::LockTable(_) => Ok(true),
         other => Ok(is_control(other)),
     }
-}
-
-fn no_rows(with_parameters: bool) -> Bytes {
-    let mut out = BytesMut::new();
-    if with_parameters {
-        encode::no_parameters(&mut out);
-    }
-    encode::bare(&mut out, b'n');
-    out.freeze()
 }
 
 /// Execute of a portal that SQL made (DECLARE): a read of the lead's.

@@ -425,7 +425,7 @@ fn with_formats(tail: &Bytes, extra: usize) -> Option<Bytes> {
     Some(out.freeze())
 }
 
-fn result_formats_at(tail: &[u8]) -> Option<usize> {
+pub(super) fn result_formats_at(tail: &[u8]) -> Option<usize> {
     let u16_at = |at: usize| tail.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]])));
     let mut at = 2 + 2 * u16_at(0)?;
     let values = u16_at(at)?;

@@ -38,6 +38,7 @@ pub mod reads;
 pub mod settings;
 pub mod simple;
 pub mod statement;
+pub mod token;
 pub mod transaction;
 pub mod trouble;
 
@@ -120,6 +121,10 @@ pub struct Session {
     pub(crate) copy_answered: bool,
     /// The statement in hand was judged by a catalog that DDL has overtaken.
     pub(crate) stale: bool,
+    /// The client's name for a transaction.
+    pub(crate) named: token::Named,
+    /// The log hears of that name.
+    pub(crate) noting_token: Option<tokio::task::JoinHandle<()>>,
     /// The member of the last balanced read.
     pub(crate) last_reader: Option<MemberId>,
     /// Sessions like this one, with which it commits together.
@@ -173,6 +178,8 @@ impl Session {
             generation: 0,
             copy_answered: false,
             stale: false,
+            named: token::Named::Nothing,
+            noting_token: None,
             last_reader: None,
             group: None,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
@@ -377,6 +384,7 @@ impl Drop for Session {
             );
             std::process::abort();
         }
+        self.token_gone();
         self.close_links();
         if let Some(ticket) = self.ticket.take() {
             self.database.in_flight.abandon(&ticket);

@@ -57,6 +57,7 @@ impl Session {
             if result.is_ok() || !self.stale || !single || self.block != Block::Idle || self.released {
                 return result;
             }
+            self.unbind_token();
             self.rollback().await;
             self.staged.truncate(mark);
         }

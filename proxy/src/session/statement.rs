@@ -316,6 +316,7 @@ impl CommandExt for Command {
             | Command::Execute { .. }
             | Command::Deallocate(_)
             | Command::Discard { .. }
+            | Command::Token(_)
             | Command::Unknown { .. }
             | Command::Refused(_) => false,
         }

@@ -23,6 +23,7 @@ pub struct SessionHandle {
     /// Process ids of its connections, for the last-resort cycle breaker.
     pids: Mutex<Vec<(MemberId, u32)>>,
     break_cycle: AtomicBool,
+    told_aborted: AtomicBool,
     stopping: AtomicBool,
     cancels: AtomicUsize,
 }
@@ -49,6 +50,7 @@ impl SessionHandle {
             running: Mutex::new(None),
             pids: Mutex::new(Vec::new()),
             break_cycle: AtomicBool::new(false),
+            told_aborted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             cancels: AtomicUsize::new(0),
         })
@@ -102,6 +104,18 @@ impl SessionHandle {
     pub fn break_cycle(&self) {
         self.break_cycle.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Somebody was told that the transaction with this session's token is aborted: it has to give up its locks.
+    pub fn tell_aborted(&self) {
+        self.told_aborted.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether that was said; asks once.
+    #[must_use]
+    pub fn take_told_aborted(&self) -> bool {
+        self.told_aborted.load(Ordering::Relaxed) && self.told_aborted.swap(false, Ordering::AcqRel)
     }
 
     /// The proxy shuts down: the session ends when it is idle.
@@ -162,6 +176,24 @@ impl SessionRegistry {
     pub fn find(&self, pid: u32, secret: u32) -> Option<Arc<SessionHandle>> {
         let handle = self.sessions.get(&SessionId(u64::from(pid)))?.clone();
         (handle.secret == secret).then_some(handle)
+    }
+
+    /// The session of that number, if it lives.
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<Arc<SessionHandle>> {
+        self.sessions.get(&id).map(|found| found.clone())
+    }
+
+    /// The number of the newest session that ever was.
+    #[must_use]
+    pub fn newest(&self) -> SessionId {
+        SessionId(self.next.load(Ordering::SeqCst))
+    }
+
+    /// The number of the oldest session that lives.
+    #[must_use]
+    pub fn oldest(&self) -> Option<SessionId> {
+        self.sessions.iter().map(|e| *e.key()).min()
     }
 
     /// All handles.

@@ -16,6 +16,7 @@ pub mod sequences;
 pub mod settings;
 pub mod start;
 pub mod status;
+pub mod tokens;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -93,6 +94,8 @@ pub struct VirtualDatabase {
     loader: start::CatalogLoader,
     /// The recovery log.
     pub journal: Journal,
+    /// Transactions that clients have named.
+    pub tokens: tokens::Tokens,
     /// Which marker table takes new rows.
     pub markers: Markers,
     /// Connections on which sessions commit together.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub rejoin: Rejoin,
     /// Largest message that a client may send.
     pub client_frames: FrameLimit,
+    /// How long the log is kept for the sake of tokens.
+    pub tokens_kept: Duration,
     /// Who may connect; empty: everybody, as the members' own login.
     pub users: Vec<User>,
 }

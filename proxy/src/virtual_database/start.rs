@@ -130,6 +130,7 @@ impl VirtualDatabase {
     pub fn open(
         config: &config::VirtualDatabase,
         client_frames: FrameLimit,
+        tokens_kept: Duration,
         log: Arc<dyn RecoveryLog>,
         logged: &LoggedMembership,
         sessions: Arc<SessionRegistry>,
@@ -161,6 +162,7 @@ impl VirtualDatabase {
                 member_timeout: config.member_timeout,
                 rejoin: config.rejoin,
                 client_frames,
+                tokens_kept,
                 users: config.users.clone(),
             },
             members,
@@ -169,6 +171,7 @@ impl VirtualDatabase {
             sequences: Default::default(),
             counters: Default::default(),
             analyses: Analyses::default(),
+            tokens: super::tokens::Tokens::new(sessions.clone()),
             sessions,
             picker: Default::default(),
             membership: Membership::new(states),

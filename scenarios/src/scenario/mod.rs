@@ -19,6 +19,7 @@ mod last_member;
 mod lock_forever;
 mod model_delayed;
 mod model_keyed;
+mod outcome_tokens;
 mod pgbench_freeze_lead;
 mod pgbench_kill_lead;
 mod pgbench_plain;
@@ -69,6 +70,7 @@ table! {
     lock_forever: "an endless lock transaction survives the loss of the lead and holds up nobody else",
     restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",
     last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
+    outcome_tokens: "what is told of a named transaction is what became of it: lost clients, kill -9 of the proxy",
     regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
     single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",

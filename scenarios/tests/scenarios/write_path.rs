@@ -25,6 +25,11 @@ fn lock_forever() {
 }
 
 #[test]
+fn outcome_tokens() {
+    common::run("outcome_tokens", Options::default());
+}
+
+#[test]
 fn regressions() {
     common::run("regressions", Options::default());
 }

@@ -65,6 +65,7 @@ fn fills_in_defaults() {
     assert_eq!(config.listen.max_clients, 1000);
     assert_eq!(config.listen.startup_timeout, Duration::from_secs(10));
     assert_eq!(config.listen.message_size_max, 1 << 30);
+    assert_eq!(config.tokens_kept, Duration::from_secs(3600));
     assert_eq!(config.listen.tls, None);
     assert_eq!(config.virtual_databases[0].max_connections_per_member, 100);
     assert_eq!(config.virtual_databases[0].members[0].weight, 1);

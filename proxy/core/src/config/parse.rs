@@ -30,7 +30,7 @@ pub(super) fn config(text: &str, base_dir: &Path) -> Result<Config, ConfigErrors
     root.finish();
 
     let listen = listen(listen_table, base_dir, &mut errors);
-    let log_dir = log(log_table, base_dir, &mut errors);
+    let (log_dir, tokens_kept) = log(log_table, base_dir, &mut errors);
     let mut virtual_databases = Vec::with_capacity(database_tables.len());
     for (index, table) in database_tables.into_iter().enumerate() {
         let path = format!("virtual_database[{index}]");
@@ -39,7 +39,11 @@ pub(super) fn config(text: &str, base_dir: &Path) -> Result<Config, ConfigErrors
     check_names(&virtual_databases, &mut errors);
     check_targets(&virtual_databases, &mut errors);
     check_trust(&listen, &virtual_databases, &mut errors);
-    if errors.is_empty() { Ok(Config { listen, log_dir, virtual_databases }) } else { Err(ConfigErrors(errors)) }
+    if errors.is_empty() {
+        Ok(Config { listen, log_dir, tokens_kept, virtual_databases })
+    } else {
+        Err(ConfigErrors(errors))
+    }
 }
 
 fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Listen {
@@ -80,13 +84,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     loopback.or_else(|| text.parse().ok()).ok_or_else(|| problem.into())
 }
 
-fn log(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> PathBuf {
+fn log(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> (PathBuf, Duration) {
     let mut section = Section::new("log", table, errors);
     let dir = section.parsed("dir", PathBuf::from("raidb-log"), |text| {
         if text.is_empty() { Err("must be the path of a directory".into()) } else { Ok(PathBuf::from(text)) }
     });
+    let range = [Duration::from_secs(60), Duration::from_secs(30 * 86_400)];
+    let tokens_kept = section.duration("tokens_kept", Duration::from_secs(3600), range);
     section.finish();
-    base_dir.join(dir)
+    (base_dir.join(dir), tokens_kept)
 }
 
 /// Two virtual databases of one name: clients could reach only one of them.

@@ -16,6 +16,8 @@ pub struct Config {
     pub listen: Listen,
     /// Directory of the recovery log; relative paths are already joined to the configuration's directory.
     pub log_dir: PathBuf,
+    /// How long the log is kept behind the last word about a token, so that its outcome can be told after a restart.
+    pub tokens_kept: Duration,
     /// What clients connect to. At least one, names unique.
     pub virtual_databases: Vec<VirtualDatabase>,
 }

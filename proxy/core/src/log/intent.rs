@@ -111,10 +111,16 @@ impl Intent {
     /// [`CorruptKind::Payload`].
     pub fn decode(payload: &[u8]) -> Result<Self, CorruptKind> {
         let mut input = Input(payload);
-        input.intent().ok_or_else(|| {
-            let at = payload.len() - input.0.len();
-            CorruptKind::Payload(format!("an intent that ends or is damaged at byte {at} of {}", payload.len()))
-        })
+        input.intent().ok_or_else(|| input.damaged(payload))
+    }
+
+    /// The token alone, without the work of reading what stands behind it.
+    ///
+    /// # Errors
+    /// [`CorruptKind::Payload`].
+    pub fn decode_token(payload: &[u8]) -> Result<Option<Vec<u8>>, CorruptKind> {
+        let mut input = Input(payload);
+        input.head().map(|(_, _, token)| token).ok_or_else(|| input.damaged(payload))
     }
 }
 
@@ -207,7 +213,13 @@ impl<'a> Input<'a> {
         self.u8().filter(|b| *b < 2).map(|b| b == 1)
     }
 
-    fn intent(&mut self) -> Option<Intent> {
+    fn damaged(&self, payload: &[u8]) -> CorruptKind {
+        let at = payload.len() - self.0.len();
+        CorruptKind::Payload(format!("an intent that ends or is damaged at byte {at} of {}", payload.len()))
+    }
+
+    /// Members, context, token.
+    fn head(&mut self) -> Option<(Vec<String>, Context, Option<Vec<u8>>)> {
         if self.u8()? != VERSION {
             return None;
         }
@@ -216,13 +228,17 @@ impl<'a> Input<'a> {
         let parameters = (0..u16::from_le_bytes(self.array()?)).map(|_| Some((self.text()?, self.text()?)));
         let parameters = parameters.collect::<Option<_>>()?;
         let settings = (0..u16::from_le_bytes(self.array()?)).map(|_| self.text()).collect::<Option<_>>()?;
-        let token = self.option()?;
+        Some((members, Context { user, parameters, settings }, self.option()?))
+    }
+
+    fn intent(&mut self) -> Option<Intent> {
+        let (members, context, token) = self.head()?;
         let sequences = (0..u16::from_le_bytes(self.array()?))
             .map(|_| Some((String::from_utf8(self.text()?).ok()?, i64::from_le_bytes(self.array()?))));
         let sequences = sequences.collect::<Option<_>>()?;
         let entries = (0..self.count()?).map(|_| self.entry()).collect::<Option<_>>()?;
         let whole = self.0.is_empty();
-        whole.then_some(Intent { members, context: Context { user, parameters, settings }, token, entries, sequences })
+        whole.then_some(Intent { members, context, token, entries, sequences })
     }
 
     fn entry(&mut self) -> Option<IntentEntry> {
@@ -286,6 +302,7 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         for intent in [Intent::default(), sample()] {
+            assert_eq!(Intent::decode_token(&intent.encode()), Ok(intent.token.clone()));
             assert_eq!(Intent::decode(&intent.encode()), Ok(intent));
         }
     }

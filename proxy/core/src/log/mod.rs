@@ -21,6 +21,7 @@ mod prefix;
 mod reader;
 mod record;
 mod segment_header;
+mod token;
 
 #[cfg(test)]
 mod reader_test;
@@ -38,3 +39,4 @@ pub use prefix::FinishedPrefix;
 pub use reader::{Place, Segment, read_segment};
 pub use record::{PAYLOAD_BYTES_MAX, Record, RecordKind, TooLarge, encode_record};
 pub use segment_header::{FORMAT_VERSION, SegmentHeader, database_hash};
+pub use token::TokenRecord;

@@ -38,7 +38,7 @@ pub enum RecordKind {
     SequenceHighWater = 5,
     /// Rows of a COPY, as they came; an intent names the records that are its own.
     CopyRows = 6,
-    /// A client's token was given to a transaction that has begun. The payload is the token.
+    /// What is known of clients' tokens: [`super::TokenRecord`].
     Token = 7,
     /// A place that an operator has named: [`super::NamedCheckpoint`].
     NamedCheckpoint = 16,

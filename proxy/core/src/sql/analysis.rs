@@ -105,6 +105,8 @@ pub enum Command {
         /// ALL: everything of the session is reset.
         all: bool,
     },
+    /// Outcome by token: the proxy answers it alone.
+    Token(TokenCommand),
     /// The same statement on every member.
     Utility(Utility),
     /// Names a relation that the catalog does not know: most likely an error (42P01). It is run on the lead where it can be
@@ -326,6 +328,33 @@ pub enum SessionChange {
     SessionModes(TransactionModes),
     /// SET CONSTRAINTS.
     Constraints,
+}
+
+/// A client's name for a transaction, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenCommand {
+    /// SET [LOCAL] raidb.token.
+    Set(TokenText),
+    /// RESET raidb.token.
+    Reset,
+    /// SHOW raidb.token.
+    Show,
+    /// SELECT raidb.outcome(…), or SHOW.
+    Outcome {
+        /// Which.
+        token: TokenText,
+        /// It was written as SHOW.
+        show: bool,
+    },
+}
+
+/// Where a token stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenText {
+    /// In the text: this. (An analysis with it is shared by no other text.)
+    Literal(String),
+    /// It is `$1`.
+    Parameter,
 }
 
 /// DDL and the like.

@@ -1,9 +1,9 @@
 //! One line about a record.
 
-use raidb_core::log::{Checkpoint, MemberChange, NamedCheckpoint, RecordKind};
+use raidb_core::log::{Checkpoint, MemberChange, NamedCheckpoint, RecordKind, TokenRecord};
 use raidb_core::member::MemberState;
 
-use crate::cli::time;
+use crate::time;
 
 /// What a record says, in one line. A payload that cannot be read is said to be so.
 pub(super) fn summary(kind: RecordKind, payload: &[u8]) -> String {
@@ -15,6 +15,14 @@ pub(super) fn summary(kind: RecordKind, payload: &[u8]) -> String {
         }),
         RecordKind::NamedCheckpoint => NamedCheckpoint::decode(payload)
             .map(|checkpoint| format!("\"{}\", {}", checkpoint.name, time::utc(checkpoint.when_unix_ms))),
+        RecordKind::Token => TokenRecord::decode(payload).map(|record| match record {
+            TokenRecord::Given { unix_ms, token } => {
+                format!("\"{}\" given, {}", String::from_utf8_lossy(&token), time::utc(unix_ms))
+            }
+            TokenRecord::KeptSince { unix_ms, first } => {
+                format!("all tokens since {} are kept from {first} on", time::utc(unix_ms))
+            }
+        }),
         // The decoder of intents goes here.
         _ => Ok(format!("{} bytes", payload.len())),
     };

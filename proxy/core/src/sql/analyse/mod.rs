@@ -19,6 +19,7 @@ mod relations;
 mod row_lock;
 mod session;
 mod set_write;
+mod token;
 mod transaction;
 mod tree;
 mod update;
@@ -151,6 +152,9 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         return Err(refuse("more than one statement in one text", "send them one by one, or as a simple query"));
     }
     let first = text.word(0).unwrap_or_default();
+    if let Some(judged) = token::judge(text, &first) {
+        return judged;
+    }
     if let Some(judged) = transaction::judge(text, &first) {
         return judged;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::analysis::{Command, SessionChange};
 use super::super::lexer::TokenKind;
 use super::super::text::{Text, latin};
-use super::{Judged, Scope, Stop, analyse, refuse, transaction, unknown};
+use super::{Judged, Scope, Stop, analyse, refuse, token, transaction, unknown};
 
 /// Judges a statement about the session; `None` if it is none.
 pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Option<Result<Judged, Stop>> {
@@ -41,6 +41,9 @@ fn set(text: &Text<'_>) -> Result<Judged, Stop> {
     let local = text.is(1, "local");
     let at = 1 + usize::from(local || (text.is(1, "session") && !text.is(2, "authorization")));
     let (name, value_at) = setting(text, at)?;
+    if name == token::SETTING {
+        return token::set(text, value_at);
+    }
     let values = values(text, value_at);
     let default = text.is(value_at, "default") && value_at + 1 == text.len();
     check_setting(&name, values.as_deref())?;
@@ -106,6 +109,7 @@ const UNREADABLE_ENCODINGS: &[&str] = &["sjis", "shiftjis", "shiftjis2004", "big
 pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(), Stop> {
     let value = values.and_then(<[String]>::first).map(String::as_str);
     match name {
+        token::SETTING => Err(token::refuse_set_config()),
         "session_replication_role" => Err(refuse(
             "session_replication_role turns off foreign keys, on which the members' equality rests",
             "use ALTER TABLE … DISABLE TRIGGER USER to skip triggers",
@@ -143,6 +147,9 @@ fn reset(text: &Text<'_>) -> Result<Judged, Stop> {
         let (prefix, name, _) = text.qualified(1).ok_or_else(|| unknown("this form of RESET"))?;
         prefix.map_or(name.clone(), |prefix| format!("{prefix}.{name}")).to_ascii_lowercase()
     };
+    if name == token::SETTING {
+        return token::reset();
+    }
     session(SessionChange::Reset { name })
 }
 

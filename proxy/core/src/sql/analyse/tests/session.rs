@@ -157,3 +157,34 @@ fn utilities() {
         ("security label on table parent is 'x'", "refused security labels…"),
     ]);
 }
+
+#[test]
+fn tokens() {
+    let outcome = |token: &str, show| format!("Token(Outcome {{ token: {token}, show: {show} }})");
+    let x = "Literal(\"x\")";
+    check(&[
+        ("set raidb.token = 'x'", "Token(Set(Literal(\"x\")))"),
+        ("SET LOCAL Raidb.Token TO E'x';", "Token(Set(Literal(\"x\")))"),
+        ("set session \"raidb.token\" = $1", "Token(Set(Parameter))"),
+        ("set raidb.token = ''", "Token(Set(Literal(\"\")))"),
+        ("set raidb.token = 'a', 'b'", "refused raidb.token is one text…"),
+        ("set raidb.token = Abc", "refused raidb.token is one text…"),
+        ("set raidb.token = $2", "refused raidb.token is one text…"),
+        ("set raidb.token to default", "Token(Reset)"),
+        ("reset raidb.token", "Token(Reset)"),
+        ("show raidb.token", "Token(Show)"),
+        ("select set_config('raidb.token', 'x', true)", "refused raidb.token is no setting of a member…"),
+        ("select raidb.outcome('x')", &outcome(x, false)),
+        ("select raidb.outcome ( $1 ::text) ;", &outcome("Parameter", false)),
+        ("SELECT \"raidb\".\"outcome\"('x'::varchar)", &outcome(x, false)),
+        ("show raidb.outcome('x')", &outcome(x, true)),
+        ("show raidb.outcome($1)", &outcome("Parameter", true)),
+        ("select raidb.outcome('x') as o", "refused raidb.outcome() is answered…"),
+        ("select raidb.outcome($2)", "refused raidb.outcome() is answered…"),
+        ("select raidb.outcome('x' || 'y')", "refused raidb.outcome() is answered…"),
+        ("select raidb.outcome(t) from t", "refused raidb.outcome() is answered…"),
+        ("explain select raidb.outcome('x')", "refused raidb.outcome() is answered…"),
+        ("prepare p as select raidb.outcome($1)", "refused raidb.outcome() is answered…"),
+        ("update child set n = 1 where s = raidb.outcome('x')", "refused raidb.outcome() is answered…"),
+    ]);
+}

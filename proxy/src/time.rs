@@ -1,7 +1,7 @@
 //! A moment as text, in UTC.
 
 /// `2026-11-23T07:30:05Z` for milliseconds since 1970-01-01.
-pub(super) fn utc(unix_ms: u64) -> String {
+pub(crate) fn utc(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
