@@ -8,6 +8,7 @@ pub mod members;
 pub mod rebuild;
 pub mod recovery_log;
 pub mod rejoin;
+pub mod scrub;
 pub mod server;
 pub mod session;
 pub mod tls;

@@ -138,6 +138,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether the log has no record, so that it says nothing about members. (Its end may have been moved.)
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn is_empty(&self) -> Result<bool, LogError> {
+        match self.log.read(self.log.end(), 1).await {
+            Ok(records) => Ok(records.is_empty()),
+            Err(LogError::Gone { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lets the positions of an empty log begin behind `last`.
     ///
     /// # Errors

@@ -23,3 +23,8 @@ fn chaos() {
 fn rejoin_under_load() {
     common::run("rejoin_under_load", Options { seconds: 5, ..Options::default() });
 }
+
+#[test]
+fn log_lost() {
+    common::run("log_lost", Options::default());
+}

@@ -187,13 +187,7 @@ impl Narrowing {
         Ok(())
     }
 
-    fn split(
-        &mut self,
-        range: KeyRange,
-        mut bounds: Vec<Key>,
-        depth: u32,
-        rows: u64,
-    ) -> Result<(), NarrowingError> {
+    fn split(&mut self, range: KeyRange, mut bounds: Vec<Key>, depth: u32, rows: u64) -> Result<(), NarrowingError> {
         bounds.dedup();
         // The last key of a range that has an upper bound may be that bound; behind it there is nothing to look at.
         bounds.retain(|bound| Some(bound) != range.up_to.as_ref());

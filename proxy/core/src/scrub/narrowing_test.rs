@@ -19,7 +19,9 @@ fn holds(range: &KeyRange, key: &str) -> bool {
 fn rows(table: &Table, range: &KeyRange) -> Vec<Row> {
     let inside = table.iter().filter(|(key, _)| holds(range, key));
     let all = inside.flat_map(|(key, hashes)| hashes.iter().map(move |hash| (key, *hash)));
-    all.enumerate().map(|(n, (key, hash))| Row { place: n.to_string(), key: key.clone(), hashes: [hash, !hash] }).collect()
+    all.enumerate()
+        .map(|(n, (key, hash))| Row { place: n.to_string(), key: key.clone(), hashes: [hash, !hash] })
+        .collect()
 }
 
 fn checksum(table: &Table, range: &KeyRange) -> Checksum {

@@ -166,8 +166,8 @@ async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend:
         .await;
         return None;
     };
-    if !database.serving() {
-        refuse(channel, &SqlError::no_member()).await;
+    if let Some(starting) = database.starting() {
+        refuse(channel, &SqlError::starting(&starting)).await;
         return None;
     }
     let passed_on: StartupParameters =
