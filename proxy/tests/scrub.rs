@@ -150,7 +150,7 @@ async fn rows_that_differ_are_found_and_made_equal() {
         "public.values_of_all_kinds: 1 rows deleted, 4 inserted, 2 changed (-9000 +",
         "public.parent: 0 rows deleted, 1 inserted, 0 changed (+7)",
         "\"Odd \"\"Schema\".\"t;--\": 1 rows deleted, 1 inserted, 1 changed",
-        "public.no_key: 2 rows deleted, 1 inserted, 0 changed",
+        "public.no_key: 3 rows deleted, 2 inserted, 0 changed",
         "public.parts_2: 1 rows deleted, 0 inserted, ",
         "public.\"unique only\": 0 rows deleted, 0 inserted, 1 changed (~3)",
         "public.swapped: 0 rows deleted, 0 inserted, 2 changed (~1 ~2)",

@@ -49,10 +49,10 @@ impl SqlError {
 
     /// 57P03: the virtual database does not serve yet.
     #[must_use]
-    pub fn starting(what: &str) -> Self {
+    pub fn starting() -> Self {
         SqlError::new(
             "57P03",
-            format!("the virtual database is starting: {what}"),
+            "the virtual database is starting",
             "Try again in a moment; `raidb status` shows what the start waits for.",
         )
     }

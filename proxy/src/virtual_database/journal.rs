@@ -160,3 +160,27 @@ impl Journal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery_log::FileLog;
+
+    #[tokio::test]
+    async fn a_log_is_empty_until_its_first_record_wherever_it_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Journal::new(Arc::new(FileLog::open(dir.path(), "bench").unwrap().log));
+        let journal = open();
+        assert!(journal.is_empty().await.unwrap());
+        journal.begin_behind(Position(41)).await.unwrap();
+        assert!(journal.is_empty().await.unwrap());
+        drop(journal);
+        // A start that was cut off before the first record does the same again.
+        let journal = open();
+        assert!(journal.is_empty().await.unwrap());
+        journal.begin_behind(Position(41)).await.unwrap();
+        let first = journal.note(RecordKind::SequenceHighWater, Vec::new()).await.unwrap();
+        assert_eq!((first, journal.is_empty().await.unwrap()), (Position(42), false));
+        assert_eq!(journal.settled(), Position(42));
+    }
+}

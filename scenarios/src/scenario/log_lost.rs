@@ -111,7 +111,7 @@ async fn differ_and_be_repaired(cluster: &mut Cluster, journal: &Journal, victim
     let endpoint = cluster.endpoint();
     let last = [
         "update odd set v = -1 where \"Key \"\"1\" = E'\\\\ '' é1500' and \"key 2\" = E'\"\\n(,)'",
-        "insert into odd values (E'\\\\', '', 7, 'infinity')",
+        "insert into odd values (E'\\\\', '', 70007, 'infinity')",
         "delete from odd where \"Key \"\"1\" = E'\\\\ '' é2999' and \"key 2\" = E'\"\\n(,)'",
         "insert into no_key values (1, 'x')",
         "insert into no_key values (1, null)",
@@ -123,7 +123,7 @@ async fn differ_and_be_repaired(cluster: &mut Cluster, journal: &Journal, victim
     lose_proxy_and_log(cluster)?;
     let more = (victim + 1) % cluster.members.len();
     let undone = "begin; set local session_replication_role = replica; \
-        update odd set v = 1500 where v = -1; delete from odd where v = 7; \
+        update odd set v = 1500 where v = -1; delete from odd where v = 70007; \
         insert into odd values (E'\\\\ '' é2999', E'\"\\n(,)', 2999, '2026-01-01Z'); \
         delete from no_key where ctid in (select ctid from no_key where a = 1 and b = 'x' limit 1); \
         delete from no_key where b is null; insert into parent values (3); \

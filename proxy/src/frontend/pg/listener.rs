@@ -166,8 +166,8 @@ async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend:
         .await;
         return None;
     };
-    if let Some(starting) = database.starting() {
-        refuse(channel, &SqlError::starting(&starting)).await;
+    if !database.serving() {
+        refuse(channel, &SqlError::starting()).await;
         return None;
     }
     let passed_on: StartupParameters =
