@@ -58,6 +58,9 @@ pub struct VirtualDatabaseStatus {
     pub level: String,
     /// Name of the lead; `None` while no member is enabled.
     pub lead: Option<String>,
+    /// What the start waits for or is doing; `None` once clients are served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starting: Option<String>,
     /// Grows by one at every change of lead or of membership.
     pub epoch: u64,
     /// Sessions at present.
@@ -129,9 +132,9 @@ pub struct Counters {
 }
 
 impl VirtualDatabaseStatus {
-    /// Whether a client can work: some member is enabled.
+    /// Whether a client can work: the start is over, and some member is enabled.
     pub fn is_ready(&self) -> bool {
-        self.members.iter().any(MemberStatus::is_enabled)
+        self.starting.is_none() && self.members.iter().any(MemberStatus::is_enabled)
     }
 }
 

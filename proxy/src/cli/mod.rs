@@ -2,7 +2,7 @@
 //!
 //! | command | does | exit code |
 //! |---|---|---|
-//! | `raidb run [--config FILE]` | runs the proxy until SIGTERM or Ctrl-C | 0, or 1 if it could not start |
+//! | `raidb run [--config FILE] [--adopt MEMBER,…]` | runs the proxy until SIGTERM or Ctrl-C | 0, or 1 if it could not start |
 //! | `raidb check FILE` | connects to the members and compares them | 0 if alike, 1 if not |
 //! | `raidb status [--admin ADDR] [--json]` | shows a running proxy | 0, or 1 if there is no answer |
 //! | `raidb member disable\|enable\|rebuild NAME` | changes a member, by way of a running proxy | 0, or 1 if refused |
@@ -45,6 +45,10 @@ enum Command {
         /// Configuration file
         #[arg(long, default_value = "raidb.toml", env = "RAIDB_CONFIG")]
         config: PathBuf,
+        /// With an empty log directory: start as soon as these members answer, and make the others anew. Give every
+        /// member that still exists and was not disabled; without this, a start with an empty log waits for all members
+        #[arg(long, value_name = "MEMBER,…", value_delimiter = ',')]
+        adopt: Vec<String>,
     },
     /// Validate a configuration, connect to its members and compare them; run it when nobody writes
     Check {
@@ -95,7 +99,7 @@ pub fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match arguments.command {
-            Command::Run { config } => run::run(&config).await,
+            Command::Run { config, adopt } => run::run(&config, &adopt).await,
             Command::Check { file } => check::check(&file).await,
             Command::Status { admin, json } => status::status(&admin, json).await,
             Command::Member { command } => member::member(command).await,

@@ -49,10 +49,13 @@ fn human_database(database: &VirtualDatabaseStatus) -> String {
     let VirtualDatabaseStatus { name, level, epoch, sessions, counters, .. } = database;
     let lead = database.lead.as_deref().unwrap_or("none");
     let mut text = format!("{name}: {level}, lead {lead}, epoch {epoch}, {sessions} sessions\n");
+    if let Some(starting) = &database.starting {
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "not serving yet: {starting}");
+    }
     let head = ["MEMBER", "STATE", "ROLE", "CONNECTIONS", "PENDING", "LATENCY", "INCIDENTS", "REASON"];
     let rows: Vec<Vec<String>> = database.members.iter().map(row).collect();
     text.push_str(&table::render(&head, &rows));
-    // Writing to a String cannot fail, here and below.
     let _ = writeln!(
         text,
         "{} commits, {} aborted, {} reads, {} writes, {} replays, {} incidents, {} lead changes",

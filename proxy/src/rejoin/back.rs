@@ -83,6 +83,9 @@ async fn run(
     fence(&mut connection, &database.roles(member), within).await?;
     database.faults.reach(FaultPoint::RejoinFenced).await;
     let told = tables::read(&mut connection, &database.name, name, within).await?;
+    if told.applied.last() > journal.end() {
+        return Err(RejoinError::Foreign { told: told.applied.last(), end: journal.end() });
+    }
     database.floor_raised(member, told.applied.floor());
     let table = database.markers.active();
     let mut applier = Applier::new(at.target.clone(), database.logins(member), journal, within);

@@ -6,11 +6,13 @@
 //! | `fence` | ends what an earlier proxy, or an earlier connection, left running on a member |
 //! | `applier` | runs intents on a member, each together with its marker |
 //! | `replay` | walks the log and hands the applier what a member lacks |
+//! | `adoption` | the log is lost: members are found current, made equal row by row, and the log begins behind them |
 //! | `startup` | before the first client: every member is made equal to the log |
 //! | `back` | a member comes back while clients are at work |
 //! | `sequences` | raises sequences behind a crash |
 //! | `rotation` | keeps the tables, and the log, bounded |
 
+pub mod adoption;
 pub mod applier;
 pub mod back;
 pub mod fence;
@@ -60,6 +62,17 @@ pub enum RejoinError {
         /// The first position that it lacks.
         needed: raidb_core::log::Position,
     },
+    /// It has markers that this log never gave out: they are of another one.
+    #[error("it holds transactions up to {told}, and the log ends at {end}: it belonged to another recovery log")]
+    Foreign {
+        /// The last that it names.
+        told: raidb_core::log::Position,
+        /// End of the log.
+        end: raidb_core::log::Position,
+    },
+    /// Another member cannot be compared with it at present.
+    #[error("{0}")]
+    Repair(crate::scrub::ScrubError),
     /// No enabled member answers.
     #[error("no enabled member answers; the last one comes first")]
     NobodyLeft,
@@ -75,6 +88,6 @@ impl RejoinError {
     /// Whether trying again cannot help: the contents are not what the log says, so the member must be rebuilt.
     #[must_use]
     pub fn needs_rebuild(&self) -> bool {
-        matches!(self, RejoinError::Differs { .. } | RejoinError::Behind { .. })
+        matches!(self, RejoinError::Differs { .. } | RejoinError::Behind { .. } | RejoinError::Foreign { .. })
     }
 }

@@ -9,15 +9,13 @@
 //!
 //! Every step may be repeated after a crash within it: markers are written with the data.
 //!
-//! **An empty log and members that were written to** mean that the machine of an earlier proxy is gone, log and all.
-//! Members of the newest epoch hold every acknowledged transaction. If they hold the same intents they are taken as
-//! they are; otherwise one of them stays, and the others, which differ by what nobody acknowledged, are rebuilt from it.
+//! A log that has not begun comes here only behind [`super::adoption`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use raidb_core::ids::MemberId;
-use raidb_core::log::{Applied, CorruptKind, Intent, Outcome, Position, Record, RecordKind};
+use raidb_core::log::{CorruptKind, Intent, Outcome, Position, Record, RecordKind};
 use raidb_core::member::Reason;
 use raidb_core::token::Recovery;
 
@@ -42,9 +40,9 @@ const COMMITS_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 const COMMITS_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// A member, what it said, and the connection.
-struct Found {
-    member: MemberId,
-    told: Told,
+pub(super) struct Found {
+    pub(super) member: MemberId,
+    pub(super) told: Told,
     connection: Maintenance,
 }
 
@@ -66,7 +64,8 @@ pub async fn recover(database: &Arc<VirtualDatabase>) -> bool {
     }
 }
 
-async fn look(database: &VirtualDatabase, member: MemberId) -> Result<Found, RejoinError> {
+/// Fences a member and reads what it holds.
+pub(super) async fn look(database: &VirtualDatabase, member: MemberId) -> Result<Found, RejoinError> {
     let within = database.settings.member_timeout;
     let at = database.member(member);
     let mut connection = Maintenance::connect(&at.target, &at.login, within).await?;
@@ -82,30 +81,22 @@ async fn give_up(database: &Arc<VirtualDatabase>, member: MemberId, error: &Rejo
     database.fault(member, reason, format!("at the start of the proxy: {error}")).await;
 }
 
-async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Result<bool, RejoinError> {
+async fn make_equal(database: &Arc<VirtualDatabase>, mut found: Vec<Found>) -> Result<bool, RejoinError> {
     if found.is_empty() {
         return Ok(false);
     }
     let journal = &database.journal;
     let newest = found.iter().map(|f| f.told.applied.last()).max().unwrap_or_default();
-    let mut found = if newest > journal.end() {
-        if journal.end() != Position::START {
-            tracing::error!(
-                virtual_database = database.name,
-                members = newest.0,
-                log = journal.end().0,
-                "the members hold more than the recovery log: it is an old copy. Put the newest log in place, or move this \
-                 one away to have the members adopted without it"
-            );
-            return Ok(false);
-        }
-        let mut adopted = adopt(database, found, newest).await?;
-        // They are alike, and what none of them holds is in no log any more.
-        adopted.iter_mut().for_each(|f| f.told.applied = Applied::new(newest, []));
-        adopted
-    } else {
-        found
-    };
+    if newest > journal.end() {
+        tracing::error!(
+            virtual_database = database.name,
+            members = newest.0,
+            log = journal.end().0,
+            "the members hold more than the recovery log: it is an old copy. Put the newest log in place, or move this one \
+             away to have the members adopted without it"
+        );
+        return Ok(false);
+    }
     database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
     // Of the whole log: a member that is out may have a lower floor.
@@ -237,51 +228,4 @@ async fn redo(
     database.faults.reach(FaultPoint::StartFloorRaised).await;
     tables::set_epoch(&mut found.connection, database.epoch(), within).await?;
     Ok(replay.done())
-}
-
-/// The log is lost: which members are taken as they are.
-async fn adopt(
-    database: &Arc<VirtualDatabase>,
-    found: Vec<Found>,
-    newest: Position,
-) -> Result<Vec<Found>, RejoinError> {
-    let epoch = found.iter().map(|f| f.told.epoch).max().unwrap_or_default();
-    let (current, stale): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|f| f.told.epoch == epoch);
-    database.journal.begin_behind(newest).await?;
-    database.raise_epoch(epoch);
-    // The one with the most stays: what the others lack was acknowledged by nobody, and it does no harm to keep it.
-    let base = current.iter().max_by_key(|f| held(&f.told, newest)).map(|f| f.told.clone()).unwrap_or_default();
-    let (same, differing): (Vec<Found>, Vec<Found>) =
-        current.into_iter().partition(|f| same_intents(&f.told, &base, newest));
-    for (member, why) in stale
-        .iter()
-        .map(|f| (f, "it was disabled in an earlier epoch"))
-        .chain(differing.iter().map(|f| (f, "it differs by transactions that nobody acknowledged")))
-    {
-        let detail = format!("the recovery log is empty, and {why}: it is rebuilt from \"{}\"", base.name);
-        tracing::warn!(member = member.told.name, "{detail}");
-        database.fault(member.member, Reason::LogLost, detail).await;
-    }
-    tracing::warn!(
-        virtual_database = database.name,
-        epoch,
-        position = newest.0,
-        members = same.len(),
-        "the recovery log is empty; members of the newest epoch were adopted"
-    );
-    Ok(same)
-}
-
-fn held(told: &Told, newest: Position) -> usize {
-    let floor = usize::try_from(told.applied.floor().0.min(newest.0)).unwrap_or(usize::MAX);
-    floor.saturating_add(told.applied.above().count())
-}
-
-/// Whether two members hold the same intents. Positions that neither names above the higher floor, and that the
-/// lower floor does not cover, were no intents.
-fn same_intents(a: &Told, b: &Told, newest: Position) -> bool {
-    let from = a.applied.floor().max(b.applied.floor());
-    (from.0 + 1..=newest.0).all(|p| a.applied.holds(Position(p)) == b.applied.holds(Position(p)))
-        && a.applied.above().filter(|p| *p <= from).all(|p| b.applied.holds(p))
-        && b.applied.above().filter(|p| *p <= from).all(|p| a.applied.holds(p))
 }

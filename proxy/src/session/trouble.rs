@@ -47,6 +47,16 @@ impl SqlError {
         )
     }
 
+    /// 57P03: the virtual database does not serve yet.
+    #[must_use]
+    pub fn starting() -> Self {
+        SqlError::new(
+            "57P03",
+            "the virtual database is starting",
+            "Try again in a moment; `raidb status` shows what the start waits for.",
+        )
+    }
+
     /// 25P02.
     #[must_use]
     pub fn in_failed_transaction() -> Self {

@@ -70,7 +70,8 @@ async fn come_back(database: &Arc<VirtualDatabase>, member: MemberId) {
         // Nobody acknowledged what it holds beyond the others.
         Some(Reason::LogLost) => match database.rebuild(member, None).await {
             Ok(done) => tracing::info!("{done}"),
-            Err(error) => tracing::warn!(member = name, "not rebuilt: {error}"),
+            // Tried again while it does not answer; a copy that ended half-way waits for an operator.
+            Err(error) => tracing::info!(member = name, "not rebuilt: {error}"),
         },
         Some(reason) if reason.contents_are_known() && reason != Reason::ByOperator => {
             if let Err(error) = rejoin(database, member).await {

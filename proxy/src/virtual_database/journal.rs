@@ -138,6 +138,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether the log has no record, so that it says nothing about members. (Its end may have been moved.)
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn is_empty(&self) -> Result<bool, LogError> {
+        match self.log.read(self.log.end(), 1).await {
+            Ok(records) => Ok(records.is_empty()),
+            Err(LogError::Gone { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lets the positions of an empty log begin behind `last`.
     ///
     /// # Errors
@@ -146,5 +158,29 @@ impl Journal {
         self.log.begin_behind(last).await?;
         self.state.lock().prefix = FinishedPrefix::new(self.log.end());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery_log::FileLog;
+
+    #[tokio::test]
+    async fn a_log_is_empty_until_its_first_record_wherever_it_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Journal::new(Arc::new(FileLog::open(dir.path(), "bench").unwrap().log));
+        let journal = open();
+        assert!(journal.is_empty().await.unwrap());
+        journal.begin_behind(Position(41)).await.unwrap();
+        assert!(journal.is_empty().await.unwrap());
+        drop(journal);
+        // A start that was cut off before the first record does the same again.
+        let journal = open();
+        assert!(journal.is_empty().await.unwrap());
+        journal.begin_behind(Position(41)).await.unwrap();
+        let first = journal.note(RecordKind::SequenceHighWater, Vec::new()).await.unwrap();
+        assert_eq!((first, journal.is_empty().await.unwrap()), (Position(42), false));
+        assert_eq!(journal.settled(), Position(42));
     }
 }

@@ -114,6 +114,8 @@ pub struct VirtualDatabase {
     writes_stopped: AtomicBool,
     carrying: tokio::sync::Mutex<()>,
     serving: AtomicBool,
+    /// Until then: what the start waits for.
+    starting: Mutex<String>,
     /// DDL commits under way, and how many there were: see [`VirtualDatabase::ddl_generation`].
     ddl_under_way: AtomicUsize,
     ddl_ended: std::sync::atomic::AtomicU64,
@@ -142,6 +144,21 @@ impl VirtualDatabase {
     #[must_use]
     pub fn serving(&self) -> bool {
         self.serving.load(Ordering::Acquire)
+    }
+
+    /// What the start waits for, as long as nothing is served.
+    #[must_use]
+    pub fn starting(&self) -> Option<String> {
+        (!self.serving()).then(|| self.starting.lock().clone())
+    }
+
+    /// The start goes on with something, or waits for it; said once.
+    pub fn start_waits(&self, what: String) {
+        let mut starting = self.starting.lock();
+        if *starting != what {
+            tracing::warn!(virtual_database = self.name, "not serving yet: {what}");
+            *starting = what;
+        }
     }
 
     /// Clients may come.
@@ -304,7 +321,8 @@ impl VirtualDatabase {
         if durable.is_ok() { FaultOutcome::Disabled } else { FaultOutcome::WritesStopped }
     }
 
-    fn keep_incident(&self, incident: Incident) {
+    /// Shows it in `/status`.
+    pub(crate) fn keep_incident(&self, incident: Incident) {
         let mut incidents = self.incidents.lock();
         if incidents.len() == INCIDENTS_MAX {
             incidents.pop_front();

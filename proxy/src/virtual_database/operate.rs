@@ -8,6 +8,7 @@ use raidb_core::log::{MemberChange, Position, RecordKind};
 use raidb_core::member::{MemberState, Reason, RebuildPhase};
 
 use super::{FaultOutcome, VirtualDatabase};
+use crate::members::pg::connect::ConnectError;
 use crate::members::pg::maintenance::Maintenance;
 use crate::rebuild::{Endpoint, copy_database};
 use crate::rejoin::back::rejoin;
@@ -74,6 +75,7 @@ impl VirtualDatabase {
     pub async fn rebuild(self: &Arc<Self>, member: MemberId, donor: Option<MemberId>) -> Result<String, String> {
         let name = self.member(member).target.name.clone();
         let donor = self.donor(member, donor)?;
+        self.expect_answer(member).await?;
         // The marker tables keep their turns meanwhile: TRUNCATE does not respect the copy's snapshot.
         let _no_rotation = self.copying.read().await;
         if !self.membership.start_rebuild(member) {
@@ -92,6 +94,17 @@ impl VirtualDatabase {
             "\"{name}\" is rebuilt from \"{}\" ({bytes} bytes), and was given {given} transactions",
             self.member(donor).target.name
         ))
+    }
+
+    /// A member that does not answer stays what it is: a copy that cannot begin must not count as one that ended half-way.
+    async fn expect_answer(&self, member: MemberId) -> Result<(), String> {
+        let at = self.member(member);
+        match Maintenance::connect(&at.target, &at.login, self.settings.member_timeout).await {
+            Ok(_) => Ok(()),
+            // Its database is not there: an earlier copy ended half-way.
+            Err(ConnectError::Server { sqlstate, .. }) if &sqlstate == b"3D000" => Ok(()),
+            Err(error) => Err(format!("\"{}\" does not answer, nothing was changed: {error}", at.target.name)),
+        }
     }
 
     fn donor(&self, member: MemberId, wished: Option<MemberId>) -> Result<MemberId, String> {

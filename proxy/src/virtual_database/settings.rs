@@ -24,6 +24,8 @@ pub struct Settings {
     pub tokens_kept: Duration,
     /// Who may connect; empty: everybody, as the members' own login.
     pub users: Vec<User>,
+    /// Members for which alone a start with an empty log waits; empty: for all of them.
+    pub adopt: Vec<String>,
 }
 
 /// Largest message that a member may send (PostgreSQL's own limit of a value is 1 GiB).

@@ -164,6 +164,7 @@ impl VirtualDatabase {
                 client_frames,
                 tokens_kept,
                 users: config.users.clone(),
+                adopt: config.adopt.clone(),
             },
             members,
             faults: FaultPoints::default(),
@@ -192,13 +193,18 @@ impl VirtualDatabase {
             writes_stopped: AtomicBool::new(false),
             carrying: tokio::sync::Mutex::new(()),
             serving: AtomicBool::new(false),
+            starting: Mutex::new(String::from("starting")),
             ddl_under_way: AtomicUsize::new(0),
             ddl_ended: std::sync::atomic::AtomicU64::new(0),
         })
     }
 
     /// Looks at every enabled member: those that do not answer are taken out (as long as one does). Reads the catalog.
+    /// A log that has not begun waits for all members first: see [`crate::rejoin::adoption`].
     pub async fn first_look(self: &Arc<Self>) {
+        while !crate::rejoin::adoption::begin(self).await {
+            tokio::time::sleep(START_PAUSE).await;
+        }
         loop {
             let mut silent = Vec::new();
             for id in self.view().members() {
@@ -218,7 +224,7 @@ impl VirtualDatabase {
                     return;
                 }
             } else {
-                tracing::warn!(virtual_database = self.name, "no member answers; waiting");
+                self.start_waits("no member answers".into());
             }
             tokio::time::sleep(START_PAUSE).await;
         }

@@ -47,6 +47,7 @@ impl VirtualDatabase {
             name: self.name.clone(),
             level: self.settings.level.clone(),
             lead: (self.serving() && !view.down).then(|| self.member(view.lead).target.name.clone()),
+            starting: self.starting(),
             epoch: view.lead_epoch.0,
             sessions: self.open_sessions.load(std::sync::atomic::Ordering::Relaxed) as u64,
             members: members.collect(),

@@ -90,10 +90,24 @@ impl Proxy {
     /// # Errors
     /// The binary cannot be run.
     pub fn spawn(&mut self) -> Result<()> {
+        self.spawn_with(&[])
+    }
+
+    /// The same, with more arguments on the command line.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub fn spawn_with(&mut self, arguments: &[&str]) -> Result<()> {
         self.kill_9()?;
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
-        command.arg("run").arg("--config").arg(self.config()).current_dir(&self.home).stdin(Stdio::null());
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .current_dir(&self.home)
+            .stdin(Stdio::null());
         // The log is a file, and its end is shown in failures.
         command.env("NO_COLOR", "1").envs(self.environment.iter().cloned());
         self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
@@ -150,6 +164,12 @@ impl Proxy {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.home.join("raidb.toml")
+    }
+
+    /// The folder of its recovery log.
+    #[must_use]
+    pub fn log_dir(&self) -> PathBuf {
+        self.home.join("raidb-log")
     }
 
     /// What the proxy printed.
@@ -260,7 +280,11 @@ impl Proxy {
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 
-    async fn wait_ready(&mut self) -> Result<()> {
+    /// Waits until a process that was spawned takes connections.
+    ///
+    /// # Errors
+    /// Not within the limit.
+    pub async fn wait_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         let endpoint = self.endpoint();
         loop {
@@ -284,7 +308,7 @@ impl Proxy {
         let mut text = String::new();
         writeln!(text, "[listen]\npostgres = \"127.0.0.1:{}\"\nadmin = \"{}\"", self.postgres_port, self.admin)?;
         listen.iter().try_for_each(|line| writeln!(text, "{line}"))?;
-        writeln!(text, "[log]\ndir = \"{}\"", self.home.join("raidb-log").display())?;
+        writeln!(text, "[log]\ndir = \"{}\"", self.log_dir().display())?;
         writeln!(text, "[[virtual_database]]\nname = \"{database}\"\nlevel = \"raidb-1\"")?;
         writeln!(text, "member_timeout = \"{}ms\"", member_timeout.as_millis())?;
         virtual_database.iter().try_for_each(|line| writeln!(text, "{line}"))?;

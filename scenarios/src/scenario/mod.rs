@@ -17,6 +17,7 @@ mod hot_rows;
 mod jdbc;
 mod last_member;
 mod lock_forever;
+mod log_lost;
 mod model_delayed;
 mod model_keyed;
 mod outcome_tokens;
@@ -71,6 +72,7 @@ table! {
     restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",
     last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
     outcome_tokens: "what is told of a named transaction is what became of it: lost clients, kill -9 of the proxy",
+    log_lost: "the proxy and its log are gone: members made equal row by row, no stale one adopted, nothing lost",
     regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
     single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",

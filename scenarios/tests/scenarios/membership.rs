@@ -38,3 +38,8 @@ fn crash_points_start() {
 fn crash_points_log() {
     common::run("crash_points_log", Options::default());
 }
+
+#[test]
+fn log_lost() {
+    common::run("log_lost", Options::default());
+}

@@ -83,6 +83,9 @@ pub struct VirtualDatabase {
     pub users: Vec<User>,
     /// At least one, at most [`VirtualDatabase::MEMBERS_MAX`]; names unique. The index is the `MemberId`.
     pub members: Vec<Member>,
+    /// Not from the file, but from the command line: members for which alone a start with an empty log waits. Empty: for
+    /// all of them.
+    pub adopt: Vec<String>,
 }
 
 impl VirtualDatabase {

@@ -47,6 +47,7 @@ pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<C
         max_connections_per_member,
         users,
         members,
+        adopt: Vec::new(),
     }
 }
 

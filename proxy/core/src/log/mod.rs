@@ -8,6 +8,7 @@
 //! A log is a sequence of segments of one virtual database. A segment is a [`SegmentHeader`] and records
 //! with positions that grow by one; the next segment goes on where the last one ended.
 
+mod adoption;
 mod applied;
 mod checkpoint;
 mod error;
@@ -26,6 +27,7 @@ mod token;
 #[cfg(test)]
 mod reader_test;
 
+pub use adoption::Adoption;
 pub use applied::Applied;
 pub use checkpoint::Checkpoint;
 pub use error::{Corrupt, CorruptKind};

@@ -106,7 +106,9 @@ impl Reason {
             Self::DoesNotFit => {
                 "Run `raidb check` and make version, encoding, collation and schema equal; then rebuild the member."
             }
-            Self::LogLost => "Rebuild the member from one that is enabled.",
+            Self::LogLost => {
+                "Nothing with rejoin = \"auto\": it is rebuilt as soon as it answers. Otherwise rebuild it from one that is enabled."
+            }
             Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
         }
     }

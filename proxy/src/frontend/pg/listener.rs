@@ -170,7 +170,7 @@ async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend:
         return None;
     };
     if !database.serving() {
-        refuse(channel, &SqlError::no_member()).await;
+        refuse(channel, &SqlError::starting()).await;
         return None;
     }
     let passed_on: StartupParameters =
