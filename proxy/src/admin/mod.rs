@@ -18,4 +18,6 @@ mod status;
 mod http_test;
 
 pub use http::{router, serve};
-pub use status::{Counters, MemberAction, MemberStatus, Operations, Role, Status, StatusSource, VirtualDatabaseStatus};
+pub use status::{
+    Counters, LogStatus, MemberAction, MemberStatus, Operations, Role, Status, StatusSource, VirtualDatabaseStatus,
+};

@@ -64,10 +64,29 @@ pub struct VirtualDatabaseStatus {
     pub sessions: u64,
     /// In the order of the configuration.
     pub members: Vec<MemberStatus>,
+    /// Its recovery log.
+    #[serde(default)]
+    pub log: LogStatus,
     /// The latest incidents, newest first; their source limits their number.
     pub incidents: Vec<Incident>,
     /// Since the start of the proxy.
     pub counters: Counters,
+}
+
+/// How much of the recovery log there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogStatus {
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// `log.size_max`.
+    pub size_max: u64,
+    /// It is larger than that, and could not be shortened yet.
+    pub over_size: bool,
+    /// Position of its first record.
+    pub first: u64,
+    /// Position of its last record.
+    pub last: u64,
 }
 
 /// The state of one member.
@@ -82,6 +101,12 @@ pub struct MemberStatus {
     /// How far a rejoin or rebuild is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
+    /// It holds everything up to this position; `None`: not known. Of an enabled member it is raised now and then only.
+    #[serde(default)]
+    pub floor: Option<u64>,
+    /// Positions of the log that it has not been brought to yet; `None`: it needs a rebuild.
+    #[serde(default)]
+    pub behind: Option<u64>,
     /// `None` unless it is enabled.
     pub role: Option<Role>,
     /// Share of the reads under `pick = "weighted"`.

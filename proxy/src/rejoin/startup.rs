@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use raidb_core::ids::MemberId;
-use raidb_core::log::{Applied, CorruptKind, Intent, Outcome, Position, Record, RecordKind};
+use raidb_core::log::{Applied, CopiedRows, CorruptKind, Intent, Outcome, Position, Record, RecordKind};
 use raidb_core::member::Reason;
 
 use super::RejoinError;
@@ -73,7 +73,7 @@ async fn look(database: &VirtualDatabase, member: MemberId) -> Result<Found, Rej
 
 /// The member cannot be used now; if it is the last one, the caller tries again.
 async fn give_up(database: &Arc<VirtualDatabase>, member: MemberId, error: &RejoinError) {
-    let reason = if error.needs_rebuild() { Reason::Diverged } else { Reason::Unreachable };
+    let reason = error.needs_rebuild().unwrap_or(Reason::Unreachable);
     database.fault(member, reason, format!("at the start of the proxy: {error}")).await;
 }
 
@@ -103,11 +103,10 @@ async fn make_equal(database: &Arc<VirtualDatabase>, found: Vec<Found>) -> Resul
     };
     database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
-    // Of the whole log: a member that is out may have a lower floor.
-    journal.recovered(aborted(database, Position::START).await?);
+    let Walked { aborted, copied, mut high_water } = walk(database, floor).await?;
+    journal.recovered(aborted, copied);
     let end = journal.end();
     let mut usable = false;
-    let mut high_water = sequences_in_log(database, floor).await?;
     for member in &mut found {
         sequences::raise_to_members(&mut member.connection, &mut high_water, database.settings.member_timeout).await?;
     }
@@ -175,17 +174,44 @@ async fn scan(
     Ok(())
 }
 
-/// Intents that were aborted behind their decision.
-async fn aborted(database: &VirtualDatabase, from: Position) -> Result<HashSet<Position>, RejoinError> {
-    let mut aborted = HashSet::new();
+/// What a start has to know of the log.
+#[derive(Default)]
+struct Walked {
+    /// Intents that were aborted behind their decision.
+    aborted: HashSet<Position>,
+    /// Intents with rows of COPY.
+    copied: CopiedRows,
+    /// Values of sequences that decided transactions have used.
+    high_water: HighWater,
+}
+
+/// One walk over the whole log, a few MiB of it in memory at a time: a member that is out may have a lower floor than those
+/// that are here, whose lowest is `floor`.
+async fn walk(database: &VirtualDatabase, floor: Position) -> Result<Walked, RejoinError> {
+    let mut walked = Walked::default();
+    let mut rows_seen = false;
     let look = |record: Record| {
-        if record.kind == RecordKind::Outcome {
-            aborted.insert(Outcome::decode(&record.payload)?.aborted);
+        match record.kind {
+            RecordKind::Outcome => {
+                walked.aborted.insert(Outcome::decode(&record.payload)?.aborted);
+            }
+            RecordKind::CopyRows => rows_seen = true,
+            // Without rows before it an intent copies none.
+            RecordKind::Intent if rows_seen || record.position > floor => {
+                let intent = Intent::decode(&record.payload)?;
+                walked.copied.found(record.position, &intent);
+                if record.position > floor {
+                    for (name, value) in intent.sequences {
+                        sequences::raise(&mut walked.high_water, name, value);
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     };
-    scan(database, from, look).await?;
-    Ok(aborted)
+    scan(database, Position::START.next(), look).await?;
+    Ok(walked)
 }
 
 /// Values of sequences that decided transactions have used.

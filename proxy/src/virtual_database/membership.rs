@@ -201,6 +201,17 @@ impl Membership {
         };
     }
 
+    /// The log is cut off behind a member that is out: from now on only a rebuild brings it back. Call when that is durable,
+    /// while no rejoin can begin. False: it is no such member.
+    #[must_use]
+    pub fn fall_behind(&self, member: MemberId) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(state) = inner.states.get_mut(usize::from(member.0)) else { return false };
+        let Ok(next) = state.transition(MemberInput::FallBehind) else { return false };
+        *state = next;
+        true
+    }
+
     /// A disabled member gets a copy of another one from now on. False: it is not disabled.
     #[must_use]
     pub fn start_rebuild(&self, member: MemberId) -> bool {

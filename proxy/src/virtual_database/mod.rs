@@ -12,6 +12,7 @@ pub mod member;
 pub mod membership;
 mod operate;
 pub mod pick;
+mod retention;
 pub mod sequences;
 pub mod settings;
 pub mod start;

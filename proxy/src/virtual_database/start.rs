@@ -159,6 +159,7 @@ impl VirtualDatabase {
                 pick: config.policy.pick,
                 member_timeout: config.member_timeout,
                 rejoin: config.rejoin,
+                log_size_max: config.log_size_max,
                 client_frames,
                 users: config.users.clone(),
             },

@@ -9,6 +9,7 @@ mod hot_rows;
 mod jdbc;
 mod last_member;
 mod lock_forever;
+mod log_limit;
 mod model_delayed;
 mod model_keyed;
 mod pgbench_freeze_lead;
@@ -65,6 +66,7 @@ table! {
     single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
+    log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",

@@ -20,6 +20,11 @@ fn chaos() {
 }
 
 #[test]
+fn log_limit() {
+    common::run("log_limit", Options::default());
+}
+
+#[test]
 fn rejoin_under_load() {
     common::run("rejoin_under_load", Options { seconds: 5, ..Options::default() });
 }

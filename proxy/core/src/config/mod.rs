@@ -13,6 +13,7 @@
 //! | `listen.startup_timeout` | `"10s"` | `"100ms"` to `"10m"` |
 //! | `listen.message_size_max` | `"1GiB"` | `"64KiB"` to `"1GiB"` |
 //! | `log.dir` | `"raidb-log"` | a directory, relative to the configuration file's |
+//! | `log.size_max` | `"10GiB"` | `"64MiB"` to `"16TiB"`, for each virtual database |
 //! | `virtual_database.name` | | 1 to 63 bytes, unique |
 //! | `….level` | `"raidb-1"` | `single`, `raidb-1` |
 //! | `….pick` | `"least-pending"` | `round-robin`, `weighted`, `least-pending` |

@@ -75,6 +75,8 @@ pub struct VirtualDatabase {
     pub member_timeout: Duration,
     /// Connections to one member at a time. At the limit: 53300.
     pub max_connections_per_member: u32,
+    /// Bytes that its recovery log may have before members that hold it back are given up (`log.size_max`).
+    pub log_size_max: u64,
     /// Who may connect. Empty: everybody is trusted (then all listeners are loopback).
     pub users: Vec<User>,
     /// At least one, at most [`VirtualDatabase::MEMBERS_MAX`]; names unique. The index is the `MemberId`.

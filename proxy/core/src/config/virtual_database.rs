@@ -17,7 +17,13 @@ use crate::placement::{Level, Pick, WaitFor};
 const NAME_BYTES_MAX: usize = 63;
 
 /// Reads one virtual database. What could not be read is a finding, and a default in the result.
-pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> VirtualDatabase {
+pub(super) fn read(
+    path: &str,
+    table: Table,
+    base_dir: &Path,
+    log_size_max: u64,
+    errors: &mut Vec<ConfigError>,
+) -> VirtualDatabase {
     let mut section = Section::new(path, table, errors);
     let name = section.required("name", NAME_ALLOWED).unwrap_or_default();
     check_name(&mut section, "name", &name);
@@ -45,6 +51,7 @@ pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<C
         rejoin,
         member_timeout,
         max_connections_per_member,
+        log_size_max,
         users,
         members,
     }

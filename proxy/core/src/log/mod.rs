@@ -10,6 +10,7 @@
 
 mod applied;
 mod checkpoint;
+mod copied_rows;
 mod error;
 mod intent;
 mod member_change;
@@ -20,6 +21,7 @@ mod position;
 mod prefix;
 mod reader;
 mod record;
+mod retention;
 mod segment_header;
 
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod reader_test;
 
 pub use applied::Applied;
 pub use checkpoint::Checkpoint;
+pub use copied_rows::CopiedRows;
 pub use error::{Corrupt, CorruptKind};
 pub use intent::{Context, Intent, IntentEntry, IntentStatement};
 pub use member_change::MemberChange;
@@ -35,6 +38,7 @@ pub use named_checkpoint::NamedCheckpoint;
 pub use outcome::Outcome;
 pub use position::Position;
 pub use prefix::FinishedPrefix;
-pub use reader::{Place, Segment, read_segment};
+pub use reader::{Part, Place, Segment, read_part, read_segment};
 pub use record::{PAYLOAD_BYTES_MAX, Record, RecordKind, TooLarge, encode_record};
+pub use retention::{Holder, left_behind};
 pub use segment_header::{FORMAT_VERSION, SegmentHeader, database_hash};

@@ -36,10 +36,12 @@ pub enum Reason {
     RebuildUnfinished,
     /// The recovery log was lost, and the member may lack what others hold.
     LogLost,
+    /// The log does not reach back to what it lacks: it was away for longer than `log.size_max` holds.
+    BehindLog,
 }
 
 /// Reasons without data, with their names.
-const PLAIN: [(&str, Reason); 8] = [
+const PLAIN: [(&str, Reason); 9] = [
     ("lost_connection", Reason::LostConnection),
     ("timed_out", Reason::TimedOut),
     ("diverged", Reason::Diverged),
@@ -48,6 +50,7 @@ const PLAIN: [(&str, Reason); 8] = [
     ("does_not_fit", Reason::DoesNotFit),
     ("rebuild_unfinished", Reason::RebuildUnfinished),
     ("log_lost", Reason::LogLost),
+    ("behind_log", Reason::BehindLog),
 ];
 
 impl Reason {
@@ -64,6 +67,7 @@ impl Reason {
             Self::DoesNotFit => "does_not_fit",
             Self::RebuildUnfinished => "rebuild_unfinished",
             Self::LogLost => "log_lost",
+            Self::BehindLog => "behind_log",
         }
     }
 
@@ -77,7 +81,7 @@ impl Reason {
             | Self::Resource { .. }
             | Self::ByOperator
             | Self::Unreachable => true,
-            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished | Self::LogLost => false,
+            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished | Self::LogLost | Self::BehindLog => false,
         }
     }
 
@@ -107,6 +111,10 @@ impl Reason {
                 "Run `raidb check` and make version, encoding, collation and schema equal; then rebuild the member."
             }
             Self::LogLost => "Rebuild the member from one that is enabled.",
+            Self::BehindLog => {
+                "It needs a rebuild: the recovery log does not reach back to what the member lacks. Run `raidb member \
+                 rebuild`; raise log.size_max if members have to stay away for so long."
+            }
             Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
         }
     }
@@ -126,7 +134,8 @@ impl fmt::Display for Reason {
             | Self::Unreachable
             | Self::DoesNotFit
             | Self::RebuildUnfinished
-            | Self::LogLost => Ok(()),
+            | Self::LogLost
+            | Self::BehindLog => Ok(()),
         }
     }
 }
