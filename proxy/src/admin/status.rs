@@ -1,6 +1,8 @@
 //! What the proxy says about itself: one value, from which `/status`, `/metrics`, `/health` and
 //! `raidb status` are made, so that they cannot disagree.
 
+use std::path::PathBuf;
+
 use raidb_core::member::Incident;
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +22,34 @@ pub enum MemberAction {
     Disable,
     /// Bring it back from the recovery log.
     Enable,
+    /// Make it a member, and build it.
+    Add(NewMember),
     /// Make it anew.
     Rebuild {
         /// Name of the member to copy from.
         from: Option<String>,
     },
+}
+
+/// A member that is to be added, as its entry in the configuration says it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMember {
+    /// How to reach it; may hold a password.
+    pub url: String,
+    /// Share of the reads under `pick = "weighted"`.
+    pub weight: u32,
+    /// Name of the member to copy from.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Directory of the configuration, which relative paths in the URL start from.
+    pub base_dir: PathBuf,
+}
+
+impl std::fmt::Debug for NewMember {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NewMember { weight, from, base_dir, .. } = self;
+        write!(f, "NewMember {{ weight: {weight}, from: {from:?}, base_dir: {base_dir:?}, .. }}")
+    }
 }
 
 /// Whoever carries out what operators ask.

@@ -476,6 +476,7 @@ impl Session {
     /// Opens a transaction on the present lead, without sending anything.
     pub(crate) fn open_transaction(&mut self, begin: bytes::Bytes, explicit: bool, isolation: Isolation) {
         let view = self.database.enter();
+        self.grow_slots();
         self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
     }
 }

@@ -124,6 +124,11 @@ impl Membership {
         self.inner.lock().states.clone()
     }
 
+    /// One more member, in this state: not enabled. It gets the next number.
+    pub fn add(&self, state: MemberState) {
+        self.inner.lock().states.push(state);
+    }
+
     /// First step of disabling.
     #[must_use]
     pub fn start_leaving(&self, member: MemberId) -> Leave {

@@ -10,6 +10,7 @@ mod jdbc;
 mod last_member;
 mod lock_forever;
 mod log_limit;
+mod member_add;
 mod model_delayed;
 mod model_keyed;
 mod pgbench_freeze_lead;
@@ -67,6 +68,7 @@ table! {
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
+    member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",

@@ -25,6 +25,11 @@ fn log_limit() {
 }
 
 #[test]
+fn member_add() {
+    common::run("member_add", Options { seconds: 8, ..Options::default() });
+}
+
+#[test]
 fn rejoin_under_load() {
     common::run("rejoin_under_load", Options { seconds: 5, ..Options::default() });
 }

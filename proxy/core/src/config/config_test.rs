@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, Consistency, Durability, Endpoint};
+use super::{Config, Consistency, Durability, Endpoint, Member};
 use crate::placement::{Level, Pick, WaitFor};
 
 const ISSUE: &str = r#"
@@ -148,6 +148,16 @@ fn reads_the_size_of_the_log() {
     for size in ["\"63MiB\"", "\"17TiB\"", "-1", "\"big\"", "1.5"] {
         one_error(&written(size), &["log.size_max = ", "must be a size from \"64MiB\" to \"16TiB\""]);
     }
+}
+
+#[test]
+fn reads_a_member_by_itself() {
+    let read = |name: &str, url: &str, weight| Member::parse(name, url, weight, Path::new("/etc/raidb"));
+    let member = read("pg2", "postgresql://postgres@127.0.0.1:5502/bench", 1).unwrap();
+    assert_eq!(member, parse(ISSUE).unwrap().virtual_databases[0].members[1]);
+    let errors = read("PG 1", "postgresql://u:hunter2@h:x/d", 0).unwrap_err();
+    assert_eq!(errors.0.len(), 3, "{errors}");
+    assert!(!errors.to_string().contains("hunter2"));
 }
 
 #[test]

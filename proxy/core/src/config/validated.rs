@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keyword::word_of;
-use super::{ConfigErrors, MemberUrl, Secret, parse};
+use super::{ConfigErrors, MemberUrl, Secret, parse, virtual_database};
 use crate::placement::{Level, Policy};
 
 /// Everything that `raidb.toml` says.
@@ -85,7 +85,7 @@ pub struct VirtualDatabase {
 
 impl VirtualDatabase {
     /// Most members of one virtual database.
-    pub const MEMBERS_MAX: usize = 16;
+    pub const MEMBERS_MAX: usize = 32;
 }
 
 /// A client that may connect, and as whom it appears on the members.
@@ -110,6 +110,16 @@ pub struct Member {
     pub url: MemberUrl,
     /// Share of the reads under `pick = "weighted"`, 1 to 1000.
     pub weight: u16,
+}
+
+impl Member {
+    /// Reads a member as the configuration would: the same values are allowed. `base_dir` is the configuration's directory.
+    ///
+    /// # Errors
+    /// Every finding at once.
+    pub fn parse(name: &str, url: &str, weight: u32, base_dir: &Path) -> Result<Self, ConfigErrors> {
+        virtual_database::one_member(name, url, weight, base_dir)
+    }
 }
 
 /// What a read may miss.

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::section::{Section, quoted};
 use super::uri_text::hide_password;
 use super::{
-    ConfigError, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode, User, VirtualDatabase,
+    ConfigError, ConfigErrors, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode, User,
+    VirtualDatabase,
 };
 use crate::placement::{Level, Pick, WaitFor};
 
@@ -123,6 +124,17 @@ fn members(database: &mut Section<'_>, tables: Vec<Table>, base_dir: &Path) -> V
         members.push(Member { name, url, weight: u16::try_from(weight).unwrap_or(1) });
     }
     members
+}
+
+/// One member by itself.
+pub(super) fn one_member(name: &str, url: &str, weight: u32, base_dir: &Path) -> Result<Member, ConfigErrors> {
+    let mut table = Table::new();
+    table.insert("name".into(), Value::String(name.into()));
+    table.insert("url".into(), Value::String(url.into()));
+    table.insert("weight".into(), Value::Integer(weight.into()));
+    let mut errors = Vec::new();
+    let member = members(&mut Section::new("", Table::new(), &mut errors), vec![table], base_dir).pop();
+    member.filter(|_| errors.is_empty()).ok_or(ConfigErrors(errors))
 }
 
 fn is_member_name(name: &str) -> bool {

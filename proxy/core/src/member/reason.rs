@@ -38,10 +38,12 @@ pub enum Reason {
     LogLost,
     /// The log does not reach back to what it lacks: it was away for longer than `log.size_max` holds.
     BehindLog,
+    /// It was never a member: nothing is known of its contents.
+    New,
 }
 
 /// Reasons without data, with their names.
-const PLAIN: [(&str, Reason); 9] = [
+const PLAIN: [(&str, Reason); 10] = [
     ("lost_connection", Reason::LostConnection),
     ("timed_out", Reason::TimedOut),
     ("diverged", Reason::Diverged),
@@ -51,6 +53,7 @@ const PLAIN: [(&str, Reason); 9] = [
     ("rebuild_unfinished", Reason::RebuildUnfinished),
     ("log_lost", Reason::LogLost),
     ("behind_log", Reason::BehindLog),
+    ("new", Reason::New),
 ];
 
 impl Reason {
@@ -68,6 +71,7 @@ impl Reason {
             Self::RebuildUnfinished => "rebuild_unfinished",
             Self::LogLost => "log_lost",
             Self::BehindLog => "behind_log",
+            Self::New => "new",
         }
     }
 
@@ -81,7 +85,12 @@ impl Reason {
             | Self::Resource { .. }
             | Self::ByOperator
             | Self::Unreachable => true,
-            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished | Self::LogLost | Self::BehindLog => false,
+            Self::Diverged
+            | Self::DoesNotFit
+            | Self::RebuildUnfinished
+            | Self::LogLost
+            | Self::BehindLog
+            | Self::New => false,
         }
     }
 
@@ -115,6 +124,7 @@ impl Reason {
                 "It needs a rebuild: the recovery log does not reach back to what the member lacks. Run `raidb member \
                  rebuild`; raise log.size_max if members have to stay away for so long."
             }
+            Self::New => "Run `raidb member rebuild`: the member becomes a copy of one that is enabled.",
             Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
         }
     }
@@ -135,7 +145,8 @@ impl fmt::Display for Reason {
             | Self::DoesNotFit
             | Self::RebuildUnfinished
             | Self::LogLost
-            | Self::BehindLog => Ok(()),
+            | Self::BehindLog
+            | Self::New => Ok(()),
         }
     }
 }

@@ -117,7 +117,7 @@ fn every_other_pair_is_illegal_and_changes_nothing() {
 
 #[test]
 fn contents_that_are_unknown_need_a_rebuild() {
-    for reason in [Reason::Diverged, Reason::DoesNotFit, Reason::RebuildUnfinished, Reason::BehindLog] {
+    for reason in [Reason::Diverged, Reason::DoesNotFit, Reason::RebuildUnfinished, Reason::BehindLog, Reason::New] {
         assert!(disabled(reason).transition(Input::Rejoin).is_err());
     }
 }
