@@ -4,8 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raidb_core::config::Config;
-use raidb_core::ids::MemberId;
+use raidb_core::config::{Config, Member};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -80,13 +79,18 @@ impl Operations for Source {
             if !found.serving() {
                 return Err(format!("virtual database \"{database}\" is still starting; try again"));
             }
-            let member = found.member_named(&member)?;
+            let named = |name: &str| found.member_named(name);
             match action {
-                MemberAction::Disable => found.take_out(member).await,
-                MemberAction::Enable => found.bring_back(member).await,
+                MemberAction::Add(new) => {
+                    let donor = new.from.as_deref().map(named).transpose()?;
+                    let configured = Member::parse(&member, &new.url, new.weight, &new.base_dir);
+                    found.add(configured.map_err(|errors| errors.to_string())?, donor).await
+                }
+                MemberAction::Disable => found.take_out(named(&member)?).await,
+                MemberAction::Enable => found.bring_back(named(&member)?).await,
                 MemberAction::Rebuild { from } => {
-                    let donor = from.map(|name| found.member_named(&name)).transpose()?;
-                    found.rebuild(member, donor).await
+                    let donor = from.as_deref().map(named).transpose()?;
+                    found.rebuild(named(&member)?, donor).await
                 }
             }
         })
@@ -192,9 +196,7 @@ async fn serve_database(database: Arc<VirtualDatabase>) {
     database.start_serving();
     tracing::info!(virtual_database = database.name, "ready");
     let mut tasks = JoinSet::new();
-    for index in 0..database.members.len() {
-        tasks.spawn(heartbeat::run(database.clone(), MemberId(u8::try_from(index).unwrap_or(u8::MAX))));
-    }
+    tasks.spawn(heartbeat::run_all(database.clone()));
     tasks.spawn(database.clone().carry_sequences());
     tasks.spawn(crate::rejoin::rotation::run(database.clone()));
     tasks.spawn(crate::virtual_database::cycle_breaker::run(database));

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -42,6 +43,7 @@ async fn act(
     Path((database, member, verb)): Path<(String, String, String)>,
     Query(wish): Query<Wish>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
     let (name, value) = OPERATOR_HEADER;
     if headers.get(name).is_none_or(|found| found != value) {
@@ -50,9 +52,14 @@ async fn act(
     let action = match verb.as_str() {
         "disable" => MemberAction::Disable,
         "enable" => MemberAction::Enable,
+        "add" => match serde_json::from_slice(&body) {
+            Ok(new) => MemberAction::Add(new),
+            // Not the body itself: it may hold a password.
+            Err(_) => return (StatusCode::BAD_REQUEST, "send url, weight and base_dir as JSON\n").into_response(),
+        },
         "rebuild" => MemberAction::Rebuild { from: wish.from },
         other => {
-            let text = format!("\"{other}\" is unknown; allowed: disable, enable, rebuild\n");
+            let text = format!("\"{other}\" is unknown; allowed: add, disable, enable, rebuild\n");
             return (StatusCode::NOT_FOUND, text).into_response();
         }
     };

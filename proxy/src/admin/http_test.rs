@@ -47,6 +47,15 @@ async fn get(address: &str, path: &str) -> String {
     answer
 }
 
+async fn post(address: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.0\r\nHost: raidb\r\nx-raidb: operator\r\nContent-Length: {}", body.len());
+    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn answers_and_stops() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -64,6 +73,13 @@ async fn answers_and_stops() {
     assert!(get(&address, "/health/live").await.starts_with("HTTP/1.0 200"));
     assert!(get(&address, "/health/ready").await.starts_with("HTTP/1.0 200"));
     assert!(get(&address, "/").await.starts_with("HTTP/1.0 404"));
+
+    let body = r#"{"url":"postgresql://u:hunter2@h/d","weight":3,"base_dir":"/etc"}"#;
+    let added = post(&address, "/members/bench/pg1/add", body).await;
+    assert!(added.starts_with("HTTP/1.0 200") && added.contains("weight: 3"), "{added}");
+    assert!(!added.contains("hunter2"), "{added}");
+    assert!(post(&address, "/members/bench/pg1/add", "{}").await.starts_with("HTTP/1.0 400"));
+    assert!(post(&address, "/members/bench/pg2/disable", "").await.starts_with("HTTP/1.0 409"));
 
     source.disabled.store(true, Ordering::Relaxed);
     let ready = get(&address, "/health/ready").await;

@@ -16,7 +16,7 @@ type PerDatabase = (&'static str, &'static str, &'static str, fn(&VirtualDatabas
 /// A metric with one sample for each member.
 type PerMember = (&'static str, &'static str, &'static str, fn(&MemberStatus) -> f64);
 
-const PER_DATABASE: [PerDatabase; 10] = [
+const PER_DATABASE: [PerDatabase; 15] = [
     ("raidb_sessions", "gauge", "Sessions at present.", |d| d.sessions),
     ("raidb_epoch", "gauge", "Epoch of lead and membership.", |d| d.epoch),
     ("raidb_commits_total", "counter", "Commits of writing transactions.", |d| d.counters.commits),
@@ -31,6 +31,13 @@ const PER_DATABASE: [PerDatabase; 10] = [
         d.counters.cycle_breaker_fired
     }),
     ("raidb_lead_changes_total", "counter", "Changes of lead.", |d| d.counters.lead_changes),
+    ("raidb_log_bytes", "gauge", "Bytes of the recovery log.", |d| d.log.bytes),
+    ("raidb_log_size_max_bytes", "gauge", "What log.size_max allows.", |d| d.log.size_max),
+    ("raidb_log_over_size", "gauge", "1 while the log is larger and cannot be shortened.", |d| {
+        u64::from(d.log.over_size)
+    }),
+    ("raidb_log_first_position", "gauge", "First position in the recovery log.", |d| d.log.first),
+    ("raidb_log_last_position", "gauge", "Last position in the recovery log.", |d| d.log.last),
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge of connections or incidents stays far below 2^53")]
@@ -61,12 +68,24 @@ pub(super) fn render(status: &Status) -> String {
         head(&mut page, name, kind, help);
         for database in &status.virtual_databases {
             for member in &database.members {
-                let labels = [("virtual_database", database.name.as_str()), ("member", member.name.as_str())];
-                sample(&mut page, name, &labels, value(member));
+                sample(&mut page, name, &labels_of(database, member), value(member));
+            }
+        }
+    }
+    let behind = "raidb_member_behind_positions";
+    head(&mut page, behind, "gauge", "Positions of the log that the member lacks; none if it needs a rebuild.");
+    for database in &status.virtual_databases {
+        for member in &database.members {
+            if let Some(positions) = member.behind {
+                sample(&mut page, behind, &labels_of(database, member), positions);
             }
         }
     }
     page
+}
+
+fn labels_of<'s>(database: &'s VirtualDatabaseStatus, member: &'s MemberStatus) -> [(&'static str, &'s str); 2] {
+    [("virtual_database", database.name.as_str()), ("member", member.name.as_str())]
 }
 
 fn head(page: &mut String, name: &str, kind: &str, help: &str) {

@@ -1,6 +1,8 @@
 //! What the proxy says about itself: one value, from which `/status`, `/metrics`, `/health` and
 //! `raidb status` are made, so that they cannot disagree.
 
+use std::path::PathBuf;
+
 use raidb_core::member::Incident;
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +22,34 @@ pub enum MemberAction {
     Disable,
     /// Bring it back from the recovery log.
     Enable,
+    /// Make it a member, and build it.
+    Add(NewMember),
     /// Make it anew.
     Rebuild {
         /// Name of the member to copy from.
         from: Option<String>,
     },
+}
+
+/// A member that is to be added, as its entry in the configuration says it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMember {
+    /// How to reach it; may hold a password.
+    pub url: String,
+    /// Share of the reads under `pick = "weighted"`.
+    pub weight: u32,
+    /// Name of the member to copy from.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Directory of the configuration, which relative paths in the URL start from.
+    pub base_dir: PathBuf,
+}
+
+impl std::fmt::Debug for NewMember {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NewMember { weight, from, base_dir, .. } = self;
+        write!(f, "NewMember {{ weight: {weight}, from: {from:?}, base_dir: {base_dir:?}, .. }}")
+    }
 }
 
 /// Whoever carries out what operators ask.
@@ -67,10 +92,29 @@ pub struct VirtualDatabaseStatus {
     pub sessions: u64,
     /// In the order of the configuration.
     pub members: Vec<MemberStatus>,
+    /// Its recovery log.
+    #[serde(default)]
+    pub log: LogStatus,
     /// The latest incidents, newest first; their source limits their number.
     pub incidents: Vec<Incident>,
     /// Since the start of the proxy.
     pub counters: Counters,
+}
+
+/// How much of the recovery log there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogStatus {
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// `log.size_max`.
+    pub size_max: u64,
+    /// It is larger than that, and could not be shortened yet.
+    pub over_size: bool,
+    /// Position of its first record.
+    pub first: u64,
+    /// Position of its last record.
+    pub last: u64,
 }
 
 /// The state of one member.
@@ -85,6 +129,12 @@ pub struct MemberStatus {
     /// How far a rejoin or rebuild is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
+    /// It holds everything up to this position; `None`: not known. Of an enabled member it is raised now and then only.
+    #[serde(default)]
+    pub floor: Option<u64>,
+    /// Positions of the log that it has not been brought to yet; `None`: it needs a rebuild.
+    #[serde(default)]
+    pub behind: Option<u64>,
     /// `None` unless it is enabled.
     pub role: Option<Role>,
     /// Share of the reads under `pick = "weighted"`.

@@ -21,8 +21,9 @@ pub(super) async fn get(address: &str, path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// Status and text of `POST path`. It may take as long as it takes.
-pub(super) async fn post(address: &str, path: &str) -> io::Result<(u16, String)> {
-    let request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nx-raidb: operator\r\nContent-Length: 0\r\n\r\n");
+pub(super) async fn post(address: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nx-raidb: operator");
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let answer = send(address, request).await?;
     let text = String::from_utf8_lossy(&answer).into_owned();
     let no_http = || io::Error::other("the answer is not HTTP; is this the admin address?");

@@ -1,13 +1,15 @@
-//! `raidb member`: takes a member out, brings it back, makes it anew; by way of a running proxy.
+//! `raidb member`: adds a member, takes one out, brings it back, makes it anew; by way of a running proxy.
 
 use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::http_get;
-use crate::admin::Status;
+use super::entry::{self, NewEntry};
+use super::{EXIT_USAGE, http_get};
+use crate::admin::{NewMember, Status};
 
 /// Pause between two looks at the progress.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(500);
@@ -15,6 +17,23 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(500);
 /// What is asked.
 #[derive(Debug, Subcommand)]
 pub(super) enum MemberCommand {
+    /// Add a member to the configuration file and to the running proxy, and build it as a copy of another one
+    Add {
+        #[command(flatten)]
+        named: Named,
+        /// Where it is: postgresql://user[:password]@host[:port]/dbname. That database is made anew
+        #[arg(long)]
+        url: String,
+        /// Share of reads under pick = "weighted"
+        #[arg(long, default_value_t = 1)]
+        weight: u32,
+        /// The member to copy from; by default one that does not lead
+        #[arg(long)]
+        from: Option<String>,
+        /// Configuration file of the proxy
+        #[arg(long, default_value = "raidb.toml", env = "RAIDB_CONFIG")]
+        config: PathBuf,
+    },
     /// Take a member out; open transactions go on with the others
     Disable(Named),
     /// Bring a disabled member back from the recovery log
@@ -45,12 +64,19 @@ pub(super) struct Named {
 /// Asks the proxy and prints what it says.
 pub(super) async fn member(command: MemberCommand) -> ExitCode {
     let (named, verb) = match command {
+        MemberCommand::Add { named, url, weight, from, config } => {
+            return add(named, NewEntry { url, weight }, from, &config).await;
+        }
         MemberCommand::Disable(named) => (named, "disable".to_owned()),
         MemberCommand::Enable(named) => (named, "enable".to_owned()),
         MemberCommand::Rebuild { named, from: None } => (named, "rebuild".to_owned()),
         MemberCommand::Rebuild { named, from: Some(donor) } => (named, format!("rebuild?from={}", escaped(&donor))),
     };
-    match run(&named, &verb).await {
+    ended(run(&named, &verb, "").await)
+}
+
+fn ended(result: Result<String, String>) -> ExitCode {
+    match result {
         Ok(done) => {
             print!("{done}");
             ExitCode::SUCCESS
@@ -62,14 +88,45 @@ pub(super) async fn member(command: MemberCommand) -> ExitCode {
     }
 }
 
-async fn run(named: &Named, verb: &str) -> Result<String, String> {
+/// The file first, so that a restart knows the member; then the proxy. What was done before is passed over, so that the command
+/// may be run again.
+async fn add(named: Named, new: NewEntry, from: Option<String>, config: &Path) -> ExitCode {
+    let entry = match entry::prepare(config, named.database.as_deref(), &named.name, &new) {
+        Ok(entry) => entry,
+        Err(problem) => {
+            eprintln!("raidb: {problem}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let named = Named { database: Some(entry.database.clone()), ..named };
+    let added = async {
+        let status = status(&named.admin).await?;
+        let Some(database) = status.virtual_databases.iter().find(|d| d.name == entry.database) else {
+            return Err(format!("the proxy at {} has no virtual database \"{}\"", named.admin, entry.database));
+        };
+        if database.members.iter().any(|m| m.name == named.name) {
+            let name = &named.name;
+            return Err(format!("\"{name}\" is a member already; `raidb member rebuild {name}` makes it anew"));
+        }
+        entry.write()?;
+        let new = NewMember { url: new.url, weight: new.weight, from, base_dir: entry.base_dir.clone() };
+        let body = serde_json::to_string(&new).map_err(|error| error.to_string())?;
+        run(&named, "add", &body).await.map_err(|why| {
+            let why = why.trim_end();
+            format!("{why}\n{} has the entry; a start of the proxy finds the member disabled (new)", config.display())
+        })
+    };
+    ended(added.await)
+}
+
+async fn run(named: &Named, verb: &str, body: &str) -> Result<String, String> {
     let unreachable = |error: std::io::Error| format!("no answer from {}: {error}", named.admin);
     let database = match &named.database {
         Some(database) => database.clone(),
         None => only_database(&named.admin).await?,
     };
     let path = format!("/members/{}/{}/{verb}", escaped(&database), escaped(&named.name));
-    let work = http_get::post(&named.admin, &path);
+    let work = http_get::post(&named.admin, &path, body);
     tokio::pin!(work);
     let answer = loop {
         tokio::select! {

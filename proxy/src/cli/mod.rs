@@ -5,6 +5,7 @@
 //! | `raidb run [--config FILE] [--adopt MEMBER,…]` | runs the proxy until SIGTERM or Ctrl-C | 0, or 1 if it could not start |
 //! | `raidb check FILE` | connects to the members and compares them | 0 if alike, 1 if not |
 //! | `raidb status [--admin ADDR] [--json]` | shows a running proxy | 0, or 1 if there is no answer |
+//! | `raidb member add NAME --url URL [--config FILE]` | adds a member to the file and to the running proxy, and builds it | 0, 64 if it does not fit, or 1 if refused |
 //! | `raidb member disable\|enable\|rebuild NAME` | changes a member, by way of a running proxy | 0, or 1 if refused |
 //! | `raidb log show\|verify\|checkpoint\|truncate --dir DIR` | reads or changes a recovery log | 0, or 1 if refused |
 //!
@@ -12,6 +13,7 @@
 //! A command line or configuration that cannot be used: exit code 64, with everything that is wrong.
 
 mod check;
+mod entry;
 mod http_get;
 mod load;
 mod log;
@@ -64,7 +66,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take a member out, bring it back or make it anew, by way of the running proxy
+    /// Add a member, take one out, bring it back or make it anew, by way of the running proxy
     Member {
         #[command(subcommand)]
         command: member::MemberCommand,

@@ -53,7 +53,7 @@ fn human_database(database: &VirtualDatabaseStatus) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, "not serving yet: {starting}");
     }
-    let head = ["MEMBER", "STATE", "ROLE", "CONNECTIONS", "PENDING", "LATENCY", "INCIDENTS", "REASON"];
+    let head = ["MEMBER", "STATE", "ROLE", "CONNECTIONS", "PENDING", "LATENCY", "BEHIND", "INCIDENTS", "REASON"];
     let rows: Vec<Vec<String>> = database.members.iter().map(row).collect();
     text.push_str(&table::render(&head, &rows));
     let _ = writeln!(
@@ -67,6 +67,10 @@ fn human_database(database: &VirtualDatabaseStatus) -> String {
         counters.incidents,
         counters.lead_changes,
     );
+    let log = &database.log;
+    let over = if log.over_size { "; larger than log.size_max, and cannot be shortened now" } else { "" };
+    let (bytes, size_max) = (log.bytes >> 20, log.size_max >> 20);
+    let _ = writeln!(text, "log: {bytes} of {size_max} MiB, positions {} to {}{over}", log.first, log.last);
     for incident in database.incidents.iter().take(INCIDENTS_SHOWN) {
         let when = time::utc(incident.when_unix_ms);
         let _ = writeln!(text, "{when} {} {} at {}", incident.member, incident.reason, incident.position);
@@ -94,6 +98,7 @@ fn row(member: &MemberStatus) -> Vec<String> {
         member.connections.to_string(),
         member.pending.to_string(),
         format!("{:.1} ms", member.latency_ms),
+        member.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
         member.incidents.to_string(),
         member.reason.clone().unwrap_or_default(),
     ]
@@ -130,8 +135,8 @@ mod tests {
         for line in [
             "raidb 1, 3 clients",
             "bench: raidb-1, lead pg1, epoch 0, 0 sessions",
-            "pg1     enabled   lead  0            0        0.0 ms   0",
-            "pg2     disabled  -     0            0        0.0 ms   0          timed_out",
+            "pg1     enabled   lead  0            0        0.0 ms   -       0",
+            "pg2     disabled  -     0            0        0.0 ms   -       0          timed_out",
             "1970-01-01T00:00:00Z pg2 timed_out at position 7",
             "  pg1: UPDATE, 1 rows",
         ] {

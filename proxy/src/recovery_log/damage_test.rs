@@ -55,7 +55,7 @@ fn payload(kind: RecordKind, number: usize) -> Vec<u8> {
     };
     match kind {
         RecordKind::MemberChange => change.encode(),
-        RecordKind::Checkpoint => Checkpoint { members: vec![change] }.encode(),
+        RecordKind::Checkpoint => Checkpoint { members: vec![change], complete: true }.encode(),
         RecordKind::NamedCheckpoint => NamedCheckpoint { name: "n".into(), when_unix_ms: 5 }.encode(),
         // Some empty, some only zeros: what could be taken for a clean end.
         _ => vec![[0, 0xff, 7][number % 3]; number % 5],

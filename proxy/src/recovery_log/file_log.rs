@@ -14,7 +14,7 @@ use super::disk::{Disk, RealDisk};
 use super::open::{OpenedFiles, open};
 use super::segments::Segments;
 use super::writer::{Append, Request};
-use super::{LogError, RecoveryLog};
+use super::{Extent, LogError, RecoveryLog};
 
 /// Appends that wait for the thread. At the limit: `append` waits.
 const APPENDS_QUEUED_MAX: usize = 1024;
@@ -94,6 +94,10 @@ impl RecoveryLog for FileLog {
     fn begin_behind(&self, last: Position) -> BoxFuture<'_, Result<(), LogError>> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::BeginBehind { last, reply }, answer).boxed()
+    }
+
+    fn extent(&self, before: Position) -> Extent {
+        self.segments.extent(before)
     }
 
     fn end(&self) -> Position {

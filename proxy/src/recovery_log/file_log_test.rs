@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use raidb_core::log::{CorruptKind, MemberChange, Position, RecordKind};
+use raidb_core::log::{CorruptKind, MemberChange, Position, Record, RecordKind};
 use raidb_core::member::MemberState;
 use tempfile::TempDir;
 
 use super::disk::RealDisk;
 use super::failing_disk::{FailingDisk, Fault, Switch};
-use super::{FileLog, LogError, Opened, RecoveryLog};
+use super::{Extent, FileLog, LogError, Opened, RecoveryLog};
 
 const SMALL: u64 = 256;
 
@@ -192,4 +192,98 @@ async fn a_segment_that_cannot_begin_stops_the_log() {
     let log = open(dir.path()).unwrap().log;
     assert_eq!(append(&log, &[2; 200]).await.unwrap(), Position(2));
     assert!(!dir.path().join("00000000000000000002.tmp").exists());
+}
+
+/// What reading must give, from the records themselves.
+fn model(records: &[Record], from: u64, bytes_max: usize) -> Vec<Record> {
+    let mut bytes = 0;
+    let rest = records.iter().filter(|record| record.position >= Position(from));
+    let fits = |(index, record): &(usize, &Record)| {
+        bytes += record.payload.len();
+        bytes <= bytes_max || *index == 0
+    };
+    rest.enumerate().take_while(fits).map(|(_, record)| record.clone()).collect()
+}
+
+#[tokio::test]
+async fn reads_from_any_position_up_to_any_length() {
+    let dir = TempDir::new().unwrap();
+    // Segments of several places of the index, records shorter and longer than what is read at once.
+    let open = || FileLog::open_on(dir.path(), "bench", 4 << 20, Box::new(RealDisk)).unwrap().log;
+    let lengths = [0, 1, 100, 70_000, 255 << 10, 256 << 10, 3 << 20, 5, 40_000, 900_000];
+    let mut records = Vec::new();
+    let mut log = open();
+    for number in 0..80_u8 {
+        let payload = vec![number; lengths[usize::from(number) % lengths.len()]];
+        let position = append(&log, &payload).await.unwrap();
+        records.push(Record { position, kind: RecordKind::Intent, payload });
+    }
+    for again in [false, true] {
+        if again {
+            drop(log);
+            log = open();
+        }
+        for from in (1..=81).step_by(5) {
+            for bytes_max in [0, 1, 50_000, 4 << 20] {
+                let read = log.read(Position(from), bytes_max).await.unwrap();
+                assert_eq!(read.len(), model(&records, from, bytes_max).len(), "from {from}, {bytes_max} bytes");
+                assert!(read == model(&records, from, bytes_max), "from {from}, {bytes_max} bytes");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_costs_what_it_returns() {
+    let dir = TempDir::new().unwrap();
+    let log = FileLog::open(dir.path(), "bench").unwrap().log;
+    for number in 0..160_u8 {
+        append(&log, &vec![number; 50_000]).await.unwrap();
+    }
+    // A damaged record concerns those who read it: if others do not notice, they have not read so far.
+    let path = segments(dir.path()).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let place = 32 + 150 * 50_028 + 40;
+    bytes[place] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    for from in [1, 75, 120] {
+        assert_eq!(log.read(Position(from), 100_000).await.unwrap().len(), 2);
+    }
+    let LogError::Corrupt { corrupt, .. } = log.read(Position(151), 1).await.unwrap_err() else {
+        panic!("damage is not found")
+    };
+    assert_eq!((corrupt.offset, corrupt.kind), (32 + 150 * 50_028, CorruptKind::DamagedRecord));
+}
+
+#[tokio::test]
+async fn tells_how_much_there_is() {
+    let dir = TempDir::new().unwrap();
+    let log = open(dir.path()).unwrap().log;
+    assert_eq!(log.extent(Position::START), Extent { first: Position(1), bytes: 32 });
+    for n in 0..20 {
+        append(&log, &[n; 30]).await.unwrap();
+    }
+    let on_disk = || segments(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    assert_eq!(log.extent(Position::START).bytes, on_disk());
+    let told = log.extent(Position(15));
+    let checkpoint = log.truncate(Position(15)).await.unwrap().unwrap();
+    let left = log.extent(Position::START);
+    assert_eq!((left.first, left.bytes), (told.first, on_disk()));
+    assert!(told.first <= Position(15) && told.bytes < left.bytes, "a checkpoint was added at {checkpoint}");
+    // The last segment stays.
+    assert!(log.extent(Position(1000)).bytes > 0);
+}
+
+#[tokio::test]
+async fn an_empty_log_may_begin_behind_another_one() {
+    let dir = TempDir::new().unwrap();
+    let log = open(dir.path()).unwrap().log;
+    log.begin_behind(Position(41)).await.unwrap();
+    assert_eq!((log.end(), log.extent(Position::START).first), (Position(41), Position(42)));
+    assert_eq!(append(&log, b"first").await.unwrap(), Position(42));
+    assert!(matches!(log.read(Position(41), 1).await, Err(LogError::Gone { first: Position(42), .. })));
+    assert!(log.begin_behind(Position(99)).await.is_err(), "it has a record");
+    drop(log);
+    let log = open(dir.path()).unwrap().log;
+    assert_eq!((log.end(), payloads(&log, 42).await), (Position(42), vec![b"first".to_vec()]));
 }

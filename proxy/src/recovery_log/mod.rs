@@ -44,6 +44,7 @@ pub use error::LogError;
 pub use file_log::{FileLog, Opened};
 pub use inspect::inspect;
 pub use scan::{ScannedSegment, Seen, Visitor};
+pub use segments::Extent;
 
 /// An append-only sequence of records.
 ///
@@ -70,6 +71,10 @@ pub trait RecoveryLog: Send + Sync {
     /// The next record gets the position behind `last`: members hold markers of an earlier log. Only while the log has
     /// no record.
     fn begin_behind(&self, last: Position) -> BoxFuture<'_, Result<(), LogError>>;
+
+    /// What is left of the log if everything is forgotten that may be when nothing before `before` is needed;
+    /// [`Position::START`]: what there is.
+    fn extent(&self, before: Position) -> Extent;
 
     /// Position of the last durable record.
     fn end(&self) -> Position;

@@ -11,7 +11,7 @@ use super::LogError;
 use super::directory::{self, segment_path, segment_paths};
 use super::disk::Disk;
 use super::scan::scan;
-use super::segments::{SegmentInfo, Segments};
+use super::segments::{Places, SegmentInfo, Segments};
 use super::writer::Writer;
 
 /// Everything that was read, and the writer that goes on behind it.
@@ -26,6 +26,7 @@ pub(super) struct OpenedFiles {
 #[derive(Default)]
 struct Contents {
     infos: Vec<SegmentInfo>,
+    places: Vec<Places>,
     membership: Membership,
     next: Option<Position>,
     torn_bytes: usize,
@@ -50,7 +51,7 @@ pub(super) fn open(
     };
     let file = file.map_err(LogError::io(format!("open the last segment in {}", dir.display())))?;
     let file_bytes = contents.infos.last().map_or(0, |last| last.bytes);
-    let segments = Arc::new(Segments::new(dir, database, contents.infos, end));
+    let segments = Arc::new(Segments::new(dir, database, contents.infos, contents.places, end));
     let writer = Writer {
         disk,
         file,
@@ -103,6 +104,12 @@ fn read_all(dir: &Path, database: u64) -> Result<Contents, LogError> {
     let mut contents = Contents::default();
     let scanned = scan(dir, finish_move(segment_paths(dir)?, database)?, Some(database), &mut |seen| {
         contents.membership.apply(seen.record)?;
+        if seen.offset == SegmentHeader::BYTES {
+            contents.places.push(Places::default());
+        }
+        if let Some(places) = contents.places.last_mut() {
+            places.note(seen.record.position, seen.offset as u64);
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     for segment in scanned {

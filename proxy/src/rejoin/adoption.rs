@@ -239,7 +239,8 @@ async fn record(database: &Arc<VirtualDatabase>, sorted: &Adoption, fates: Vec<F
         let member = database.member(member).target.name.clone();
         MemberChange { member, change, epoch: database.epoch(), when_unix_ms, incident }
     };
-    let members = Checkpoint { members: fates.iter().map(change).collect() };
+    // Every member of the configuration has its fate here.
+    let members = Checkpoint { members: fates.iter().map(change).collect(), complete: true };
     database.journal.note(RecordKind::Checkpoint, members.encode()).await?;
     for fate in fates {
         match fate {

@@ -22,6 +22,8 @@ pub mod sequences;
 pub mod startup;
 pub mod tables;
 
+use raidb_core::member::Reason;
+
 use crate::members::pg::connect::ConnectError;
 use crate::members::pg::maintenance::QueryError;
 use crate::recovery_log::LogError;
@@ -85,9 +87,14 @@ pub enum RejoinError {
 }
 
 impl RejoinError {
-    /// Whether trying again cannot help: the contents are not what the log says, so the member must be rebuilt.
+    /// Why the member must be rebuilt, if trying again cannot help: its contents are not what the log says, or the log does
+    /// not reach back to them.
     #[must_use]
-    pub fn needs_rebuild(&self) -> bool {
-        matches!(self, RejoinError::Differs { .. } | RejoinError::Behind { .. } | RejoinError::Foreign { .. })
+    pub fn needs_rebuild(&self) -> Option<Reason> {
+        match self {
+            RejoinError::Differs { .. } | RejoinError::Foreign { .. } => Some(Reason::Diverged),
+            RejoinError::Behind { .. } => Some(Reason::BehindLog),
+            _ => None,
+        }
     }
 }

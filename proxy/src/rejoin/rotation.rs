@@ -1,7 +1,12 @@
 //! Keeps the members' tables and the log bounded, however long some transaction stays open.
+//!
+//! The tables change turns every [`ROTATE_EVERY`] positions, and when the log has outgrown its size, which bytes may do before
+//! positions. Behind that every member that takes part has a new floor, so that only members that are out hold the log back.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::RejoinError;
 use super::back::nobody_left;
@@ -16,6 +21,8 @@ pub const ROTATE_EVERY: u64 = 20_000;
 const ROTATE_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A log that stays over its size is tried to be shortened so often.
+const OVER_SIZE_PAUSE: Duration = Duration::from_secs(10);
 /// Pause between two looks at commits in flight.
 const COMMITS_PAUSE: Duration = Duration::from_millis(2);
 
@@ -23,9 +30,12 @@ const COMMITS_PAUSE: Duration = Duration::from_millis(2);
 pub async fn run(database: Arc<VirtualDatabase>) {
     let mut last = database.journal.settled().0;
     let every = database.faults.rotate_every(ROTATE_EVERY);
+    let mut shortened = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if database.journal.settled().0.saturating_sub(last) < every {
+        let paused = shortened.is_some_and(|then: Instant| then.elapsed() < OVER_SIZE_PAUSE);
+        let over_size = database.log_is_over_size() && !paused;
+        if !over_size && database.journal.settled().0.saturating_sub(last) < every {
             continue;
         }
         if database.view().down {
@@ -39,17 +49,26 @@ pub async fn run(database: Arc<VirtualDatabase>) {
             () = nobody_left(&database) => Err(RejoinError::NobodyLeft),
         };
         match result {
-            Ok(()) => last = database.journal.settled().0,
-            Err(error) => tracing::warn!(virtual_database = database.name, "markers not cleaned up: {error}"),
+            Ok(true) => {
+                last = database.journal.settled().0;
+                shortened = database.log_is_over_size().then(Instant::now);
+            }
+            // The next look comes soon.
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(virtual_database = database.name, "markers not cleaned up: {error}");
+                shortened = Some(Instant::now());
+            }
         }
     }
 }
 
-/// Changes turns, waits until nobody uses the old table any more, raises the floor and empties it.
-async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
+/// Changes turns, waits until nobody uses the old table any more, raises the floor, empties it and shortens the log. False: a
+/// member is being brought back, and everything stays as it is.
+async fn rotate(database: &Arc<VirtualDatabase>) -> Result<bool, RejoinError> {
     // A member that rejoins holds less than the others.
-    let Ok(_no_rejoin) = database.rejoining.try_lock() else { return Ok(()) };
-    let Ok(_no_copy) = database.copying.try_write() else { return Ok(()) };
+    let Ok(_no_rejoin) = database.rejoining.try_lock() else { return Ok(false) };
+    let Ok(_no_copy) = database.copying.try_write() else { return Ok(false) };
     let old = database.markers.change_turns();
     database.faults.reach(FaultPoint::RotateTurnsChanged).await;
     // Who has registered before this moment may use the old table, nobody else (see `Markers`).
@@ -68,11 +87,6 @@ async fn rotate(database: &Arc<VirtualDatabase>) -> Result<(), RejoinError> {
         database.floor_raised(member, floor);
         database.faults.reach(FaultPoint::RotateFloorRaised).await;
     }
-    if let Some(floor) = database.lowest_floor() {
-        let before = database.promise_tokens(floor.next()).await?;
-        database.faults.reach(FaultPoint::RotateBeforeTruncate).await;
-        database.journal.truncate(before).await?;
-        database.faults.reach(FaultPoint::RotateDone).await;
-    }
-    Ok(())
+    database.shorten_log().await?;
+    Ok(true)
 }

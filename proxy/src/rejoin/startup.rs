@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use raidb_core::ids::MemberId;
-use raidb_core::log::{CorruptKind, Intent, Outcome, Position, Record, RecordKind};
+use raidb_core::log::{CopiedRows, CorruptKind, Intent, Outcome, Position, Record, RecordKind};
 use raidb_core::member::Reason;
 use raidb_core::token::Recovery;
 
@@ -77,7 +77,7 @@ pub(super) async fn look(database: &VirtualDatabase, member: MemberId) -> Result
 
 /// The member cannot be used now; if it is the last one, the caller tries again.
 async fn give_up(database: &Arc<VirtualDatabase>, member: MemberId, error: &RejoinError) {
-    let reason = if error.needs_rebuild() { Reason::Diverged } else { Reason::Unreachable };
+    let reason = error.needs_rebuild().unwrap_or(Reason::Unreachable);
     database.fault(member, reason, format!("at the start of the proxy: {error}")).await;
 }
 
@@ -99,13 +99,12 @@ async fn make_equal(database: &Arc<VirtualDatabase>, mut found: Vec<Found>) -> R
     }
     database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
-    // Of the whole log: a member that is out may have a lower floor.
     let mut tokens = Recovery::new(now_ms());
-    journal.recovered(aborted(database, &mut tokens).await?);
+    let Walked { aborted, copied, mut high_water } = walk(database, floor, &mut tokens).await?;
+    journal.recovered(aborted, copied);
     let tokens = tokens.finish(journal.end(), |position| journal.is_aborted(position));
     let end = journal.end();
     let mut usable = false;
-    let mut high_water = sequences_in_log(database, floor).await?;
     for member in &mut found {
         sequences::raise_to_members(&mut member.connection, &mut high_water, database.settings.member_timeout).await?;
     }
@@ -178,18 +177,45 @@ async fn scan(
     Ok(())
 }
 
-/// Intents that were aborted behind their decision, of the whole log. What it says of tokens is told to `tokens`.
-async fn aborted(database: &VirtualDatabase, tokens: &mut Recovery) -> Result<HashSet<Position>, RejoinError> {
-    let mut aborted = HashSet::new();
+/// What a start has to know of the log.
+#[derive(Default)]
+struct Walked {
+    /// Intents that were aborted behind their decision.
+    aborted: HashSet<Position>,
+    /// Intents with rows of COPY.
+    copied: CopiedRows,
+    /// Values of sequences that decided transactions have used.
+    high_water: HighWater,
+}
+
+/// One walk over the whole log, a few MiB of it in memory at a time: a member that is out may have a lower floor than those
+/// that are here, whose lowest is `floor`. What the log says of tokens is told to `tokens`.
+async fn walk(database: &VirtualDatabase, floor: Position, tokens: &mut Recovery) -> Result<Walked, RejoinError> {
+    let mut walked = Walked::default();
+    let mut rows_seen = false;
     let look = |record: Record| {
         tokens.record(&record)?;
-        if record.kind == RecordKind::Outcome {
-            aborted.insert(Outcome::decode(&record.payload)?.aborted);
+        match record.kind {
+            RecordKind::Outcome => {
+                walked.aborted.insert(Outcome::decode(&record.payload)?.aborted);
+            }
+            RecordKind::CopyRows => rows_seen = true,
+            // Without rows before it an intent copies none.
+            RecordKind::Intent if rows_seen || record.position > floor => {
+                let intent = Intent::decode(&record.payload)?;
+                walked.copied.found(record.position, &intent);
+                if record.position > floor {
+                    for (name, value) in intent.sequences {
+                        sequences::raise(&mut walked.high_water, name, value);
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     };
-    scan(database, Position::START, look).await?;
-    Ok(aborted)
+    scan(database, Position::START.next(), look).await?;
+    Ok(walked)
 }
 
 /// Values of sequences that decided transactions have used.

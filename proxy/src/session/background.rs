@@ -55,6 +55,7 @@ impl Session {
 
     fn adopt_view(&mut self) {
         self.view = self.database.view();
+        self.grow_slots();
         for index in 0..self.slots.len() {
             let member = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
             if !self.view.is_enabled(member) {

@@ -204,8 +204,8 @@ impl Session {
         }
         // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
         self.reach(FaultPoint::CommitBeforeTicket).await;
-        let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty())
-            && !self.intent_is_stale();
+        let agreed =
+            matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty()) && !self.intent_is_stale();
         let Some(ticket) = agreed.then(|| self.register_commit()).flatten() else {
             return Err(Trouble::ViewChanged);
         };
@@ -506,6 +506,7 @@ impl Session {
     /// Opens a transaction on the present lead, without sending anything.
     pub(crate) fn open_transaction(&mut self, begin: bytes::Bytes, explicit: bool, isolation: Isolation) {
         let view = self.database.enter();
+        self.grow_slots();
         self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
     }
 }

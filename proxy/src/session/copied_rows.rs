@@ -38,6 +38,12 @@ impl LoggedRows {
 
     async fn write(&mut self, session: &mut Session) -> Result<(), SqlError> {
         self.written(session).await?;
+        // Before the first record is written: no truncation may come between.
+        if let Some(open) = session.open.as_mut()
+            && open.rows_held.is_none()
+        {
+            open.rows_held = Some(session.database.journal.hold_rows());
+        }
         let (database, payload) = (session.database.clone(), std::mem::take(&mut self.buffer));
         self.writing = Some(tokio::spawn(async move { database.journal.note(RecordKind::CopyRows, payload).await }));
         Ok(())

@@ -49,6 +49,7 @@ impl Session {
             let view = self.database.migrate(open.epoch);
             open.epoch = view.lead_epoch;
             open.lead = view.lead;
+            self.grow_slots();
             let begun = self.slots[usize::from(view.lead.0)].involved();
             if let Some(open) = self.open.as_mut() {
                 open.lead_begun = begun;

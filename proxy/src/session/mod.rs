@@ -187,6 +187,14 @@ impl Session {
         }
     }
 
+    /// A member was added: from now on it has a place here too. Call wherever a view is taken that may name it.
+    pub(crate) fn grow_slots(&mut self) {
+        let members = self.database.members.len();
+        if self.slots.len() < members {
+            self.slots.resize_with(members, MemberSlot::default);
+        }
+    }
+
     /// Serves the client until it leaves.
     pub async fn run(mut self) {
         let end = self.serve().await;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::prepared::Prepared;
 use super::settings::PendingSetting;
 use crate::virtual_database::in_flight::Ticket;
+use crate::virtual_database::journal::RowsHeld;
 
 /// What ReadyForQuery tells the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,8 @@ pub struct OpenTransaction {
     pub settings: Vec<PendingSetting>,
     /// Sequences of which it has used values, with the highest.
     pub sequences: std::collections::BTreeMap<String, i64>,
+    /// Its rows of COPY are in the log, and are kept there.
+    pub rows_held: Option<RowsHeld>,
     /// Bytes that the transcript holds.
     pub transcript_bytes: usize,
 }
@@ -140,6 +143,7 @@ impl OpenTransaction {
             own_catalog: None,
             settings: Vec::new(),
             sequences: std::collections::BTreeMap::new(),
+            rows_held: None,
             transcript_bytes: 0,
         }
     }

@@ -19,7 +19,7 @@ const WAITED_MIN: &str = "1500 milliseconds";
 
 /// Runs until the process ends.
 pub async fn run(database: Arc<VirtualDatabase>) {
-    let mut connections: Vec<Option<Maintenance>> = database.members.iter().map(|_| None).collect();
+    let mut connections: Vec<Option<Maintenance>> = Vec::new();
     let mut suspected: Option<Vec<SessionId>> = None;
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
@@ -42,7 +42,7 @@ fn break_cycle(database: &VirtualDatabase, cycle: &[SessionId]) {
     }
 }
 
-async fn edges(database: &VirtualDatabase, connections: &mut [Option<Maintenance>]) -> Vec<(SessionId, SessionId)> {
+async fn edges(database: &VirtualDatabase, connections: &mut Vec<Option<Maintenance>>) -> Vec<(SessionId, SessionId)> {
     let sql = format!(
         "SELECT a.pid, b.blocker FROM pg_catalog.pg_stat_activity a, \
          LATERAL unnest(pg_catalog.pg_blocking_pids(a.pid)) AS b(blocker) \
@@ -53,7 +53,9 @@ async fn edges(database: &VirtualDatabase, connections: &mut [Option<Maintenance
     if database.sessions.len() < 2 {
         return edges;
     }
-    for member in database.view().members() {
+    let view = database.view();
+    connections.resize_with(database.members.len(), || None);
+    for member in view.members() {
         let target = database.member(member);
         let slot = &mut connections[usize::from(member.0)];
         if slot.is_none() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use raidb_core::config::Rejoin;
 use raidb_core::ids::MemberId;
 use raidb_core::member::Reason;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::VirtualDatabase;
@@ -22,8 +23,22 @@ const BEAT_MAX: Duration = Duration::from_millis(500);
 /// A member that is out is not tried more often than this.
 const DISABLED_PAUSE: Duration = Duration::from_millis(500);
 
+/// Watches every member, also those that are added. Runs until the process ends.
+pub async fn run_all(database: Arc<VirtualDatabase>) {
+    let mut tasks = JoinSet::new();
+    loop {
+        let added = database.added.notified();
+        tokio::pin!(added);
+        added.as_mut().enable();
+        for number in tasks.len()..database.members.len() {
+            tasks.spawn(run(database.clone(), MemberId(u8::try_from(number).unwrap_or(u8::MAX))));
+        }
+        added.await;
+    }
+}
+
 /// Runs until the process ends.
-pub async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
+async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
     let limit = database.settings.member_timeout;
     let beat = (limit / 8).clamp(BEAT_MIN, BEAT_MAX);
     let mut connection: Option<Maintenance> = None;

@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use raidb_core::log::{FinishedPrefix, Intent, Outcome, Position, Record, RecordKind};
+use raidb_core::log::{CopiedRows, FinishedPrefix, Intent, Outcome, Position, Record, RecordKind};
 use tokio::sync::Notify;
 
-use crate::recovery_log::{LogError, RecoveryLog};
+use crate::recovery_log::{Extent, LogError, RecoveryLog};
 
 /// See the module.
 pub struct Journal {
@@ -20,6 +20,28 @@ pub struct Journal {
     state: Mutex<State>,
     /// The settled position has moved.
     moved: Notify,
+    /// Transactions whose rows of COPY are in the log.
+    copied: Arc<Mutex<CopiedRows>>,
+}
+
+/// The rows that a transaction has copied into the log are kept while this lives, and behind that as long as its intent.
+pub struct RowsHeld {
+    log: Arc<dyn RecoveryLog>,
+    copied: Arc<Mutex<CopiedRows>>,
+    transaction: u64,
+}
+
+impl std::fmt::Debug for RowsHeld {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "rows of copying transaction {}", self.transaction)
+    }
+}
+
+impl Drop for RowsHeld {
+    fn drop(&mut self) {
+        // The transaction is over: its intent is durable, or there is none.
+        self.copied.lock().close(self.transaction, self.log.end());
+    }
 }
 
 #[derive(Default)]
@@ -33,12 +55,37 @@ impl Journal {
     #[must_use]
     pub fn new(log: Arc<dyn RecoveryLog>) -> Self {
         let prefix = FinishedPrefix::new(log.end());
-        Journal { log, state: Mutex::new(State { prefix, aborted: HashSet::new() }), moved: Notify::new() }
+        Journal {
+            log,
+            state: Mutex::new(State { prefix, aborted: HashSet::new() }),
+            moved: Notify::new(),
+            copied: Arc::default(),
+        }
     }
 
-    /// What the log said at the start about intents that were aborted.
-    pub fn recovered(&self, aborted: HashSet<Position>) {
+    /// What the log said at the start about intents that were aborted, and about rows of COPY.
+    pub fn recovered(&self, aborted: HashSet<Position>, copied: CopiedRows) {
         self.state.lock().aborted.extend(aborted);
+        *self.copied.lock() = copied;
+    }
+
+    /// A transaction is about to write rows of a COPY into the log: call before the first.
+    #[must_use]
+    pub fn hold_rows(&self) -> RowsHeld {
+        // A truncation that does not see this yet does not reach behind the present end, where the rows will be.
+        let transaction = self.copied.lock().open(self.log.end());
+        RowsHeld { log: self.log.clone(), copied: self.copied.clone(), transaction }
+    }
+
+    /// What is left of the log behind [`Journal::truncate`]; [`Position::START`]: what there is.
+    #[must_use]
+    pub fn extent(&self, before: Position) -> Extent {
+        self.log.extent(self.needed(before))
+    }
+
+    /// The first position that somebody may need who needs no intent before `before`.
+    fn needed(&self, before: Position) -> Position {
+        self.copied.lock().held(before).map_or(before, |rows| rows.min(before))
     }
 
     /// Makes an intent durable. From then on its transaction is decided.
@@ -126,14 +173,16 @@ impl Journal {
         self.log.read(from, bytes_max).await
     }
 
-    /// Forgets what stands before `before`.
+    /// Forgets what stands before `before`, but no rows of a COPY whose intent stands behind it.
     ///
     /// # Errors
     /// [`LogError`].
     pub async fn truncate(&self, before: Position) -> Result<(), LogError> {
+        let before = self.needed(before);
         if let Some(checkpoint) = self.log.truncate(before).await? {
             self.finish(checkpoint);
             self.state.lock().aborted.retain(|p| *p >= before);
+            self.copied.lock().forget(before);
         }
         Ok(())
     }
@@ -164,7 +213,63 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recovery_log::FileLog;
+    use crate::recovery_log::{FileLog, RealDisk};
+
+    /// A journal with a segment for every few records.
+    fn journal(dir: &tempfile::TempDir) -> Journal {
+        let log = FileLog::open_on(dir.path(), "bench", 1024, Box::new(RealDisk)).unwrap().log;
+        Journal::new(Arc::new(log))
+    }
+
+    async fn fill(journal: &Journal) -> Position {
+        for _ in 0..20 {
+            journal.note(RecordKind::Token, vec![0; 100]).await.unwrap();
+        }
+        journal.end()
+    }
+
+    #[tokio::test]
+    async fn rows_of_an_open_copy_are_not_truncated() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let journal = journal(&dir);
+        let before = fill(&journal).await;
+        let held = journal.hold_rows();
+        let rows = journal.note(RecordKind::CopyRows, b"rows".to_vec()).await.unwrap();
+        let end = fill(&journal).await;
+        let told = journal.extent(end.next());
+        journal.truncate(end.next()).await.unwrap();
+        assert!(matches!(journal.read(before.min(Position(1)), 1).await, Err(LogError::Gone { .. })));
+        assert_eq!(journal.read(rows, 1).await.unwrap()[0].payload, b"rows");
+        assert_eq!(journal.extent(Position::START).first, told.first, "what was foretold");
+
+        // Its intent comes, and the transaction is over; a member that holds less than the intent needs the rows.
+        let intent = journal.intent(&Intent::default()).await.unwrap();
+        drop(held);
+        fill(&journal).await;
+        journal.truncate(intent).await.unwrap();
+        assert_eq!(journal.read(rows, 1).await.unwrap()[0].payload, b"rows");
+        let end = fill(&journal).await;
+        journal.truncate(end).await.unwrap();
+        assert!(matches!(journal.read(rows, 1).await, Err(LogError::Gone { .. })));
+    }
+
+    #[tokio::test]
+    async fn rows_that_an_earlier_proxy_has_copied_are_kept_too() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let journal = journal(&dir);
+        let rows = journal.note(RecordKind::CopyRows, b"rows".to_vec()).await.unwrap();
+        let intent = fill(&journal).await;
+        let statement = raidb_core::log::IntentStatement::Copy { text: Vec::new(), rows: vec![rows] };
+        let entry = raidb_core::log::IntentEntry { statement, tag: None, alone: false };
+        let mut copied = CopiedRows::default();
+        copied.found(intent, &Intent { entries: vec![entry], ..Intent::default() });
+        journal.recovered(HashSet::new(), copied);
+        fill(&journal).await;
+        journal.truncate(intent).await.unwrap();
+        assert_eq!(journal.read(rows, 1).await.unwrap()[0].position, rows);
+        journal.truncate(intent.next()).await.unwrap();
+        assert!(matches!(journal.read(rows, 1).await, Err(LogError::Gone { .. })));
+    }
 
     #[tokio::test]
     async fn a_log_is_empty_until_its_first_record_wherever_it_begins() {

@@ -124,6 +124,11 @@ impl Membership {
         self.inner.lock().states.clone()
     }
 
+    /// One more member, in this state: not enabled. It gets the next number.
+    pub fn add(&self, state: MemberState) {
+        self.inner.lock().states.push(state);
+    }
+
     /// First step of disabling.
     #[must_use]
     pub fn start_leaving(&self, member: MemberId) -> Leave {
@@ -199,6 +204,17 @@ impl Membership {
             }
             (None, _) => MemberState::Disabled { reason: Reason::Unreachable, position },
         };
+    }
+
+    /// The log is cut off behind a member that is out: from now on only a rebuild brings it back. Call when that is durable,
+    /// while no rejoin can begin. False: it is no such member.
+    #[must_use]
+    pub fn fall_behind(&self, member: MemberId) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(state) = inner.states.get_mut(usize::from(member.0)) else { return false };
+        let Ok(next) = state.transition(MemberInput::FallBehind) else { return false };
+        *state = next;
+        true
     }
 
     /// A disabled member gets a copy of another one from now on. False: it is not disabled.

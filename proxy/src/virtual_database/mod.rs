@@ -9,9 +9,12 @@ pub mod in_flight;
 pub mod journal;
 pub mod markers;
 pub mod member;
+pub mod members;
 pub mod membership;
+mod newcomer;
 mod operate;
 pub mod pick;
+mod retention;
 pub mod sequences;
 pub mod settings;
 pub mod start;
@@ -26,7 +29,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::{Mutex, RwLock};
 use raidb_core::ids::{LeadEpoch, MemberId};
-use raidb_core::log::{Position, RecordKind};
+use raidb_core::log::{Membership as LoggedMembership, Position, RecordKind};
 use raidb_core::member::{Incident, Reason};
 use raidb_core::sql::catalog::Catalog;
 
@@ -39,6 +42,7 @@ use in_flight::InFlight;
 use journal::Journal;
 use markers::Markers;
 use member::Member;
+use members::Members;
 use membership::{Leave, Membership, View};
 use pick::Picker;
 use sequences::Sequences;
@@ -73,9 +77,15 @@ pub struct VirtualDatabase {
     /// What the configuration says.
     pub settings: Settings,
     /// Members by [`MemberId`].
-    pub members: Vec<Member>,
+    pub members: Members,
     /// Where a test makes something fail.
     pub faults: FaultPoints,
+    /// A member was added.
+    pub added: tokio::sync::Notify,
+    /// One member at a time is added.
+    adding: tokio::sync::Mutex<()>,
+    /// What the log said of members when it was opened.
+    logged: LoggedMembership,
     /// Commits in flight.
     pub in_flight: InFlight,
     /// Sequences to be carried to followers.
@@ -410,11 +420,12 @@ impl VirtualDatabase {
 
     /// Carries sequences to followers, until the process ends.
     pub async fn carry_sequences(self: Arc<Self>) {
-        let mut connections: Vec<Option<Maintenance>> = self.members.iter().map(|_| None).collect();
+        let mut connections: Vec<Option<Maintenance>> = Vec::new();
         loop {
             self.sequences.changed().await;
             tokio::time::sleep(sequences::CARRY_INTERVAL).await;
             let view = self.view();
+            connections.resize_with(self.members.len(), || None);
             let mut complete = self.refresh_sequences(view.lead, &mut connections[usize::from(view.lead.0)]).await;
             self.sequences.lead_has_all(view.lead);
             for follower in view.followers() {

@@ -146,9 +146,14 @@ impl VirtualDatabase {
     }
 
     async fn record_state(&self, member: MemberId, change: MemberState) -> Result<(), String> {
+        self.record_state_of(&self.member(member).target.name, change).await
+    }
+
+    /// Makes a member's state durable; who takes part does not change by it.
+    pub(super) async fn record_state_of(&self, name: &str, change: MemberState) -> Result<(), String> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let change = MemberChange {
-            member: self.member(member).target.name.clone(),
+            member: name.to_owned(),
             change,
             epoch: self.epoch(),
             when_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),

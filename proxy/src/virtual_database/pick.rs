@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use raidb_core::ids::MemberId;
 use raidb_core::placement::Pick;
 
-use super::member::Member;
+use super::members::Members;
 use super::membership::View;
 
 /// A session stays on the member of its last read while that has at most this many statements more under way than
@@ -22,7 +22,7 @@ pub struct Picker {
 impl Picker {
     /// An enabled member.
     #[must_use]
-    pub fn pick(&self, strategy: Pick, view: &View, members: &[Member], last: Option<MemberId>) -> MemberId {
+    pub fn pick(&self, strategy: Pick, view: &View, members: &Members, last: Option<MemberId>) -> MemberId {
         let count = view.enabled.count_ones() as usize;
         let nth = |n: usize| view.members().nth(n % count.max(1)).unwrap_or(view.lead);
         match strategy {

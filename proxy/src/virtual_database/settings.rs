@@ -18,6 +18,10 @@ pub struct Settings {
     pub member_timeout: Duration,
     /// Who brings back a member that answers again.
     pub rejoin: Rejoin,
+    /// Connections to one member at a time.
+    pub connections_max: usize,
+    /// Bytes that the recovery log may have before members that hold it back are given up.
+    pub log_size_max: u64,
     /// Largest message that a client may send.
     pub client_frames: FrameLimit,
     /// How long the log is kept for the sake of tokens.

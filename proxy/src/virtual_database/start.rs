@@ -19,6 +19,7 @@ use super::analyses::Analyses;
 use super::handles::SessionRegistry;
 use super::journal::Journal;
 use super::member::Member;
+use super::members::Members;
 use super::membership::Membership;
 use super::settings::{MemberDefaults, Settings};
 use crate::fault_points::{FaultPoint, FaultPoints};
@@ -104,6 +105,16 @@ fn at_start(state: MemberState) -> MemberState {
     }
 }
 
+/// What a member is that the log does not name. Of a log that names all of its members it never was one, so it does not
+/// hold what they hold.
+fn unnamed(logged: &LoggedMembership) -> MemberState {
+    if logged.is_complete() {
+        MemberState::Disabled { reason: Reason::New, position: Position::START }
+    } else {
+        MemberState::Enabled
+    }
+}
+
 /// Why a virtual database cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -117,7 +128,8 @@ pub enum OpenError {
     },
     /// The log says that no member is enabled.
     #[error(
-        "virtual database \"{0}\": every member is disabled in the log; bring one back (docs/operations.md) before starting"
+        "virtual database \"{0}\": every member is disabled in the log, or not named there; bring one back \
+         (docs/operations.md) before starting"
     )]
     NoMember(String),
 }
@@ -138,17 +150,12 @@ impl VirtualDatabase {
         let mut members = Vec::new();
         for (index, member) in config.members.iter().enumerate() {
             let id = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
-            members.push(Member::new(
-                target(id, member)?,
-                login(member),
-                member.weight,
-                config.max_connections_per_member as usize,
-            ));
+            members.push(new_member(id, member, config.max_connections_per_member as usize)?);
         }
         let states: Vec<MemberState> = config
             .members
             .iter()
-            .map(|m| logged.of(&m.name).map_or(MemberState::Enabled, |change| at_start(change.change)))
+            .map(|m| logged.of(&m.name).map_or_else(|| unnamed(logged), |change| at_start(change.change)))
             .collect();
         if !states.iter().any(|s| s.is_enabled()) {
             return Err(OpenError::NoMember(config.name.clone()));
@@ -161,13 +168,18 @@ impl VirtualDatabase {
                 pick: config.policy.pick,
                 member_timeout: config.member_timeout,
                 rejoin: config.rejoin,
+                connections_max: config.max_connections_per_member as usize,
+                log_size_max: config.log_size_max,
                 client_frames,
                 tokens_kept,
                 users: config.users.clone(),
                 adopt: config.adopt.clone(),
             },
-            members,
+            members: Members::new(members),
             faults: FaultPoints::default(),
+            added: Default::default(),
+            adding: tokio::sync::Mutex::new(()),
+            logged: logged.clone(),
             in_flight: Default::default(),
             sequences: Default::default(),
             counters: Default::default(),
@@ -219,7 +231,7 @@ impl VirtualDatabase {
                 for (id, detail) in silent {
                     self.fault(id, Reason::Unreachable, format!("at the start of the proxy: {detail}")).await;
                 }
-                if crate::rejoin::startup::recover(self).await && self.read_lead().await {
+                if crate::rejoin::startup::recover(self).await && self.read_lead().await && self.name_members().await {
                     self.faults.reach(FaultPoint::StartBeforeOpening).await;
                     return;
                 }
@@ -276,6 +288,11 @@ impl VirtualDatabase {
     pub fn member_defaults(&self) -> MemberDefaults {
         *self.defaults.read()
     }
+}
+
+/// A member of the configuration.
+pub(super) fn new_member(id: MemberId, member: &config::Member, connections_max: usize) -> Result<Member, OpenError> {
+    Ok(Member::new(target(id, member)?, login(member), member.weight, connections_max))
 }
 
 fn target(id: MemberId, member: &config::Member) -> Result<Target, OpenError> {

@@ -85,19 +85,6 @@ impl VirtualDatabase {
         }
     }
 
-    /// Everything up to here is on every member that may still be brought back from the log. `None`: not known of one.
-    #[must_use]
-    pub fn lowest_floor(&self) -> Option<Position> {
-        let states = self.membership.states();
-        let floors = self.floors.lock().clone();
-        let needed = states.iter().zip(floors).filter(|(state, _)| match state {
-            MemberState::Disabled { reason, .. } => reason.contents_are_known(),
-            _ => true,
-        });
-        let floors: Option<Vec<Position>> = needed.map(|(_, floor)| floor).collect();
-        floors?.into_iter().min()
-    }
-
     /// A disabled member whose contents are known is brought up to date from now on. False: it is no such member.
     #[must_use]
     pub fn start_rejoin(&self, member: MemberId) -> bool {
@@ -123,14 +110,14 @@ impl VirtualDatabase {
     pub async fn rejoin_failed(self: &Arc<Self>, member: MemberId, error: &RejoinError) {
         let detail = format!("rejoin: {error}");
         if self.view().is_enabled(member) {
-            let reason = if error.needs_rebuild() { Reason::Diverged } else { Reason::LostConnection };
+            let reason = error.needs_rebuild().unwrap_or(Reason::LostConnection);
             self.fault(member, reason, detail).await;
             return;
         }
         self.in_flight.member_gone(member, || ());
-        self.membership.rejoin_failed(member, error.needs_rebuild().then_some(Reason::Diverged));
-        if error.needs_rebuild() {
-            let mut incident = self.incident(member, Reason::Diverged);
+        self.membership.rejoin_failed(member, error.needs_rebuild());
+        if let Some(reason) = error.needs_rebuild() {
+            let mut incident = self.incident(member, reason);
             incident.answers.push(raidb_core::member::Answer { member: incident.member.clone(), answer: detail });
             tracing::error!(member = incident.member, "the member cannot be brought back from the log: {error}");
             let record = super::start::disabled_record(&incident, Position::START, self.next_epoch());

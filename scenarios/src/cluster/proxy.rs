@@ -29,6 +29,8 @@ pub struct ProxyOptions {
     pub member_timeout: Duration,
     /// More lines in `[listen]`.
     pub listen: Vec<String>,
+    /// More lines in `[log]`.
+    pub log: Vec<String>,
     /// More lines in `[[virtual_database]]`.
     pub virtual_database: Vec<String>,
     /// The virtual database's users; none: clients are trusted.
@@ -199,6 +201,27 @@ impl Proxy {
         Ok(samples.sum())
     }
 
+    /// Starts `raidb member …` (in this proxy's folder, with its admin address) without waiting for its end.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub fn spawn_member(&self, arguments: &[&str]) -> Result<tokio::process::Child> {
+        let mut command = tokio::process::Command::new(&self.binary);
+        command.arg("member").args(arguments).args(["--admin", &self.admin]).current_dir(&self.home);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Ok(command.spawn()?)
+    }
+
+    /// Runs `raidb member …` to its end. Returns its exit code and what it printed.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub async fn member(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let output = self.spawn_member(arguments)?.wait_with_output().await?;
+        let printed = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8_lossy(&printed).trim_end().to_owned()))
+    }
+
     /// Kills the proxy with SIGKILL.
     ///
     /// # Errors
@@ -304,11 +327,12 @@ impl Proxy {
     }
 
     fn toml(&self) -> Result<String> {
-        let ProxyOptions { database, members, member_timeout, listen, virtual_database, users } = &self.options;
+        let ProxyOptions { database, members, member_timeout, listen, log, virtual_database, users } = &self.options;
         let mut text = String::new();
         writeln!(text, "[listen]\npostgres = \"127.0.0.1:{}\"\nadmin = \"{}\"", self.postgres_port, self.admin)?;
         listen.iter().try_for_each(|line| writeln!(text, "{line}"))?;
         writeln!(text, "[log]\ndir = \"{}\"", self.log_dir().display())?;
+        log.iter().try_for_each(|line| writeln!(text, "{line}"))?;
         writeln!(text, "[[virtual_database]]\nname = \"{database}\"\nlevel = \"raidb-1\"")?;
         writeln!(text, "member_timeout = \"{}ms\"", member_timeout.as_millis())?;
         virtual_database.iter().try_for_each(|line| writeln!(text, "{line}"))?;

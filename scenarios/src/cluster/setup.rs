@@ -33,6 +33,8 @@ pub struct ClusterOptions {
     pub users: Vec<ProxyUser>,
     /// More lines in the proxy's `[listen]`.
     pub listen: Vec<String>,
+    /// More lines in the proxy's `[log]`.
+    pub log: Vec<String>,
     /// More lines in the proxy's `[[virtual_database]]`.
     pub virtual_database: Vec<String>,
     /// More lines in each member's `postgresql.conf`.
@@ -50,6 +52,7 @@ impl Default for ClusterOptions {
             tls: false,
             users: Vec::new(),
             listen: Vec::new(),
+            log: Vec::new(),
             virtual_database: Vec::new(),
             member_settings: Vec::new(),
         }
@@ -127,6 +130,7 @@ impl Cluster {
             members: urls,
             member_timeout: setup.member_timeout,
             listen,
+            log: setup.log,
             virtual_database: setup.virtual_database,
             users: setup.users,
         };

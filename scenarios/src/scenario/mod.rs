@@ -17,7 +17,9 @@ mod hot_rows;
 mod jdbc;
 mod last_member;
 mod lock_forever;
+mod log_limit;
 mod log_lost;
+mod member_add;
 mod model_delayed;
 mod model_keyed;
 mod outcome_tokens;
@@ -84,6 +86,8 @@ table! {
     cut_at_once: "the same for single INSERTs, of which no follower has heard before the decision",
     cut_serializable: "the same for serializable transactions, of which the lead's COMMIT decides",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
+    log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
+    member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",

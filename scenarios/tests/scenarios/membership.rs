@@ -20,6 +20,16 @@ fn chaos() {
 }
 
 #[test]
+fn log_limit() {
+    common::run("log_limit", Options::default());
+}
+
+#[test]
+fn member_add() {
+    common::run("member_add", Options { seconds: 8, ..Options::default() });
+}
+
+#[test]
 fn rejoin_under_load() {
     common::run("rejoin_under_load", Options { seconds: 5, ..Options::default() });
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, Consistency, Durability, Endpoint};
+use super::{Config, Consistency, Durability, Endpoint, Member};
 use crate::placement::{Level, Pick, WaitFor};
 
 const ISSUE: &str = r#"
@@ -68,6 +68,7 @@ fn fills_in_defaults() {
     assert_eq!(config.tokens_kept, Duration::from_secs(3600));
     assert_eq!(config.listen.tls, None);
     assert_eq!(config.virtual_databases[0].max_connections_per_member, 100);
+    assert_eq!(config.virtual_databases[0].log_size_max, 10 << 30);
     assert_eq!(config.virtual_databases[0].members[0].weight, 1);
     let written = ISSUE.lines().filter(|line| !line.contains("= \"3s\"")).collect::<Vec<_>>().join("\n");
     assert_eq!(parse(&written), parse(ISSUE));
@@ -86,6 +87,7 @@ fn reports_every_finding_at_once() {
         message_size_max = "2GiB"
         [log]
         dri = "x"
+        size_max = "1MiB"
         [[virtual_database]]
         level = "raidb-9"
         pick = 7
@@ -107,7 +109,8 @@ fn reports_every_finding_at_once() {
         "listen.max_clients = 0: must be a whole number from 1 to 100000",
         "listen.startup_timeout = \"1ms\": must be a duration from \"100ms\" to \"10min\"",
         "listen.message_size_max = \"2GiB\": must be a size from \"64KiB\" to \"1GiB\"",
-        "log.dri: is an unknown key; allowed: dir",
+        "log.size_max = \"1MiB\": must be a size from \"64MiB\" to \"16TiB\"",
+        "log.dri: is an unknown key; allowed: dir, size_max",
         "virtual_database[0].name: is missing",
         "virtual_database[0].level = \"raidb-9\": is unknown; allowed: \"single\", \"raidb-1\"",
         "virtual_database[0].pick = 7: must be a text in quotes",
@@ -135,6 +138,27 @@ fn refuses_what_is_not_supported_yet() {
         one_error(&ISSUE.replacen(from, to, 1), &[to, "is not supported yet; allowed: "]);
     }
     one_error(&ISSUE.replacen("raidb-1", "single", 1), &["virtual_database[0].member", "exactly one"]);
+}
+
+#[test]
+fn reads_the_size_of_the_log() {
+    let written = |size: &str| ISSUE.replacen("[log]", &format!("[log]\nsize_max = {size}"), 1);
+    for (size, bytes) in [("\"64MiB\"", 64 << 20), ("\"16TiB\"", 16 << 40), ("100000000", 100_000_000)] {
+        assert_eq!(parse(&written(size)).unwrap().virtual_databases[0].log_size_max, bytes);
+    }
+    for size in ["\"63MiB\"", "\"17TiB\"", "-1", "\"big\"", "1.5"] {
+        one_error(&written(size), &["log.size_max = ", "must be a size from \"64MiB\" to \"16TiB\""]);
+    }
+}
+
+#[test]
+fn reads_a_member_by_itself() {
+    let read = |name: &str, url: &str, weight| Member::parse(name, url, weight, Path::new("/etc/raidb"));
+    let member = read("pg2", "postgresql://postgres@127.0.0.1:5502/bench", 1).unwrap();
+    assert_eq!(member, parse(ISSUE).unwrap().virtual_databases[0].members[1]);
+    let errors = read("PG 1", "postgresql://u:hunter2@h:x/d", 0).unwrap_err();
+    assert_eq!(errors.0.len(), 3, "{errors}");
+    assert!(!errors.to_string().contains("hunter2"));
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //! | `listen.threads` | 0: half of the cores, at least 1 | 0 to 1024 |
 //! | `log.dir` | `"raidb-log"` | a directory, relative to the configuration file's |
 //! | `log.tokens_kept` | `"1h"` | `"1min"` to `"30d"` |
+//! | `log.size_max` | `"10GiB"` | `"64MiB"` to `"16TiB"`, for each virtual database |
 //! | `virtual_database.name` | | 1 to 63 bytes, unique |
 //! | `….level` | `"raidb-1"` | `single`, `raidb-1` |
 //! | `….pick` | `"least-pending"` | `round-robin`, `weighted`, `least-pending` |

@@ -30,11 +30,11 @@ pub(super) fn config(text: &str, base_dir: &Path) -> Result<Config, ConfigErrors
     root.finish();
 
     let listen = listen(listen_table, base_dir, &mut errors);
-    let (log_dir, tokens_kept) = log(log_table, base_dir, &mut errors);
+    let (log_dir, tokens_kept, log_size_max) = log(log_table, base_dir, &mut errors);
     let mut virtual_databases = Vec::with_capacity(database_tables.len());
     for (index, table) in database_tables.into_iter().enumerate() {
         let path = format!("virtual_database[{index}]");
-        virtual_databases.push(virtual_database::read(&path, table, base_dir, &mut errors));
+        virtual_databases.push(virtual_database::read(&path, table, base_dir, log_size_max, &mut errors));
     }
     check_names(&virtual_databases, &mut errors);
     check_targets(&virtual_databases, &mut errors);
@@ -73,6 +73,7 @@ fn listen(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> Liste
     let startup_timeout = section.duration("startup_timeout", Duration::from_secs(10), range);
     let message_size_max = section.size("message_size_max", 1 << 30, [1 << 16, 1 << 30]);
     let threads = section.number("threads", 0, [0, 1024]);
+    let message_size_max = u32::try_from(message_size_max).unwrap_or(u32::MAX);
     section.finish();
     Listen { postgres, admin, tls, max_clients, startup_timeout, message_size_max, threads }
 }
@@ -84,15 +85,17 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     loopback.or_else(|| text.parse().ok()).ok_or_else(|| problem.into())
 }
 
-fn log(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> (PathBuf, Duration) {
+/// Directory, time for which tokens are kept, and largest size.
+fn log(table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> (PathBuf, Duration, u64) {
     let mut section = Section::new("log", table, errors);
     let dir = section.parsed("dir", PathBuf::from("raidb-log"), |text| {
         if text.is_empty() { Err("must be the path of a directory".into()) } else { Ok(PathBuf::from(text)) }
     });
     let range = [Duration::from_secs(60), Duration::from_secs(30 * 86_400)];
     let tokens_kept = section.duration("tokens_kept", Duration::from_secs(3600), range);
+    let size_max = section.size("size_max", 10 << 30, [64 << 20, 16 << 40]);
     section.finish();
-    (base_dir.join(dir), tokens_kept)
+    (base_dir.join(dir), tokens_kept, size_max)
 }
 
 /// Two virtual databases of one name: clients could reach only one of them.

@@ -117,7 +117,7 @@ impl<'e> Section<'e> {
     }
 
     /// A size in bytes within `range` (both ends included), as text with a unit or as a number, or `default`.
-    pub(super) fn size(&mut self, key: &'static str, default: u32, range: [u32; 2]) -> u32 {
+    pub(super) fn size(&mut self, key: &'static str, default: u64, range: [u64; 2]) -> u64 {
         let [low, high] = range;
         let Some(value) = self.take(key) else {
             return default;
@@ -127,9 +127,8 @@ impl<'e> Section<'e> {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
         };
-        let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
         bytes.filter(|bytes| (low..=high).contains(bytes)).unwrap_or_else(|| {
-            let allowed = [size::show(u64::from(low)), size::show(u64::from(high))];
+            let allowed = [size::show(low), size::show(high)];
             let problem = format!("must be a size from \"{}\" to \"{}\"", allowed[0], allowed[1]);
             self.fail(key, Some(value.to_string()), problem);
             default

@@ -1,9 +1,9 @@
-//! Sizes as text: `"64KiB"`, `"16MiB"`, `"1GiB"`, or a plain number of bytes.
+//! Sizes as text: `"64KiB"`, `"16MiB"`, `"1GiB"`, `"1TiB"`, or a plain number of bytes.
 
 /// Units, largest first, in bytes.
-const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// Reads a whole number and a unit (`B`, `KiB`, `MiB`, `GiB`; none means bytes).
+/// Reads a whole number and a unit (`B`, `KiB`, `MiB`, `GiB`, `TiB`; none means bytes).
 pub(super) fn parse(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for (text, bytes) in [("0B", 0), ("100B", 100), ("64KiB", 65_536), ("1GiB", 1 << 30)] {
+        for (text, bytes) in [("0B", 0), ("100B", 100), ("64KiB", 65_536), ("1GiB", 1 << 30), ("16TiB", 1 << 44)] {
             assert_eq!(parse(text), Some(bytes));
             assert_eq!(show(bytes), text);
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keyword::word_of;
-use super::{ConfigErrors, MemberUrl, Secret, parse};
+use super::{ConfigErrors, MemberUrl, Secret, parse, virtual_database};
 use crate::placement::{Level, Policy};
 
 /// Everything that `raidb.toml` says.
@@ -79,6 +79,8 @@ pub struct VirtualDatabase {
     pub member_timeout: Duration,
     /// Connections to one member at a time. At the limit: 53300.
     pub max_connections_per_member: u32,
+    /// Bytes that its recovery log may have before members that hold it back are given up (`log.size_max`).
+    pub log_size_max: u64,
     /// Who may connect. Empty: everybody is trusted (then all listeners are loopback).
     pub users: Vec<User>,
     /// At least one, at most [`VirtualDatabase::MEMBERS_MAX`]; names unique. The index is the `MemberId`.
@@ -90,7 +92,7 @@ pub struct VirtualDatabase {
 
 impl VirtualDatabase {
     /// Most members of one virtual database.
-    pub const MEMBERS_MAX: usize = 16;
+    pub const MEMBERS_MAX: usize = 32;
 }
 
 /// A client that may connect, and as whom it appears on the members.
@@ -115,6 +117,16 @@ pub struct Member {
     pub url: MemberUrl,
     /// Share of the reads under `pick = "weighted"`, 1 to 1000.
     pub weight: u16,
+}
+
+impl Member {
+    /// Reads a member as the configuration would: the same values are allowed. `base_dir` is the configuration's directory.
+    ///
+    /// # Errors
+    /// Every finding at once.
+    pub fn parse(name: &str, url: &str, weight: u32, base_dir: &Path) -> Result<Self, ConfigErrors> {
+        virtual_database::one_member(name, url, weight, base_dir)
+    }
 }
 
 /// What a read may miss.

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::section::{Section, quoted};
 use super::uri_text::hide_password;
 use super::{
-    ConfigError, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode, User, VirtualDatabase,
+    ConfigError, ConfigErrors, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode, User,
+    VirtualDatabase,
 };
 use crate::placement::{Level, Pick, WaitFor};
 
@@ -17,7 +18,13 @@ use crate::placement::{Level, Pick, WaitFor};
 const NAME_BYTES_MAX: usize = 63;
 
 /// Reads one virtual database. What could not be read is a finding, and a default in the result.
-pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<ConfigError>) -> VirtualDatabase {
+pub(super) fn read(
+    path: &str,
+    table: Table,
+    base_dir: &Path,
+    log_size_max: u64,
+    errors: &mut Vec<ConfigError>,
+) -> VirtualDatabase {
     let mut section = Section::new(path, table, errors);
     let name = section.required("name", NAME_ALLOWED).unwrap_or_default();
     check_name(&mut section, "name", &name);
@@ -45,6 +52,7 @@ pub(super) fn read(path: &str, table: Table, base_dir: &Path, errors: &mut Vec<C
         rejoin,
         member_timeout,
         max_connections_per_member,
+        log_size_max,
         users,
         members,
         adopt: Vec::new(),
@@ -117,6 +125,17 @@ fn members(database: &mut Section<'_>, tables: Vec<Table>, base_dir: &Path) -> V
         members.push(Member { name, url, weight: u16::try_from(weight).unwrap_or(1) });
     }
     members
+}
+
+/// One member by itself.
+pub(super) fn one_member(name: &str, url: &str, weight: u32, base_dir: &Path) -> Result<Member, ConfigErrors> {
+    let mut table = Table::new();
+    table.insert("name".into(), Value::String(name.into()));
+    table.insert("url".into(), Value::String(url.into()));
+    table.insert("weight".into(), Value::Integer(weight.into()));
+    let mut errors = Vec::new();
+    let member = members(&mut Section::new("", Table::new(), &mut errors), vec![table], base_dir).pop();
+    member.filter(|_| errors.is_empty()).ok_or(ConfigErrors(errors))
 }
 
 fn is_member_name(name: &str) -> bool {

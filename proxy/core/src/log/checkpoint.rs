@@ -10,12 +10,15 @@ use super::{CorruptKind, MemberChange, Membership};
 pub struct Checkpoint {
     /// The last change of each member, by name.
     pub members: Vec<MemberChange>,
+    /// Every member that there was is named, here or before: one that is not has never been a member.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub complete: bool,
 }
 
 impl Checkpoint {
     /// A checkpoint of this membership.
     pub fn of(membership: &Membership) -> Self {
-        Self { members: membership.changes().cloned().collect() }
+        Self { members: membership.changes().cloned().collect(), complete: membership.is_complete() }
     }
 
     /// The payload of its record.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{Checkpoint, CorruptKind, MemberChange, Record, RecordKind};
 
-/// The last change of every member that the log names. A member without one was never changed.
+/// The last change of every member that the log names. A member without one was never changed; or, if the log names all,
+/// never was a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     last: BTreeMap<String, MemberChange>,
+    complete: bool,
 }
 
 impl Membership {
@@ -19,7 +21,9 @@ impl Membership {
         match record.kind {
             RecordKind::MemberChange => self.set(MemberChange::decode(&record.payload)?),
             RecordKind::Checkpoint => {
-                for change in Checkpoint::decode(&record.payload)?.members {
+                let checkpoint = Checkpoint::decode(&record.payload)?;
+                self.complete |= checkpoint.complete;
+                for change in checkpoint.members {
                     self.set(change);
                 }
             }
@@ -45,6 +49,11 @@ impl Membership {
     /// The last change of one member.
     pub fn of(&self, member: &str) -> Option<&MemberChange> {
         self.last.get(member)
+    }
+
+    /// Whether the log names every member that there ever was.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// The newest epoch; 0 if nothing ever changed.
@@ -81,6 +90,13 @@ mod tests {
         let mut again = Membership::default();
         again.apply(&record(4, RecordKind::Checkpoint, Checkpoint::of(&membership).encode())).unwrap();
         assert_eq!(again, membership);
+        assert!(!again.is_complete());
+        let complete = Checkpoint { members: Vec::new(), complete: true };
+        again.apply(&record(5, RecordKind::Checkpoint, complete.encode())).unwrap();
+        assert!(again.is_complete() && again.of("pg1") == Some(&draining));
+        let mut later = Membership::default();
+        later.apply(&record(6, RecordKind::Checkpoint, Checkpoint::of(&again).encode())).unwrap();
+        assert_eq!(later, again);
         assert!(again.apply(&record(5, RecordKind::MemberChange, b"x".to_vec())).is_err());
     }
 }

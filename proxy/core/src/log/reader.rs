@@ -77,6 +77,42 @@ pub fn read_segment(bytes: &[u8], place: Place<'_>) -> Result<Segment, Corrupt> 
     Ok(Segment { header, records, good_bytes: offset, torn_bytes })
 }
 
+/// What a part of a segment gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its whole records.
+    pub records: Vec<Record>,
+    /// Their length in bytes.
+    pub bytes: usize,
+    /// Length that the part must have for the record behind them to be whole, as far as that can be told.
+    pub wants: usize,
+}
+
+/// Reads the whole records that a part of a segment begins with. The part begins with the record at `expected`, `offset` bytes behind the segment's beginning.
+///
+/// # Errors
+/// [`Corrupt`]: a record that is there as a whole is damaged, or not the one that follows.
+pub fn read_part(bytes: &[u8], name: &str, offset: usize, mut expected: Position) -> Result<Part, Corrupt> {
+    let mut part = Part { records: Vec::new(), bytes: 0, wants: HEAD_BYTES };
+    loop {
+        let rest = &bytes[part.bytes..];
+        let length = record::length(rest).unwrap_or(HEAD_BYTES);
+        part.wants = part.bytes.saturating_add(length);
+        if rest.len() < length || rest.len() < HEAD_BYTES {
+            return Ok(part);
+        }
+        let corrupt = |kind| Corrupt { segment: name.to_owned(), offset: offset + part.bytes, kind };
+        let raw = record::decode(rest).ok_or_else(|| corrupt(CorruptKind::DamagedRecord))?;
+        if raw.position != expected {
+            return Err(corrupt(CorruptKind::Gap { found: raw.position, expected }));
+        }
+        let kind = RecordKind::from_code(raw.kind).ok_or_else(|| corrupt(CorruptKind::UnknownKind(raw.kind)))?;
+        part.records.push(Record { position: raw.position, kind, payload: raw.payload.to_vec() });
+        part.bytes += raw.bytes();
+        expected = expected.next();
+    }
+}
+
 /// Whether an intact record behind the damage says that the damaged one, at `position`, had been flushed.
 fn later_batch_follows(rest: &[u8], position: Position) -> bool {
     // Each record takes at least a head, which bounds the positions that can follow.

@@ -1,6 +1,6 @@
 //! Damage of every kind at every place: a torn tail is cut, everything else is found.
 
-use super::{CorruptKind, Place, Position, RecordKind, Segment, SegmentHeader, encode_record, read_segment};
+use super::{CorruptKind, Place, Position, RecordKind, Segment, SegmentHeader, encode_record, read_part, read_segment};
 
 const DATABASE: u64 = 77;
 
@@ -110,4 +110,39 @@ fn a_newer_kind_is_named() {
     let crc = crc32c::crc32c_append(crc32c::crc32c(&record[..4]), &record[8..]);
     record[4..8].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(read(&bytes), Err(CorruptKind::UnknownKind(9)));
+}
+
+#[test]
+fn a_part_gives_what_is_whole_in_it() {
+    let (bytes, ends) = segment(&FLUSHED);
+    let records = read(&bytes).unwrap().records;
+    for (index, start) in [SegmentHeader::BYTES].iter().chain(&ends).enumerate().take(3) {
+        let expected = records[index].position;
+        for length in 0..=bytes.len() - start {
+            let part = read_part(&bytes[*start..start + length], "s", *start, expected).unwrap();
+            let whole = ends.iter().filter(|end| **end > *start && **end <= start + length).count();
+            assert_eq!(part.records, records[index..index + whole], "from {start}, {length} bytes");
+            assert!(part.wants > length, "{} is not more than {length}", part.wants);
+        }
+    }
+}
+
+#[test]
+fn damage_in_a_part_is_found() {
+    let (bytes, ends) = segment(&FLUSHED);
+    let head = SegmentHeader::BYTES;
+    for bit in head * 8..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        match read_part(&flipped[head..], "s", head, Position(5)) {
+            // A length that is too long: there is not as much as it wants.
+            Ok(part) => assert!(part.wants > bytes.len() - head && part.records.len() < 3, "bit {bit}"),
+            Err(corrupt) => {
+                let place = ends.iter().filter(|end| **end * 8 <= bit).max().copied().unwrap_or(head);
+                assert_eq!((corrupt.offset, corrupt.kind), (place, CorruptKind::DamagedRecord), "bit {bit}");
+            }
+        }
+    }
+    let other = read_part(&bytes[head..], "s", head, Position(6)).unwrap_err();
+    assert_eq!(other.kind, CorruptKind::Gap { found: Position(5), expected: Position(6) });
 }

@@ -115,6 +115,12 @@ pub fn encode_record(
     Ok(())
 }
 
+/// Length of the record that begins with `bytes`, as it says itself; `None`: too few bytes to tell.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    let head: &[u8; HEAD_BYTES] = bytes.first_chunk()?;
+    usize::try_from(u32_at(head, 0)).ok()?.checked_add(HEAD_BYTES)
+}
+
 /// An intact record, not yet copied out of its segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw<'a> {

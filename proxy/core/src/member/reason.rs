@@ -36,10 +36,14 @@ pub enum Reason {
     RebuildUnfinished,
     /// The recovery log was lost, and the member may lack what others hold.
     LogLost,
+    /// The log does not reach back to what it lacks: it was away for longer than `log.size_max` holds.
+    BehindLog,
+    /// It was never a member: nothing is known of its contents.
+    New,
 }
 
 /// Reasons without data, with their names.
-const PLAIN: [(&str, Reason); 8] = [
+const PLAIN: [(&str, Reason); 10] = [
     ("lost_connection", Reason::LostConnection),
     ("timed_out", Reason::TimedOut),
     ("diverged", Reason::Diverged),
@@ -48,6 +52,8 @@ const PLAIN: [(&str, Reason); 8] = [
     ("does_not_fit", Reason::DoesNotFit),
     ("rebuild_unfinished", Reason::RebuildUnfinished),
     ("log_lost", Reason::LogLost),
+    ("behind_log", Reason::BehindLog),
+    ("new", Reason::New),
 ];
 
 impl Reason {
@@ -64,6 +70,8 @@ impl Reason {
             Self::DoesNotFit => "does_not_fit",
             Self::RebuildUnfinished => "rebuild_unfinished",
             Self::LogLost => "log_lost",
+            Self::BehindLog => "behind_log",
+            Self::New => "new",
         }
     }
 
@@ -77,7 +85,12 @@ impl Reason {
             | Self::Resource { .. }
             | Self::ByOperator
             | Self::Unreachable => true,
-            Self::Diverged | Self::DoesNotFit | Self::RebuildUnfinished | Self::LogLost => false,
+            Self::Diverged
+            | Self::DoesNotFit
+            | Self::RebuildUnfinished
+            | Self::LogLost
+            | Self::BehindLog
+            | Self::New => false,
         }
     }
 
@@ -109,6 +122,11 @@ impl Reason {
             Self::LogLost => {
                 "Nothing with rejoin = \"auto\": it is rebuilt as soon as it answers. Otherwise rebuild it from one that is enabled."
             }
+            Self::BehindLog => {
+                "It needs a rebuild: the recovery log does not reach back to what the member lacks. Run `raidb member \
+                 rebuild`; raise log.size_max if members have to stay away for so long."
+            }
+            Self::New => "Run `raidb member rebuild`: the member becomes a copy of one that is enabled.",
             Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
         }
     }
@@ -128,7 +146,9 @@ impl fmt::Display for Reason {
             | Self::Unreachable
             | Self::DoesNotFit
             | Self::RebuildUnfinished
-            | Self::LogLost => Ok(()),
+            | Self::LogLost
+            | Self::BehindLog
+            | Self::New => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | draining | `Drained(position)` | disabled(by operator, position) |
 //! | enabled, draining | `Disable(reason, position)` | disabled(reason, position) |
 //! | disabled, contents known | `Rejoin` | rejoining(position) |
+//! | disabled, contents known | `FallBehind` | disabled(behind the log, position) |
 //! | disabled | `Rebuild` | rebuilding(schema) |
 //! | rejoining | `Applied(position)`, not backwards | rejoining(position) |
 //! | rejoining | `CaughtUp` | enabled |
@@ -15,7 +16,8 @@
 //! | rebuilding(constraints) | `Copied(position)` | rejoining(position) |
 //! | rebuilding | `Disable(…)` | disabled(rebuild unfinished, start): the contents are half a copy |
 //!
-//! Everything else is illegal and changes nothing; in particular the first reason for a disablement stands.
+//! Everything else is illegal and changes nothing; in particular the first reason for a disablement stands,
+//! unless the log is cut off behind the member.
 //! That the last member is never disabled is the caller's duty: one member's state does not know the others.
 
 use std::fmt;
@@ -77,6 +79,8 @@ pub enum MemberInput {
     Disable(Reason, Position),
     /// It is to be brought back from the log.
     Rejoin,
+    /// The log is cut off behind it: what it lacks will not be kept.
+    FallBehind,
     /// The log was replayed on it up to here.
     Applied(Position),
     /// It holds everything; new transactions include it.
@@ -120,6 +124,9 @@ impl MemberState {
             },
             Self::Disabled { reason, position } => match input {
                 MemberInput::Rejoin if reason.contents_are_known() => Ok(Self::Rejoining { position }),
+                MemberInput::FallBehind if reason.contents_are_known() => {
+                    Ok(Self::Disabled { reason: Reason::BehindLog, position })
+                }
                 MemberInput::Rebuild => Ok(Self::Rebuilding { phase: RebuildPhase::Schema }),
                 _ => illegal,
             },

@@ -23,6 +23,8 @@ fn edges() -> Vec<(State, Input, State)> {
         (State::Draining, Input::Drained(P5), disabled(Reason::ByOperator)),
         (State::Draining, Input::Disable(LOST, P5), disabled(LOST)),
         (disabled(LOST), Input::Rejoin, State::Rejoining { position: P5 }),
+        (disabled(LOST), Input::FallBehind, disabled(Reason::BehindLog)),
+        (disabled(Reason::BehindLog), Input::Rebuild, rebuilding(Phase::Schema)),
         (disabled(LOST), Input::Rebuild, rebuilding(Phase::Schema)),
         (disabled(Reason::Diverged), Input::Rebuild, rebuilding(Phase::Schema)),
         (State::Rejoining { position: P5 }, Input::Applied(P5), State::Rejoining { position: P5 }),
@@ -76,6 +78,7 @@ fn every_other_pair_is_illegal_and_changes_nothing() {
         State::Draining,
         disabled(LOST),
         disabled(Reason::Diverged),
+        disabled(Reason::BehindLog),
         State::Rejoining { position: P5 },
         State::Rejoining { position: P9 },
         State::Rebuilding { phase: Phase::Schema },
@@ -93,6 +96,7 @@ fn every_other_pair_is_illegal_and_changes_nothing() {
         Input::Applied(P5),
         Input::Applied(P9),
         Input::CaughtUp,
+        Input::FallBehind,
         Input::Rebuild,
         Input::PhaseDone,
         Input::Copied(P5),
@@ -113,7 +117,7 @@ fn every_other_pair_is_illegal_and_changes_nothing() {
 
 #[test]
 fn contents_that_are_unknown_need_a_rebuild() {
-    for reason in [Reason::Diverged, Reason::DoesNotFit, Reason::RebuildUnfinished] {
+    for reason in [Reason::Diverged, Reason::DoesNotFit, Reason::RebuildUnfinished, Reason::BehindLog, Reason::New] {
         assert!(disabled(reason).transition(Input::Rejoin).is_err());
     }
 }

@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(summary(RecordKind::MemberChange, &change("pg2", disabled).encode()), text);
         let members = vec![change("pg1", MemberState::Enabled), change("pg2", disabled)];
         let both = format!("pg1 enabled, epoch 3, 1970-01-01T00:00:00Z; {text}");
-        assert_eq!(summary(RecordKind::Checkpoint, &Checkpoint { members }.encode()), both);
+        assert_eq!(summary(RecordKind::Checkpoint, &Checkpoint { members, complete: true }.encode()), both);
         let named = NamedCheckpoint::new("x", 0).unwrap();
         assert_eq!(summary(RecordKind::NamedCheckpoint, &named.encode()), "\"x\", 1970-01-01T00:00:00Z");
         assert_eq!(summary(RecordKind::Intent, b"12345"), "5 bytes");
