@@ -12,6 +12,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use raidb_core::ids::MemberId;
@@ -242,6 +243,7 @@ async fn record(database: &Arc<VirtualDatabase>, sorted: &Adoption, fates: Vec<F
     // Every member of the configuration has its fate here.
     let members = Checkpoint { members: fates.iter().map(change).collect(), complete: true };
     database.journal.note(RecordKind::Checkpoint, members.encode()).await?;
+    database.named.store(true, Ordering::Release);
     for fate in fates {
         match fate {
             Fate::Adopted(_, None) => {}

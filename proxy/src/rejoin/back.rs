@@ -16,6 +16,12 @@
 //! * *registered behind `join`*: its session commits on the member itself, and the intent says so: the log's replay
 //!   passes it over.
 //!
+//! An intent that its session has written before all agreed ([`InFlight::begin_provisional`]) is not settled, and its session
+//! may wait for the member, from `join` on, for what the log has yet to bring there. So there is none between `follow` and
+//! the end.
+//!
+//! [`InFlight::begin_provisional`]: crate::virtual_database::in_flight::InFlight::begin_provisional
+//!
 //! Only what is settled is applied: an intent may still be aborted until all other members have committed it.
 
 use std::sync::Arc;
@@ -106,6 +112,7 @@ async fn run(
 
     // Follow.
     let before = database.in_flight.follow(member);
+    nothing_provisional(database).await?;
     database.faults.reach(FaultPoint::RejoinFollowed).await;
     closed(&before).await?;
     let applied = |position: Position| {
@@ -153,6 +160,18 @@ pub(super) async fn nobody_left(database: &VirtualDatabase) {
 async fn closed(tickets: &[Arc<Ticket>]) -> Result<(), RejoinError> {
     let limit = Instant::now() + COMMITS_LIMIT;
     while !tickets.iter().all(|t| t.closed()) {
+        if Instant::now() >= limit {
+            return Err(RejoinError::TimedOut(COMMITS_LIMIT));
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Waits until no intent in the log may be withdrawn any more: their sessions wait for members that are in the view.
+async fn nothing_provisional(database: &VirtualDatabase) -> Result<(), RejoinError> {
+    let limit = Instant::now() + COMMITS_LIMIT;
+    while database.in_flight.any_provisional() {
         if Instant::now() >= limit {
             return Err(RejoinError::TimedOut(COMMITS_LIMIT));
         }

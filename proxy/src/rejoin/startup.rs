@@ -136,7 +136,7 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     // Whoever was committing has been told that the outcome is unknown, and is about to say so here. Only then is what the
     // member holds read: nobody sends it a COMMIT any more.
     let limit = tokio::time::Instant::now() + COMMITS_LIMIT;
-    while !database.in_flight.all().iter().all(|ticket| ticket.closed()) {
+    while database.in_flight.any_provisional() || !database.in_flight.all().iter().all(|ticket| ticket.closed()) {
         if tokio::time::Instant::now() >= limit {
             let open: Vec<_> = database.in_flight.all().into_iter().filter(|t| !t.closed()).collect();
             tracing::warn!(?open, "commits in flight that do not end");

@@ -123,6 +123,11 @@ impl Session {
                     // What the commit changed in the session (SET LOCAL ends) is reported with it.
                     self.staged.extend_from_slice(&outcome.reports);
                 }
+                if outcome.error.is_some()
+                    && let Some(link) = self.link(member)
+                {
+                    frames::forget_own(link);
+                }
                 // Others wait for exactly this; a member that refused leaves the view first.
                 if agreed && let Some(ticket) = self.ticket.clone() {
                     self.database.in_flight.finished(&ticket, member);
@@ -433,7 +438,7 @@ impl Session {
                     // The judgement was about an earlier connection.
                 } else if is_lead {
                     slot.lead_cut = true;
-                } else if slot.involved() {
+                } else if slot.involved() && !slot.on_line() {
                     slot.cursor.reconnected();
                 }
             }

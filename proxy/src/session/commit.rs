@@ -157,7 +157,7 @@ impl Session {
             // Beside the followers, which still work on what is in it. With a token, nothing is written before somebody may
             // still be told that the transaction is aborted.
             self.reach(FaultPoint::CommitBeforeIntent).await;
-            self.begin_intent();
+            self.begin_early();
         }
         self.settle_followers().await?;
         self.refuse_if_stopped()?;

@@ -44,7 +44,7 @@ use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
-use crate::together::{Decided, Group};
+use crate::together::{Decided, Group, Statement};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
 const STATEMENTS_MAX: usize = 16;
@@ -180,7 +180,8 @@ impl Session {
 
     fn decided_whole(&self) -> Option<Arc<Decided>> {
         let open = self.open.as_ref()?;
-        let statement = |entry: &Entry| Some((entry.payload.clone(), entry.tag.clone()?));
+        let plain_strings = self.settings.standard_conforming;
+        let statement = |entry: &Entry| Some(Statement::new(entry.payload.clone(), entry.tag.clone()?, plain_strings));
         Some(Arc::new(Decided {
             statements: open.transcript.iter().map(statement).collect::<Option<Vec<_>>>()?,
             all_or_nothing: open.transcript.iter().all(|entry| entry.all_or_nothing),
@@ -281,6 +282,8 @@ impl Session {
             for member in followers.iter().filter(|m| self.view.is_enabled(**m)) {
                 let slot = &self.slots[usize::from(member.0)];
                 match slot.cursor.step(length) {
+                    // The last one, lost: COMMIT finds that, and its caller knows what it means.
+                    _ if self.view.down || slot.last_down => {}
                     Step::Agreed if !slot.lost => {}
                     Step::Diverged => diverged.push(*member),
                     _ => return Poll::Pending,

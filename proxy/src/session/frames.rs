@@ -209,11 +209,16 @@ pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> (bool, bool) {
 
 /// After a failed unit it is not known whether what was parsed in it stands.
 pub fn forget_parse(link: &mut Link, entry: &Entry) {
-    link.forget(&BEGIN_NAME);
-    MARK_NAMES.iter().chain([&COMMIT_NAME]).for_each(|name| link.forget(name));
+    forget_own(link);
     if let Payload::Extended { prepared, .. } = &entry.payload {
         link.forget(&prepared.name);
     }
+}
+
+/// The same of the proxy's own statements.
+pub fn forget_own(link: &mut Link) {
+    link.forget(&BEGIN_NAME);
+    MARK_NAMES.iter().chain([&COMMIT_NAME]).for_each(|name| link.forget(name));
 }
 
 /// A name as an SQL identifier.

@@ -38,13 +38,27 @@ impl Provisional {
 }
 
 impl Session {
-    /// Sends the intent to the log, and does not wait. Behind this call: [`Session::write_intent`] or
-    /// [`Session::withdraw_intent`].
-    pub(super) fn begin_intent(&mut self) {
+    /// Sends the intent to the log before the followers have agreed, if that may be now, and does not wait. Behind this call:
+    /// [`Session::write_intent`] or [`Session::withdraw_intent`].
+    pub(super) fn begin_early(&mut self) {
+        let current = || self.database.view_version() == self.view.version && !self.view.down;
+        if self.database.in_flight.begin_provisional(current) {
+            self.early = true;
+            self.begin_intent();
+        }
+    }
+
+    fn begin_intent(&mut self) {
         let Some(intent) = self.intent() else { return };
         let database = self.database.clone();
         self.provisional_view = self.view.version;
         self.provisional = Provisional::Writing(Box::pin(async move { database.journal.intent(&intent).await }));
+    }
+
+    fn early_ends(&mut self) {
+        if std::mem::take(&mut self.early) {
+            self.database.in_flight.end_provisional();
+        }
     }
 
     /// Moves the record on.
@@ -84,6 +98,7 @@ impl Session {
     /// [`Trouble::Fatal`] with 08007: the log has failed, and nobody knows.
     pub(super) async fn withdraw_intent(&mut self) -> Result<(), Trouble> {
         if self.provisional.is_none() {
+            self.early_ends();
             return Ok(());
         }
         let withdrawn = match self.intent_written().await {
@@ -97,6 +112,7 @@ impl Session {
             Err(LogError::Full | LogError::TooLarge(_)) => Ok(()),
             Err(error) => Err(error),
         };
+        self.early_ends();
         withdrawn.map_err(|error| {
             self.database.stop_writes(&error.to_string());
             unknown("the recovery log failed before the transaction was rolled back")
@@ -116,7 +132,10 @@ impl Session {
             self.reach(FaultPoint::CommitBeforeIntent).await;
             self.decide_token()?;
         }
-        match self.intent_written().await {
+        let written = self.intent_written().await;
+        // From here on its ticket stands for it.
+        self.early_ends();
+        match written {
             Ok(position) => {
                 self.decided = position;
                 self.token_positioned(position);

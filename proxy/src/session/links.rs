@@ -124,6 +124,11 @@ impl MemberSlot {
         *self = MemberSlot::default();
     }
 
+    /// Whether its commit went by a line: whatever becomes of the session's own connection does not concern it.
+    pub(crate) fn on_line(&self) -> bool {
+        matches!(self.commit, CommitState::Sent { expects: Expects::Line(_) })
+    }
+
     /// Whether the follower has something of a transaction.
     pub(crate) fn involved(&self) -> bool {
         self.cursor.begun()
@@ -255,7 +260,7 @@ impl Session {
         slot.link = Some(link);
         slot.permit = Some(permit);
         slot.units.clear();
-        if slot.cursor.begun() {
+        if slot.cursor.begun() && !slot.on_line() {
             slot.cursor.reconnected();
         }
         slot.lost = false;
@@ -300,16 +305,15 @@ impl Session {
     /// A link broke: drop it, and have the member judged.
     pub(crate) fn link_lost(&mut self, member: MemberId, detail: String) {
         let slot = self.slot(member);
-        if slot.lost {
-            return;
-        }
+        // In any case: who polls a broken link again and again gets nowhere.
         slot.link = None;
         slot.permit = None;
         slot.units.clear();
+        if slot.lost {
+            return;
+        }
         slot.deadline = None;
-        // What went by a line is not lost with this connection.
-        let on_line = matches!(slot.commit, CommitState::Sent { expects: Expects::Line(_) });
-        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !on_line;
+        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !slot.on_line();
         self.judge_loss(member, detail, commit_unknown);
     }
 

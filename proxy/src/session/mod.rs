@@ -107,6 +107,8 @@ pub struct Session {
     pub(crate) provisional: intent::Provisional,
     /// Version of the view whose members it names.
     pub(crate) provisional_view: u64,
+    /// It is counted as one that may be withdrawn.
+    pub(crate) early: bool,
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
     /// The statement in hand, for incidents.
@@ -171,6 +173,7 @@ impl Session {
             decided: Position::START,
             provisional: intent::Provisional::None,
             provisional_view: 0,
+            early: false,
             lost_transaction: None,
             current: Bytes::new(),
             urgent: false,

@@ -68,7 +68,7 @@ impl Line {
         queue.retain(|job| job.decided.ticket.pending_on(member));
         let mut bytes = 0;
         let fits = |job: &&Job| {
-            bytes += job.decided.statements.iter().map(|(payload, _)| size(payload)).sum::<usize>();
+            bytes += job.decided.statements.iter().map(|statement| size(&statement.payload)).sum::<usize>();
             bytes <= UNIT_BYTES_MAX
         };
         let count = queue.iter().take(UNIT_TRANSACTIONS_MAX).take_while(fits).count().max(1).min(queue.len());
@@ -167,30 +167,64 @@ impl Worker {
     /// One of them was refused, and with it all: each gets a transaction of its own, so that only that one is told.
     async fn one_by_one(&mut self, jobs: Vec<Job>, outcome: UnitOutcome) {
         self.forget();
-        if jobs.len() == 1 {
-            return jobs.into_iter().for_each(|job| job.answer(Answer::Refused(outcome.clone())));
-        }
+        let mut refusal = (jobs.len() == 1).then_some(outcome);
         let mut rest = jobs.into_iter();
         while let Some(job) = rest.next() {
             if !job.decided.ticket.pending_on(self.member) {
                 continue;
             }
-            let one = vec![job];
+            match self.alone(job, refusal.take()).await {
+                Ok(()) => {}
+                Err(Some(why)) => {
+                    // Those behind it were rolled back with the first unit.
+                    return rest.for_each(|job| job.answer(Answer::Unsent(why.clone())));
+                }
+                Err(None) => return,
+            }
+        }
+    }
+
+    /// One transaction by itself; `refusal`: how it was refused already. If it was, once more with its literals where they
+    /// were: as parameters they may have had no type.
+    ///
+    /// # Errors
+    /// Why the connection was lost; `None`: the member has left.
+    async fn alone(&mut self, job: Job, mut refusal: Option<UnitOutcome>) -> Result<(), Option<String>> {
+        let one = vec![job];
+        let mut plainly = false;
+        loop {
+            if refusal.is_some() {
+                let again = match &mut self.connection {
+                    Some(Connection { known, .. }) if !plainly => one.iter().any(|job| known.plainly(job)),
+                    _ => false,
+                };
+                if !again {
+                    if let Some(Connection { known, .. }) = self.connection.as_mut().filter(|_| plainly) {
+                        one.iter().for_each(|job| known.fit(job));
+                    }
+                    let outcome = refusal.unwrap_or_else(UnitOutcome::plain);
+                    one.into_iter().for_each(|job| job.answer(Answer::Refused(outcome.clone())));
+                    return Ok(());
+                }
+                plainly = true;
+            }
             match self.send(&one).await {
-                Sent::Answered { done: true, .. } => self.committed(one),
+                Sent::Answered { done: true, .. } => {
+                    self.committed(one);
+                    return Ok(());
+                }
                 Sent::Answered { outcome, .. } => {
                     self.forget();
-                    one.into_iter().for_each(|job| job.answer(Answer::Refused(outcome.clone())));
+                    refusal = Some(outcome);
                 }
                 Sent::Lost(error) => {
                     let why = error.to_string();
                     self.lost(one, &why);
-                    // Those behind it were rolled back with the first unit.
-                    return rest.for_each(|job| job.answer(Answer::Unsent(why.clone())));
+                    return Err(Some(why));
                 }
                 Sent::Left => {
                     self.connection = None;
-                    return;
+                    return Err(None);
                 }
             }
         }

@@ -28,10 +28,11 @@ mod unit;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
+use raidb_core::sql::parametrised::Parametrised;
 
 use crate::members::pg::link::UnitOutcome;
 use crate::members::pg::target::StartupParameters;
@@ -44,11 +45,63 @@ use line::Line;
 /// Groups of one virtual database; sessions of a further kind commit on connections of their own.
 const GROUPS_MAX: usize = 16;
 
+/// A statement of a decided transaction.
+#[derive(Debug)]
+pub struct Statement {
+    /// What is sent.
+    pub payload: Payload,
+    /// The command tag that it must answer with.
+    pub tag: Bytes,
+    /// The same with its literals as parameters, so that the member need not plan each text.
+    pub shape: Option<Shape>,
+}
+
+/// A statement's text with parameters, and their values.
+#[derive(Debug)]
+pub struct Shape {
+    /// Its text.
+    pub text: Bytes,
+    /// Count and oids of parameter types, as in Parse.
+    pub types: Bytes,
+    /// As in Bind behind the names.
+    pub tail: Bytes,
+}
+
+impl Statement {
+    /// A statement; `plain_strings`: backslashes in its strings are ordinary characters.
+    #[must_use]
+    pub fn new(payload: Payload, tag: Bytes, plain_strings: bool) -> Self {
+        let shape = match &payload {
+            Payload::Simple(sql) if plain_strings => Parametrised::of(sql).map(|found| Shape::new(&found)),
+            _ => None,
+        };
+        Statement { payload, tag, shape }
+    }
+}
+
+impl Shape {
+    fn new(found: &Parametrised) -> Self {
+        let count = u16::try_from(found.parameters.len()).unwrap_or(u16::MAX);
+        let (mut types, mut tail) = (BytesMut::new(), BytesMut::new());
+        types.put_u16(count);
+        // All values are texts, and so are the results.
+        tail.put_u16(0);
+        tail.put_u16(count);
+        for (oid, value) in &found.parameters {
+            types.put_u32(*oid);
+            tail.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+            tail.put_slice(value);
+        }
+        tail.put_u16(0);
+        Shape { text: Bytes::copy_from_slice(&found.text), types: types.freeze(), tail: tail.freeze() }
+    }
+}
+
 /// A decided transaction that a follower gets as a whole.
 #[derive(Debug)]
 pub struct Decided {
-    /// Its statements, each with the command tag that it must answer with.
-    pub statements: Vec<(Payload, Bytes)>,
+    /// Its statements.
+    pub statements: Vec<Statement>,
     /// Each does all that its tag says or, with an error, nothing.
     pub all_or_nothing: bool,
     /// Position of its intent.

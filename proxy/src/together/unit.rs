@@ -5,19 +5,20 @@
 //! * Others (an UPDATE may find no row): BEGIN, statements, Flush. The answers are compared, and only then markers and
 //!   COMMIT follow, or ROLLBACK.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Job;
+use super::{Job, Statement};
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
 use crate::rejoin::tables::TABLES;
-use crate::session::prepared::Prepared;
 use crate::session::transaction::Payload;
 use crate::wire::encode;
 
 /// Statements prepared on a line; others are parsed each time.
 const PREPARED_MAX: usize = 256;
+/// Texts that are remembered as unfit for parameters; at the limit all are forgotten.
+const UNFIT_MAX: usize = 256;
 /// Parameter types of a marker statement: one, bigint[].
 const MARK_TYPES: [u8; 6] = [0, 1, 0, 0, 0x03, 0xf8];
 /// Oid of bigint.
@@ -32,6 +33,8 @@ pub(super) struct Known {
     next: u64,
     marks: [bool; TABLES as usize],
     controls: bool,
+    /// Texts with parameters that were refused, and not without: they are not used any more.
+    unfit: HashSet<Bytes>,
 }
 
 impl Known {
@@ -40,7 +43,23 @@ impl Known {
     pub(super) fn forget(&mut self, link: &mut Link) {
         link.simple(&[b"ROLLBACK"], Owner::Discarded);
         link.simple(&[b"DEALLOCATE ALL"], Owner::Discarded);
-        *self = Known { next: self.next, ..Known::default() };
+        let unfit = std::mem::take(&mut self.unfit);
+        *self = Known { next: self.next, unfit, ..Known::default() };
+    }
+
+    /// Does without parameters from now on in the statements of this transaction. False: there are none.
+    pub(super) fn plainly(&mut self, job: &Job) -> bool {
+        if self.unfit.len() >= UNFIT_MAX {
+            self.unfit.clear();
+        }
+        let shapes = job.decided.statements.iter().filter_map(|statement| statement.shape.as_ref());
+        shapes.fold(false, |any, shape| self.unfit.insert(shape.text.clone()) || any)
+    }
+
+    /// They were not what was refused.
+    pub(super) fn fit(&mut self, job: &Job) {
+        let shapes = job.decided.statements.iter().filter_map(|statement| statement.shape.as_ref());
+        shapes.for_each(|shape| drop(self.unfit.take(&shape.text)));
     }
 }
 
@@ -79,8 +98,14 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written
         control(link, 0);
     }
     let mut tags = 1;
-    for (payload, _) in jobs.iter().flat_map(|job| &job.decided.statements) {
+    for Statement { payload, shape, .. } in jobs.iter().flat_map(|job| &job.decided.statements) {
         tags += 1;
+        if let Some(shape) = shape.as_ref().filter(|shape| !known.unfit.contains(&shape.text)) {
+            let name = prepare(link, known, &shape.text, &shape.types);
+            encode::bind(link.out(), b"", &name, &shape.tail);
+            encode::execute(link.out(), b"", 0);
+            continue;
+        }
         match payload {
             Payload::Simple(sql) => {
                 encode::parse(link.out(), b"", &[sql], &[0, 0]);
@@ -88,7 +113,7 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written
                 encode::execute(link.out(), b"", 0);
             }
             Payload::Extended { prepared, tail } => {
-                let name = prepare(link, known, prepared);
+                let name = prepare(link, known, &prepared.text, &prepared.types);
                 encode::bind(link.out(), b"", &name, tail);
                 encode::execute(link.out(), b"", 0);
             }
@@ -122,18 +147,18 @@ fn marks(link: &mut Link, known: &mut Known, jobs: &[Job]) {
     }
 }
 
-fn prepare(link: &mut Link, known: &mut Known, prepared: &Prepared) -> Bytes {
-    let key = (prepared.text.clone(), prepared.types.clone());
+fn prepare(link: &mut Link, known: &mut Known, text: &Bytes, types: &Bytes) -> Bytes {
+    let key = (text.clone(), types.clone());
     if let Some(name) = known.statements.get(&key) {
         return name.clone();
     }
     if known.statements.len() >= PREPARED_MAX {
-        encode::parse(link.out(), b"", &[&prepared.text], &prepared.types);
+        encode::parse(link.out(), b"", &[text], types);
         return Bytes::new();
     }
     let name = Bytes::from(format!("raidb_t{}", known.next));
     known.next += 1;
-    encode::parse(link.out(), &name, &[&prepared.text], &prepared.types);
+    encode::parse(link.out(), &name, &[text], types);
     known.statements.insert(key, name.clone());
     name
 }
@@ -173,7 +198,7 @@ fn array(count: u32, positions: impl Iterator<Item = u64>) -> BytesMut {
 pub(super) fn alike(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> bool {
     let begin = usize::from(written != Written::Whole);
     let mut tags = outcome.tags.iter().skip(begin);
-    let mut expected = jobs.iter().flat_map(|job| &job.decided.statements).map(|(_, tag)| tag);
+    let mut expected = jobs.iter().flat_map(|job| &job.decided.statements).map(|statement| &statement.tag);
     outcome.error.is_none() && expected.all(|tag| tags.next() == Some(tag))
 }
 

@@ -96,6 +96,8 @@ struct Followed {
 struct Inner {
     tickets: Vec<Arc<Ticket>>,
     followed: Vec<Followed>,
+    /// Intents that are written, or being written, and do not count yet: see [`InFlight::begin_provisional`].
+    provisional: usize,
 }
 
 /// All commits in flight of one virtual database.
@@ -126,6 +128,32 @@ impl InFlight {
         });
         inner.tickets.push(ticket.clone());
         Some(ticket)
+    }
+
+    /// An intent is about to be written before its transaction is agreed on. False: not now, and it is written when it is.
+    ///
+    /// Such an intent may still be withdrawn, and its session may wait for a member meanwhile. So there is none while the log
+    /// is applied to a member that comes back: nobody is waited for ([`InFlight::follow`]) whom that holds up, and
+    /// nothing is redone on the last member that may still be withdrawn. `current`: as for [`InFlight::register`].
+    #[must_use]
+    pub fn begin_provisional(&self, current: impl FnOnce() -> bool) -> bool {
+        let mut inner = self.inner.lock();
+        let may = inner.followed.is_empty() && current();
+        inner.provisional += usize::from(may);
+        may
+    }
+
+    /// It counts, with a ticket that is registered; or it is withdrawn, durably.
+    pub fn end_provisional(&self) {
+        let mut inner = self.inner.lock();
+        inner.provisional = inner.provisional.saturating_sub(1);
+    }
+
+    /// Whether an intent in the log may still be withdrawn. Once no it stays so as long as a member is followed, or none
+    /// answers.
+    #[must_use]
+    pub fn any_provisional(&self) -> bool {
+        self.inner.lock().provisional > 0
     }
 
     /// The intent is durable, at this position.
@@ -293,6 +321,21 @@ mod tests {
         assert!(!other.pending_on(BACK));
         commits.finished(&own, BACK);
         assert!(!own.pending_on(BACK));
+    }
+
+    #[test]
+    fn nothing_provisional_while_a_member_is_followed_or_the_view_is_old() {
+        let commits = InFlight::default();
+        assert!(!commits.begin_provisional(|| false));
+        assert!(!commits.any_provisional());
+        assert!(commits.begin_provisional(|| true));
+        let _none = commits.follow(BACK);
+        assert!(commits.any_provisional(), "it is waited for");
+        assert!(!commits.begin_provisional(|| true));
+        commits.end_provisional();
+        assert!(!commits.any_provisional());
+        commits.caught_up(BACK);
+        assert!(commits.begin_provisional(|| true));
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct VirtualDatabase {
     adding: tokio::sync::Mutex<()>,
     /// What the log said of members when it was opened.
     logged: LoggedMembership,
+    /// This start has named all members in the log already: it has adopted them.
+    pub(crate) named: AtomicBool,
     /// Commits in flight.
     pub in_flight: InFlight,
     /// Sequences to be carried to followers.

@@ -6,6 +6,7 @@
 //! rebuild has. So a crash in any phase leaves a disabled member that `raidb member rebuild` makes anew.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use raidb_core::config::{self, VirtualDatabase as Configured};
@@ -113,6 +114,9 @@ impl VirtualDatabase {
     /// Behind the recovery of a start: the log names every member that there is, and forgets those that the configuration does
     /// not name any more. False: that is not durable; try again.
     pub(super) async fn name_members(&self) -> bool {
+        if self.named.load(Ordering::Acquire) {
+            return true;
+        }
         let states = self.membership.states();
         let mut members: Vec<MemberChange> = Vec::new();
         for (member, state) in self.members.iter().zip(states) {

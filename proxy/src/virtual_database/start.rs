@@ -180,6 +180,7 @@ impl VirtualDatabase {
             added: Default::default(),
             adding: tokio::sync::Mutex::new(()),
             logged: logged.clone(),
+            named: AtomicBool::new(false),
             in_flight: Default::default(),
             sequences: Default::default(),
             counters: Default::default(),

@@ -14,6 +14,7 @@ mod functions;
 pub mod key_hash;
 pub mod lexer;
 pub mod literals;
+pub mod parametrised;
 pub mod rows;
 pub mod skeleton;
 pub mod split;

@@ -201,6 +201,8 @@ async fn whole(client: &Client, key: i64, number: i32) -> Result<Ended> {
     let ends_well = (key / 2) % ROLLBACK_EVERY != 0;
     for sql in [
         "begin".to_owned(),
+        // A row lock: the followers take part from here on, and COMMIT comes the usual way.
+        format!("select n from whole_counter where slot = {slot} for update"),
         format!("insert into whole_left values ({key}, {number})"),
         format!("update whole_counter set n = n + 1 where slot = {slot}"),
         "update whole_counter set n = n + 1 where slot = 0".to_owned(),
