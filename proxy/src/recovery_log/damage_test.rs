@@ -335,7 +335,9 @@ fn reading_beside_a_writer_needs_no_lock_and_takes_a_torn_tail() {
     assert_eq!(visit(Position(4)), (vec![4, 5], 0));
     let path = segment_path(dir.path(), Position(1));
     let mut bytes = fs::read(&path).unwrap();
-    bytes.extend([7; 13]);
+    // Where the next record would go: behind it the file has grown in advance.
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[end..end + 13].fill(7);
     fs::write(&path, bytes).unwrap();
     assert_eq!(visit(Position(0)), (vec![1, 2, 3, 4, 5], 13));
     let missing = TempDir::new().unwrap();

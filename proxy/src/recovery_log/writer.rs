@@ -68,6 +68,17 @@ impl Writer {
                 Request::BeginBehind { last, reply } => drop(reply.send(self.begin_behind(last))),
             }
         }
+        self.shrink();
+    }
+
+    /// Takes back what the file has grown in advance; if that fails, readers take it for the end.
+    fn shrink(&mut self) {
+        if self.poisoned.is_some() {
+            return;
+        }
+        if let Err(error) = self.file.cut(self.file_bytes) {
+            tracing::debug!(dir = %self.segments.dir().display(), "a segment keeps its growth: {error}");
+        }
     }
 
     /// Writes and flushes a batch and answers each of its callers.
@@ -132,6 +143,7 @@ impl Writer {
     }
 
     fn begin_segment(&mut self) -> Result<(), Failure> {
+        self.shrink();
         let first = self.segments.end().next();
         let path = segment_path(self.segments.dir(), first);
         let header = self.segments.header(first);
@@ -189,10 +201,15 @@ impl Writer {
         if self.segments.end() >= last {
             return Ok(());
         }
+        let end = self.segments.end();
         self.segments.flushed(self.file_bytes, last);
-        self.begin_segment().map_err(|failure| match failure {
-            Failure::Full => LogError::Full,
-            Failure::Poisoned(why) => LogError::Poisoned(why),
+        self.begin_segment().map_err(|failure| {
+            // As it was: the next attempt begins the segment, and does not take it for begun.
+            self.segments.flushed(self.file_bytes, end);
+            match failure {
+                Failure::Full => LogError::Full,
+                Failure::Poisoned(why) => LogError::Poisoned(why),
+            }
         })?;
         let failed = LogError::io(format!("remove {}", old.path.display()));
         self.disk.remove(&old.path).map_err(failed)?;
