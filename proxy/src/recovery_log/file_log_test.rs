@@ -264,7 +264,8 @@ async fn tells_how_much_there_is() {
         append(&log, &[n; 30]).await.unwrap();
     }
     // Without the zeros by which the last one has grown in advance.
-    let used = |path: &PathBuf| fs::read(path).unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
+    let used =
+        |path: &PathBuf| fs::read(path).unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
     let on_disk = || segments(dir.path()).iter().map(used).sum::<u64>();
     assert_eq!(log.extent(Position::START).bytes, on_disk());
     let told = log.extent(Position(15));
