@@ -1,4 +1,4 @@
-//! Transactions of one row, which go to followers together with their COMMIT: order and verdict hold there too.
+//! Short transactions, which go to followers as a whole, behind their decision: order and verdict hold there too.
 //!
 //! Rows are changed behind the proxy's back, on one member alone. A statement that then finds another number of
 //! rows must lead to the right verdict: a wrong follower is disabled and the client notices nothing; a lead that all

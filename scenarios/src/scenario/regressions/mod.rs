@@ -17,6 +17,7 @@ mod standard_conforming_off;
 mod support;
 mod terminated_follower;
 mod terminated_lead;
+mod terminated_line;
 mod text_parameter_now;
 mod unnamed_statement;
 
@@ -76,6 +77,7 @@ cases! {
     Shared cancel_storm,
     Own serial_over_lead_kill,
     Own client_not_reading,
+    Own terminated_line,
     Relayed for_update_over_lead_change,
 }
 
