@@ -240,8 +240,9 @@ impl Session {
         }
     }
 
-    /// Whether what stands from `index` on goes out now. Entries are held back for a moment, so that those of a short
-    /// transaction leave in one packet and are answered by one; whoever waits for the followers does not wait for that.
+    /// Whether what stands from `index` on goes out now. Entries are held back for a moment, so that a short transaction goes
+    /// out as a whole (also where nobody else is at work: less work is faster than work side by side); whoever waits for
+    /// the followers does not wait for that.
     fn follow_now(&mut self, index: usize) -> bool {
         let Some(open) = self.open.as_ref() else { return true };
         if open.held {
@@ -249,9 +250,7 @@ impl Session {
         }
         let Some(entry) = open.transcript.get(index) else { return true };
         let due = entry.answered_at + FOLLOW_DELAY;
-        // With nobody else at work there is nothing to save: the followers work while the lead does the next statement.
-        let alone = self.database.transactions() <= 1;
-        let now = self.urgent || alone || open.transcript.len() - index >= FOLLOW_ENTRIES || Instant::now() >= due;
+        let now = self.urgent || open.transcript.len() - index >= FOLLOW_ENTRIES || Instant::now() >= due;
         if !now {
             self.wake_at(due);
         }

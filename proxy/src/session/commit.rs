@@ -268,6 +268,11 @@ impl Session {
             if let Some((sqlstate, message)) = self.refused_by(lead) {
                 return Err(Trouble::Answer(error_answer(sqlstate, &message)));
             }
+            if !matches!(self.slots[usize::from(lead.0)].commit, CommitState::Done { agreed: true, .. }) {
+                // It has left without an answer: nobody has certified. If it did commit it has to be rebuilt, since the log
+                // will say that this was aborted.
+                return Err(SqlError::retry("the lead was lost before it had certified the transaction").into());
+            }
             self.reach(FaultPoint::CommitCertified).await;
             let others: Vec<MemberId> = members.into_iter().filter(|m| *m != lead).collect();
             others.iter().for_each(|m| self.send_commit(*m));
@@ -328,8 +333,10 @@ impl Session {
             for member in members {
                 match &self.slots[usize::from(member.0)].commit {
                     CommitState::None => {}
-                    // One that has left gets it from the log; it may have left before it was sent anything.
-                    CommitState::Sent { .. } => waiting |= self.view.is_enabled(*member),
+                    // One that has left gets it from the log; it may have left before it was sent anything, and be back.
+                    CommitState::Sent { .. } => {
+                        waiting |= self.view.is_enabled(*member) && ticket.pending_on(*member);
+                    }
                     CommitState::Done { outcome, agreed } => {
                         let refused = !agreed;
                         if refused && reported & (1 << member.0) == 0 && !self.lead_certifies(*member) {

@@ -181,7 +181,9 @@ impl Session {
     fn decided_whole(&self) -> Option<Arc<Decided>> {
         let open = self.open.as_ref()?;
         let plain_strings = self.settings.standard_conforming;
-        let statement = |entry: &Entry| Some(Statement::new(entry.payload.clone(), entry.tag.clone()?, plain_strings));
+        let statement = |entry: &Entry| {
+            Some(Statement::new(entry.payload.clone(), entry.tag.clone()?, plain_strings && entry.literals))
+        };
         Some(Arc::new(Decided {
             statements: open.transcript.iter().map(statement).collect::<Option<Vec<_>>>()?,
             all_or_nothing: open.transcript.iter().all(|entry| entry.all_or_nothing),
@@ -226,13 +228,15 @@ impl Session {
     /// Waits for the followers' answers. One that does not agree gets the transcript the usual way, and then COMMIT.
     async fn answered_at_once(&mut self, followers: &[MemberId]) -> Result<(), Trouble> {
         let mut differing: Vec<MemberId> = Vec::new();
+        let Some(ticket) = self.ticket.clone() else { return Ok(()) };
         loop {
             poll_fn(|cx| {
                 self.poll_background(cx);
                 // The last member, lost: the caller knows what that means.
                 let waiting = followers.iter().filter(|m| self.view.is_enabled(**m)).any(|m| {
                     let slot = &self.slots[usize::from(m.0)];
-                    matches!(slot.commit, CommitState::Sent { .. }) && !slot.last_down && !differing.contains(m)
+                    let sent = matches!(slot.commit, CommitState::Sent { .. }) && ticket.pending_on(*m);
+                    sent && !slot.last_down && !differing.contains(m)
                 });
                 self.limit_commit(followers);
                 if waiting { Poll::Pending } else { Poll::Ready(()) }

@@ -465,6 +465,7 @@ fn entry(sql: String, tag: &'static str) -> Entry {
         barrier: Vec::new(),
         alone: false,
         all_or_nothing: false,
+        literals: false,
         answered_at: tokio::time::Instant::now(),
         lead_took: std::time::Duration::ZERO,
     }

@@ -169,6 +169,7 @@ impl Session {
             barrier,
             alone: false,
             all_or_nothing: false,
+            literals: false,
             answered_at: Instant::now(),
             lead_took,
         });

@@ -8,6 +8,7 @@ use raidb_core::sql::analysis::{CapturedOperation, Command, Proof, Read, RowLock
 use raidb_core::sql::catalog::Table;
 use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
 use raidb_core::sql::footprint::Footprint;
+use raidb_core::sql::parametrised;
 use raidb_core::sql::rows::{CapturedRows, follower_statements};
 
 use super::Session;
@@ -142,7 +143,7 @@ impl Session {
         match &write.form {
             WriteForm::Keyed { rows } if *rows == touched => {
                 self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)?;
-                self.mark_all_or_nothing(write.plain_insert);
+                self.mark_last(write.plain_insert, &write.table);
                 Ok(())
             }
             WriteForm::Keyed { rows } => Err(SqlError::refused(
@@ -213,15 +214,20 @@ impl Session {
         for statement in follower_statements(table, captured, &rows, self.settings.standard_conforming) {
             let tag = Bytes::from(format!("{verb} {}", statement.rows));
             self.push_entry(Payload::Simple(Bytes::from(statement.sql)), Some(tag), footprint, took)?;
-            self.mark_all_or_nothing(matches!(captured.operation, CapturedOperation::Insert));
+            self.mark_last(matches!(captured.operation, CapturedOperation::Insert), table);
         }
         Ok(())
     }
 
-    fn mark_all_or_nothing(&mut self, all_or_nothing: bool) {
+    /// What is known of the entry that was pushed last.
+    fn mark_last(&mut self, all_or_nothing: bool, table: &Table) {
+        let literals = parametrised::fits(table);
         if let Some(open) = self.open.as_mut() {
             let last = open.transcript.len().saturating_sub(1);
-            open.transcript.set(last, |entry| entry.all_or_nothing = all_or_nothing);
+            open.transcript.set(last, |entry| {
+                entry.all_or_nothing = all_or_nothing;
+                entry.literals = literals;
+            });
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Entry {
     pub alone: bool,
     /// It does all that its tag says or, with an error, nothing: no answer can mean that a part was done.
     pub all_or_nothing: bool,
+    /// Its literals mean the same as parameters, where its text allows that.
+    pub literals: bool,
     /// When the lead answered.
     pub answered_at: Instant,
     /// How long the lead took: the follower gets `member_timeout` more.

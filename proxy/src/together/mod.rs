@@ -68,11 +68,11 @@ pub struct Shape {
 }
 
 impl Statement {
-    /// A statement; `plain_strings`: backslashes in its strings are ordinary characters.
+    /// A statement; `literals`: those of its text mean the same as parameters ([`raidb_core::sql::parametrised`]).
     #[must_use]
-    pub fn new(payload: Payload, tag: Bytes, plain_strings: bool) -> Self {
+    pub fn new(payload: Payload, tag: Bytes, literals: bool) -> Self {
         let shape = match &payload {
-            Payload::Simple(sql) if plain_strings => Parametrised::of(sql).map(|found| Shape::new(&found)),
+            Payload::Simple(sql) if literals => Parametrised::of(sql).map(|found| Shape::new(&found)),
             _ => None,
         };
         Statement { payload, tag, shape }

@@ -122,7 +122,6 @@ pub struct VirtualDatabase {
     floors: Mutex<Vec<Option<Position>>>,
     incidents: Mutex<VecDeque<Incident>>,
     open_sessions: AtomicUsize,
-    transactions: AtomicUsize,
     writes_stopped: AtomicBool,
     carrying: tokio::sync::Mutex<()>,
     serving: AtomicBool,
@@ -205,19 +204,11 @@ impl VirtualDatabase {
     /// Counts a transaction that uses the lead. See [`membership`].
     #[must_use]
     pub fn enter(&self) -> Arc<View> {
-        self.transactions.fetch_add(1, Ordering::Relaxed);
         self.membership.enter()
-    }
-
-    /// Transactions that use the lead now.
-    #[must_use]
-    pub fn transactions(&self) -> usize {
-        self.transactions.load(Ordering::Relaxed)
     }
 
     /// It ended.
     pub fn leave(&self, epoch: LeadEpoch) {
-        self.transactions.fetch_sub(1, Ordering::Relaxed);
         if self.membership.leave(epoch) {
             self.sessions.wake_all();
         }

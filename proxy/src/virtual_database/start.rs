@@ -201,7 +201,6 @@ impl VirtualDatabase {
             epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),
             floors: Mutex::new(vec![None; config.members.len()]),
             incidents: Mutex::new(incidents),
-            transactions: AtomicUsize::new(0),
             open_sessions: AtomicUsize::new(0),
             writes_stopped: AtomicBool::new(false),
             carrying: tokio::sync::Mutex::new(()),

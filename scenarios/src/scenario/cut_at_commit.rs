@@ -47,6 +47,9 @@ pub(super) async fn cut(options: Options, work: Work, points: &[&str]) -> Result
             }
         }
     }
+    if skewed > 0 {
+        return fail(format!("{skewed} pairs of serializable transactions were both acknowledged"));
+    }
     Ok(Summary::default().with("cuts", bench.report()).with("retries", retries).with("skewed", skewed).with("lost", 0))
 }
 

@@ -1,7 +1,7 @@
 //! As `cut_at_commit`, for serializable transactions, of which the lead's COMMIT decides.
 //!
-//! `skewed` in the summary counts pairs of which the lead had to refuse one, and both were acknowledged: the lead's connection
-//! was cut before it could certify, and the others committed without it (a known gap, docs/adr/0003).
+//! Of a pair of transactions that skew each other's reads one must be refused, also if the lead's connection is cut before it
+//! can certify.
 
 use super::crash_points::Work;
 use super::cut_at_commit::cut;

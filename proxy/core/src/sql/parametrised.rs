@@ -8,9 +8,14 @@
 //! * places where the grammar wants a constant (`LIMIT`, type modifiers, `INTERVAL '…'`, casts) are left out: a literal
 //!   is taken between operators, or in the only row of a VALUES list, and nowhere else.
 //!
+//! * One type reads a constant with its column's modifier and a parameter without (`coerce_type` again): `'5'` for an
+//!   `interval minute` is five minutes as a constant, and five seconds, so none, as a parameter. So tables with a column of
+//!   type interval, or of a type of users, which may be made of it, are left out ([`fits`]).
+//!
 //! All literals of a statement become parameters, or none. Pure; the caller must know that backslashes in strings are
 //! ordinary characters (`standard_conforming_strings`).
 
+use super::catalog::Table;
 use super::lexer::{Token, TokenKind, lex};
 use super::text::string_value;
 
@@ -36,6 +41,17 @@ pub struct Parametrised {
     pub text: Vec<u8>,
     /// Type (0: open) and value, as text, of each.
     pub parameters: Vec<(u32, Vec<u8>)>,
+}
+
+/// Types made by users (domains among them) have oids from here on.
+const FIRST_USER_OID: u32 = 16_384;
+/// interval, and its array.
+const INTERVALS: [u32; 2] = [1186, 1187];
+
+/// Whether statements on this table alone mean the same with parameters.
+#[must_use]
+pub fn fits(table: &Table) -> bool {
+    table.columns.iter().all(|c| c.type_oid < FIRST_USER_OID && !INTERVALS.contains(&c.type_oid))
 }
 
 /// What an open parenthesis is.

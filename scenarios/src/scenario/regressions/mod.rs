@@ -8,6 +8,7 @@ mod copy_fails_at_start;
 mod ddl_overtakes;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
+mod literals_as_parameters;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
 mod row_too_large_to_capture;
@@ -75,6 +76,7 @@ cases! {
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
     Shared cancel_storm,
+    Shared literals_as_parameters,
     Own serial_over_lead_kill,
     Own client_not_reading,
     Own terminated_line,
