@@ -103,6 +103,10 @@ impl<'j> Applier<'j> {
             let result =
                 tokio::time::timeout(BATCH_LIMIT, work).await.unwrap_or(Err(RejoinError::TimedOut(BATCH_LIMIT)));
             match result {
+                // Behind DDL the types of open parameters may be others.
+                Ok(()) if batch.iter().any(|d| d.intent.entries.iter().any(names_state)) => {
+                    self.connections.values_mut().for_each(Connection::forget_prepared);
+                }
                 Ok(()) => {}
                 Err(RejoinError::Differs { .. }) if batch.len() > 1 => {
                     for one in batch {

@@ -150,6 +150,8 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     let redone = redo(database, &mut found, &high_water, end).await?;
     database.floor_raised(member, end);
     database.journal.finish_all(end);
+    // If it was on its way back when the others were lost: nothing is left that the log has to bring it.
+    database.caught_up(member);
     database.tokens.settled(end, |position| database.journal.is_aborted(position));
     Ok(redone)
 }

@@ -358,10 +358,11 @@ impl Session {
     fn settle(&mut self, member: MemberId, attempt: u32) -> bool {
         let handle = self.handle.clone();
         if self.slot(member).settling.is_none() {
-            // Its own, if it has been decided already, is not finished before this is.
+            // If it has been decided already: whoever was registered behind it waits for it, and never the other way round, or
+            // two that replay at the same time would wait for each other. What it has seen was registered before it.
             let own = self.ticket.as_ref().map(|ticket| ticket.seq);
             let mut tickets = self.database.in_flight.all_on(member);
-            tickets.retain(|ticket| Some(ticket.seq) != own);
+            tickets.retain(|ticket| own.is_none_or(|own| ticket.seq < own));
             let pause = if attempt < 2 {
                 Duration::ZERO
             } else {
@@ -388,6 +389,10 @@ impl Session {
 
     /// Has a member taken out for a reason that this session saw.
     pub(crate) fn report(&mut self, member: MemberId, reason: Reason, detail: String) {
+        if !self.view.is_enabled(member) {
+            // It has left: the log brings it what it lacks.
+            return;
+        }
         let mut incident = self.database.incident(member, reason);
         let statement = String::from_utf8_lossy(&self.current).into_owned();
         if !statement.is_empty() {

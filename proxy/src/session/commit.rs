@@ -19,9 +19,10 @@ use raidb_core::transaction::follower::Step;
 use tokio::time::Instant;
 
 use super::Session;
+use super::background::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
-use super::transaction::{OpenTransaction, Payload};
+use super::transaction::{Entry, OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
@@ -204,6 +205,7 @@ impl Session {
         }
         // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
         self.reach(FaultPoint::CommitBeforeTicket).await;
+        self.lead_holds().await?;
         let agreed =
             matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty()) && !self.intent_is_stale();
         let Some(ticket) = agreed.then(|| self.register_commit()).flatten() else {
@@ -221,6 +223,28 @@ impl Session {
             self.database.end_ddl();
         }
         result
+    }
+
+    /// Waits until it is certain that the lead still has the transaction, and that it has what this one has seen there. Call
+    /// right before the registration of its ticket, with nothing awaited in between.
+    ///
+    /// A connection that is lost takes its locks with it, whoever waited for them goes on, and nothing orders the two any
+    /// more: so while it is judged whether a lost connection's lead lives, nothing is decided. And a commit that was sent to
+    /// the lead, and seen there, may be lost with *its* connection: it is waited for here, until it has answered or the
+    /// lead has left (then see `change_lead`).
+    ///
+    /// # Errors
+    /// As [`Session::check_lead`].
+    pub(super) async fn lead_holds(&mut self) -> Result<(), Trouble> {
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            self.check_lead()?;
+            let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
+            let lost = open.lead_begun && self.slots[usize::from(open.lead.0)].link.is_none();
+            let clear = |entry: &Entry| barrier_clear(&entry.barrier, open.lead, &self.handle);
+            if lost || !open.transcript.iter().all(clear) { Poll::Pending } else { Poll::Ready(Ok(())) }
+        })
+        .await
     }
 
     /// From here on others wait for this commit where they must (see `in_flight`).

@@ -48,6 +48,8 @@ use crate::together::{Decided, Group, Statement};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
 const STATEMENTS_MAX: usize = 16;
+/// A follower that replays a decided transaction has so much longer than `member_timeout`.
+const REPLAY_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// It changes rows, and says how many: no lock, setting or savepoint.
 fn writes_rows(entry: &Entry) -> bool {
@@ -106,6 +108,7 @@ impl Session {
     async fn try_at_once(&mut self) -> Result<(), Trouble> {
         self.ready_at_once().await?;
         self.reach(FaultPoint::AtOnceBeforeTicket).await;
+        self.lead_holds().await?;
         self.refuse_if_stopped()?;
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
@@ -154,7 +157,8 @@ impl Session {
     /// Sends the transaction to the followers: by the lines that sessions share, if this one is like others.
     pub(super) fn send_whole(&mut self, followers: &[MemberId]) {
         let Some((group, decided)) = self.group().zip(self.decided_whole()) else {
-            return followers.iter().for_each(|m| self.send_alone(*m));
+            let enabled: Vec<MemberId> = followers.iter().copied().filter(|m| self.view.is_enabled(*m)).collect();
+            return enabled.into_iter().for_each(|m| self.send_alone(m));
         };
         let limit = self.limit_whole();
         // One that left while the intent was written gets it from the log.
@@ -173,7 +177,7 @@ impl Session {
             return None;
         }
         if self.group.is_none() {
-            self.group = self.database.together.group(&self.identity.parameters);
+            self.group = self.database.together.group(&self.identity.parameters, &self.reported);
         }
         self.group.clone()
     }
@@ -280,8 +284,20 @@ impl Session {
     async fn followed(&mut self, followers: &[MemberId]) -> Vec<MemberId> {
         self.urgent = true;
         let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
+        let limit = self.limit_whole() + REPLAY_LIMIT;
+        self.wake_at(limit);
         let diverged = poll_fn(|cx| {
             self.poll_background(cx);
+            if Instant::now() >= limit {
+                for member in followers {
+                    let slot = &self.slots[usize::from(member.0)];
+                    if slot.cursor.step(length) != Step::Agreed && slot.work.is_none() && !slot.lost {
+                        self.report(*member, Reason::TimedOut, "no agreement on a decided transaction".into());
+                    }
+                }
+            } else {
+                self.wake_at(limit);
+            }
             let mut diverged = Vec::new();
             for member in followers.iter().filter(|m| self.view.is_enabled(**m)) {
                 let slot = &self.slots[usize::from(member.0)];

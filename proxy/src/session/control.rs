@@ -406,7 +406,7 @@ impl Session {
             Command::Discard { all: true } => {
                 self.forget_names();
                 self.forget_waiting_token();
-                self.settings.apply(&Effect::ResetAll);
+                self.settings.discard();
                 self.read_meaning_surely().await;
             }
             _ => {}

@@ -118,7 +118,16 @@ impl Session {
         // The same text stays prepared where it is: if the shape of its result has changed, the member says so
         // (0A000, "cached plan must not change result type"), and drivers prepare it again.
         let analysis = self.analysis(&known.prepared.text, true);
-        let renewed = PreparedStatement { prepared: known.prepared.clone(), analysis, version };
+        let mut prepared = known.prepared.clone();
+        if matches!(&analysis.command, Command::Write(write) if !write.client_returning)
+            && prepared.has_open_types(analysis.parameters)
+        {
+            // A write with parameters whose types a member finds itself, when it parses: if DDL came in between they may be
+            // others, and members that have parsed before and behind it would read a value differently. All parse anew.
+            let (name, text, types) = (prepared.name.clone(), prepared.text.clone(), prepared.types.clone());
+            prepared = Prepared { identity: self.names.identity(), name, text, types }.into();
+        }
+        let renewed = PreparedStatement { prepared, analysis, version };
         self.names.keep(renewed.clone());
         Ok(renewed)
     }

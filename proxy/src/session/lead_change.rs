@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::trouble::{SqlError, Trouble};
+use crate::virtual_database::in_flight::Ticket;
 
 /// A change of lead waits this long for a transaction to complete on followers what the old lead had answered; then the
 /// transaction is rolled back with 40001. (Locks that died with the old lead could otherwise make it wait for ever.)
@@ -37,6 +38,11 @@ impl Session {
             }
             // 1. Everything that the old lead had answered completes on all followers.
             let old = open.lead;
+            let lost = |ticket: &std::sync::Arc<Ticket>| ticket.commits_on(old) && !ticket.done_on(old);
+            if open.transcript.iter().any(|entry| entry.barrier.iter().any(lost)) {
+                // A commit that it may have seen there did not answer: what it has computed may be on top of it, or not.
+                return Err(SqlError::retry("the lead was lost together with a commit that this one follows").into());
+            }
             self.urgent = true;
             let drained = self.drained(old, started + DRAIN_LIMIT).await;
             self.urgent = false;

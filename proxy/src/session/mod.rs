@@ -131,6 +131,8 @@ pub struct Session {
     pub(crate) last_reader: Option<MemberId>,
     /// Sessions like this one, with which it commits together.
     pub(crate) group: Option<Arc<Group>>,
+    /// What its first connection reported.
+    pub(crate) reported: crate::members::pg::connect::Reported,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -185,6 +187,7 @@ impl Session {
             noting_token: None,
             last_reader: None,
             group: None,
+            reported: Vec::new(),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }

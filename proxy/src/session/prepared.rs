@@ -19,6 +19,15 @@ pub struct Prepared {
     pub types: Bytes,
 }
 
+impl Prepared {
+    /// Whether members find the type of some parameter themselves; `parameters`: how many there are.
+    #[must_use]
+    pub fn has_open_types(&self, parameters: u16) -> bool {
+        let named = self.types.get(2..).unwrap_or_default();
+        named.len() < 4 * usize::from(parameters) || named.chunks(4).any(|oid| oid == [0; 4])
+    }
+}
+
 /// With what it means.
 #[derive(Clone, Debug)]
 pub struct PreparedStatement {

@@ -216,9 +216,19 @@ impl SessionSettings {
                 self.interpret(name, None);
             }
             Effect::ResetAll => {
-                *self = SessionSettings { version: self.version, ..SessionSettings::plain(self.defaults.clone()) };
+                // RESET ALL leaves the role as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
+                let role = |entry: &Journalled| ["role", "session_authorization"].contains(&entry.name.as_str());
+                let journal = std::mem::take(&mut self.journal).into_iter().filter(role).collect();
+                *self =
+                    SessionSettings { version: self.version, journal, ..SessionSettings::plain(self.defaults.clone()) };
             }
         }
+    }
+
+    /// DISCARD ALL: everything is as at the start.
+    pub fn discard(&mut self) {
+        self.apply(&Effect::ResetAll);
+        self.journal.clear();
     }
 
     /// A start-up parameter (`name=value` of the start packet or of its `options`) is in force.

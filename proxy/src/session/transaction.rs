@@ -63,6 +63,7 @@ pub enum Payload {
 
 /// One entry of a transcript.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one statement")]
 pub struct Entry {
     /// What is sent.
     pub payload: Payload,

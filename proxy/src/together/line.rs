@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use raidb_core::ids::MemberId;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::unit::{self, Known, Written};
-use super::{Answer, Job};
-use crate::members::pg::connect;
+use super::unit::{self, Ended, Known, Written};
+use super::{Answer, Job, Kind, meaning};
+use crate::members::pg::connect::{self, Reported};
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
 use crate::members::pg::target::StartupParameters;
 use crate::session::transaction::Payload;
@@ -24,6 +24,8 @@ use crate::wire::WireError;
 const UNIT_TRANSACTIONS_MAX: usize = 128;
 /// Statement bytes behind which a unit takes no further transaction.
 const UNIT_BYTES_MAX: usize = 1 << 20;
+/// What is said of a member that committed something else.
+const DIFFERENTLY: &str = "the member committed with another answer than the lead's";
 /// While a member does not answer, it is looked after this time whether it has left the view.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -43,15 +45,13 @@ struct Connection {
 
 impl Line {
     /// Starts the task of a line on the present thread.
-    pub(super) fn start(
-        database: &Arc<VirtualDatabase>,
-        member: MemberId,
-        parameters: &StartupParameters,
-    ) -> Arc<Line> {
+    pub(super) fn start(database: &Arc<VirtualDatabase>, member: MemberId, kind: &Kind) -> Arc<Line> {
         let line = Arc::new(Line { queue: Mutex::default(), filled: Notify::new() });
         let name = (Bytes::from_static(b"application_name"), Bytes::from_static(b"raidb together"));
-        let parameters = std::iter::once(name).chain(parameters.iter().cloned()).collect();
-        let worker = Worker { database: database.clone(), member, parameters, line: line.clone(), connection: None };
+        let parameters = std::iter::once(name).chain(kind.parameters.iter().cloned()).collect();
+        let meaning = kind.meaning.clone();
+        let worker =
+            Worker { database: database.clone(), member, parameters, meaning, line: line.clone(), connection: None };
         tokio::spawn(worker.run());
         line
     }
@@ -88,6 +88,7 @@ struct Worker {
     database: Arc<VirtualDatabase>,
     member: MemberId,
     parameters: StartupParameters,
+    meaning: Reported,
     line: Arc<Line>,
     connection: Option<Connection>,
 }
@@ -95,8 +96,7 @@ struct Worker {
 /// What came of a unit.
 enum Sent {
     Answered {
-        /// It did all that was asked; otherwise nothing.
-        done: bool,
+        ended: Ended,
         outcome: UnitOutcome,
     },
     Lost(WireError),
@@ -143,7 +143,8 @@ impl Worker {
             return;
         }
         match self.send(&jobs).await {
-            Sent::Answered { done: true, .. } => self.committed(jobs),
+            Sent::Answered { ended: Ended::Committed, .. } => self.committed(jobs),
+            Sent::Answered { ended: Ended::Differently, .. } => self.lost(jobs, DIFFERENTLY),
             Sent::Answered { outcome, .. } => self.one_by_one(jobs, outcome).await,
             Sent::Lost(error) => self.lost(jobs, &error.to_string()),
             Sent::Left => self.connection = None,
@@ -209,9 +210,13 @@ impl Worker {
                 plainly = true;
             }
             match self.send(&one).await {
-                Sent::Answered { done: true, .. } => {
+                Sent::Answered { ended: Ended::Committed, .. } => {
                     self.committed(one);
                     return Ok(());
+                }
+                Sent::Answered { ended: Ended::Differently, .. } => {
+                    self.lost(one, DIFFERENTLY);
+                    return Err(Some(DIFFERENTLY.to_owned()));
                 }
                 Sent::Answered { outcome, .. } => {
                     self.forget();
@@ -240,6 +245,7 @@ impl Worker {
         let Some(Connection { link, known, .. }) = &mut self.connection else {
             return Sent::Lost(WireError::Closed);
         };
+        known.under(self.database.ddl_ended(), link);
         let written = unit::write(link, known, jobs);
         if let Written::Asked(tags) = written {
             let alike = self.patient(|link, cx| match flushed(link, cx) {
@@ -255,7 +261,7 @@ impl Worker {
             }
         }
         match self.patient(answer).await {
-            Ok(outcome) => Sent::Answered { done: unit::committed(jobs, written, &outcome), outcome },
+            Ok(outcome) => Sent::Answered { ended: unit::ended(jobs, written, &outcome), outcome },
             Err(sent) => sent,
         }
     }
@@ -282,6 +288,9 @@ impl Worker {
         };
         let within = self.database.settings.member_timeout;
         match connect::connect(&member.target, &member.login, &self.parameters, MEMBER_FRAMES, within).await {
+            Ok((_, reported)) if meaning(&reported) != self.meaning => {
+                Err("its settings differ from those of the sessions' connections".into())
+            }
             Ok((link, _)) => {
                 self.connection = Some(Connection { link, known: Known::default(), _permit: permit });
                 Ok(())

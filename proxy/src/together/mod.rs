@@ -34,6 +34,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use raidb_core::sql::parametrised::Parametrised;
 
+use crate::members::pg::connect::Reported;
 use crate::members::pg::link::UnitOutcome;
 use crate::members::pg::target::StartupParameters;
 use crate::session::transaction::Payload;
@@ -153,12 +154,32 @@ impl Job {
     }
 }
 
+/// What makes texts mean the same on two connections of one role.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    /// Start-up parameters without `application_name`.
+    parameters: StartupParameters,
+    /// What the member reported of [`MEANING`]: a role's or a database's own settings may have changed since the last
+    /// connection.
+    meaning: Reported,
+}
+
+/// Reported settings that change how a text is read. (Settings of a role or database that are not reported are refused:
+/// `ALTER ROLE … SET`.)
+const MEANING: [&[u8]; 5] =
+    [b"TimeZone", b"DateStyle", b"IntervalStyle", b"client_encoding", b"standard_conforming_strings"];
+
+fn meaning(reported: &Reported) -> Reported {
+    let mut meaning: Reported = reported.iter().filter(|(name, _)| MEANING.contains(&&name[..])).cloned().collect();
+    meaning.sort();
+    meaning
+}
+
 /// Sessions whose connections were opened alike, as each member's own role: a text means the same to all of them. And the
 /// lines that they share.
 #[derive(Debug)]
 pub struct Group {
-    /// Start-up parameters without `application_name`.
-    parameters: StartupParameters,
+    kind: Kind,
     lines: Mutex<BTreeMap<MemberId, Arc<Line>>>,
 }
 
@@ -169,7 +190,7 @@ impl Group {
         let reply = Arc::new(Reply::default());
         let job = Job { decided, reply: reply.clone() };
         let mut lines = self.lines.lock();
-        let line = lines.entry(member).or_insert_with(|| Line::start(database, member, &self.parameters));
+        let line = lines.entry(member).or_insert_with(|| Line::start(database, member, &self.kind));
         line.submit(job);
         reply
     }
@@ -177,23 +198,24 @@ impl Group {
 
 /// All groups of a virtual database.
 #[derive(Debug, Default)]
-pub struct Together(Mutex<HashMap<StartupParameters, Arc<Group>>>);
+pub struct Together(Mutex<HashMap<Kind, Arc<Group>>>);
 
 impl Together {
-    /// The group of sessions with these start-up parameters; `None` if there are [`GROUPS_MAX`] others.
+    /// The group of sessions with these start-up parameters, whose first connection reported this; `None` if there are
+    /// [`GROUPS_MAX`] others.
     #[must_use]
-    pub fn group(&self, parameters: &StartupParameters) -> Option<Arc<Group>> {
+    pub fn group(&self, parameters: &StartupParameters, reported: &Reported) -> Option<Arc<Group>> {
         let passed_on = parameters.iter().filter(|(name, _)| &name[..] != b"application_name");
-        let parameters: StartupParameters = passed_on.cloned().collect();
+        let kind = Kind { parameters: passed_on.cloned().collect(), meaning: meaning(reported) };
         let mut groups = self.0.lock();
-        if let Some(group) = groups.get(&parameters) {
+        if let Some(group) = groups.get(&kind) {
             return Some(group.clone());
         }
         if groups.len() >= GROUPS_MAX {
             return None;
         }
-        let group = Arc::new(Group { parameters: parameters.clone(), lines: Mutex::default() });
-        groups.insert(parameters, group.clone());
+        let group = Arc::new(Group { kind: kind.clone(), lines: Mutex::default() });
+        groups.insert(kind, group.clone());
         Some(group)
     }
 }

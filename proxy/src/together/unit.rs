@@ -35,6 +35,8 @@ pub(super) struct Known {
     controls: bool,
     /// Texts with parameters that were refused, and not without: they are not used any more.
     unfit: HashSet<Bytes>,
+    /// DDL that had ended when the first of it was prepared.
+    ddl: u64,
 }
 
 impl Known {
@@ -44,7 +46,17 @@ impl Known {
         link.simple(&[b"ROLLBACK"], Owner::Discarded);
         link.simple(&[b"DEALLOCATE ALL"], Owner::Discarded);
         let unfit = std::mem::take(&mut self.unfit);
-        *self = Known { next: self.next, unfit, ..Known::default() };
+        *self = Known { next: self.next, unfit, ddl: self.ddl, ..Known::default() };
+    }
+
+    /// The types of open parameters are found once, when a statement is prepared; DDL may have changed them since: a text that
+    /// is read as a date loses its time, though the column is a timestamp now. A statement is answered on the lead only
+    /// under the catalog of the DDL that has ended, so this is looked at behind that.
+    pub(super) fn under(&mut self, ddl: u64, link: &mut Link) {
+        if self.ddl != ddl {
+            self.forget(link);
+            self.ddl = ddl;
+        }
     }
 
     /// Does without parameters from now on in the statements of this transaction. False: there are none.
@@ -53,7 +65,8 @@ impl Known {
             self.unfit.clear();
         }
         let shapes = job.decided.statements.iter().filter_map(|statement| statement.shape.as_ref());
-        shapes.fold(false, |any, shape| self.unfit.insert(shape.text.clone()) || any)
+        let added: Vec<bool> = shapes.map(|shape| self.unfit.insert(shape.text.clone())).collect();
+        added.contains(&true)
     }
 
     /// They were not what was refused.
@@ -202,8 +215,26 @@ pub(super) fn alike(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> bo
     outcome.error.is_none() && expected.all(|tag| tags.next() == Some(tag))
 }
 
-/// Whether the member did all that was asked; otherwise it did nothing.
-pub(super) fn committed(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> bool {
-    let ended = written == Written::Whole || outcome.tag() == b"COMMIT";
-    ended && outcome.status == b'I' && alike(jobs, written, outcome)
+/// What a unit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The member did all that was asked.
+    Committed,
+    /// It did nothing.
+    RolledBack,
+    /// It did something else, and committed that.
+    Differently,
+}
+
+/// What this answer says.
+pub(super) fn ended(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> Ended {
+    let alike = alike(jobs, written, outcome);
+    match written {
+        _ if outcome.error.is_some() || outcome.status != b'I' => Ended::RolledBack,
+        Written::Asked(_) if alike && outcome.tag() == b"COMMIT" => Ended::Committed,
+        Written::Asked(_) => Ended::RolledBack,
+        Written::Whole if alike => Ended::Committed,
+        // Its INSERTs did not fail, and did not insert what they name (a trigger that was made there, say).
+        Written::Whole => Ended::Differently,
+    }
 }

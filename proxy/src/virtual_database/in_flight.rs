@@ -33,6 +33,8 @@ pub struct Ticket {
     own: u32,
     /// Bit n: not finished on member n.
     pending: AtomicU32,
+    /// Bit n: member n has answered that it committed.
+    done: AtomicU32,
     /// Position of its intent; 0 as long as that is not known.
     position: AtomicU64,
     /// Its session has done its part.
@@ -46,6 +48,12 @@ impl Ticket {
     #[must_use]
     pub fn pending_on(&self, member: MemberId) -> bool {
         self.pending.load(Ordering::Acquire) & (1 << member.0) != 0
+    }
+
+    /// Whether `member` has answered that it committed.
+    #[must_use]
+    pub fn done_on(&self, member: MemberId) -> bool {
+        self.done.load(Ordering::Acquire) & (1 << member.0) != 0
     }
 
     /// Whether its session commits on `member`.
@@ -122,6 +130,7 @@ impl InFlight {
             footprint,
             own: members,
             pending: AtomicU32::new(members | followed),
+            done: AtomicU32::new(0),
             position: AtomicU64::new(0),
             closed: std::sync::atomic::AtomicBool::new(false),
             waiters: Mutex::new(Vec::new()),
@@ -167,6 +176,7 @@ impl InFlight {
 
     /// The commit is finished on `member`.
     pub fn finished(&self, ticket: &Ticket, member: MemberId) {
+        ticket.done.fetch_or(1 << member.0, Ordering::AcqRel);
         if ticket.clear(1 << member.0) {
             self.inner.lock().tickets.retain(|t| t.seq != ticket.seq);
         }

@@ -384,6 +384,12 @@ impl VirtualDatabase {
         (self.ddl_under_way.load(Ordering::SeqCst) == 0).then_some(ended)
     }
 
+    /// Number of DDL transactions that have ended.
+    #[must_use]
+    pub fn ddl_ended(&self) -> u64 {
+        self.ddl_ended.load(Ordering::SeqCst)
+    }
+
     /// A DDL transaction is about to be committed.
     pub fn start_ddl(&self) {
         self.ddl_under_way.fetch_add(1, Ordering::SeqCst);

@@ -200,6 +200,9 @@ impl Link {
     /// Reads on in the unit at the front until it has given so many command tags, or an error; its end is left to
     /// [`Link::poll_background`].
     pub fn poll_tags(&mut self, cx: &mut Context<'_>, count: usize) -> Poll<Result<&UnitOutcome, WireError>> {
+        while self.units.front() == Some(&Owner::Discarded) {
+            let _nobody_waits_for_it = ready!(self.poll_background(cx))?;
+        }
         while self.partial.tags.len() < count && self.partial.error.is_none() {
             let head = ready!(self.channel.poll_frame(cx, b"Dd"))?;
             if head.tag == b'Z' {

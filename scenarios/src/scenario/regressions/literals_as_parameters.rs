@@ -1,5 +1,6 @@
 //! Followers get literals as parameters where that means the same: for every kind of column members hold the same values.
 
+use super::support::expect_on_all;
 use crate::Result;
 use crate::cluster::Cluster;
 
@@ -63,6 +64,23 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
             let update = format!("update lp{number} set v = {literal}, n = n + 41 where id = {id} and n < 1000");
             endpoint.execute(&update).await.map_err(said)?;
         }
+    }
+    // What was prepared before DDL is not used behind it: a date has no time of day, a timestamp has.
+    for (from, to, literal) in [
+        ("date", "timestamp", "'2024-01-02 12:34:56'"),
+        ("timestamp", "timestamptz", "'2024-01-02 12:34:56+05'"),
+        ("real", "double precision", "'0.1234567890123'"),
+        ("char(3)", "text", "'ab  '"),
+    ] {
+        endpoint.execute(&format!("create table lp_ddl(id int primary key, v {from})")).await?;
+        endpoint.execute("insert into lp_ddl values (1, '1')").await.ok();
+        endpoint.execute("insert into lp_ddl values (2, '2020-01-01')").await.ok();
+        endpoint.execute(&format!("alter table lp_ddl alter v type {to}")).await?;
+        endpoint.execute(&format!("insert into lp_ddl values (3, {literal})")).await?;
+        let values = "select string_agg(v::text, ',' order by id) from lp_ddl where id > 2";
+        let wanted = endpoint.value(values).await?;
+        expect_on_all(&cluster.members, values, &wanted).await.map_err(|e| e.during(format!("{from} to {to}")))?;
+        endpoint.execute("drop table lp_ddl").await?;
     }
     Ok(())
 }

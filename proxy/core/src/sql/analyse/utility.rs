@@ -181,6 +181,13 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
     if matches!(*kind, "table" | "domain" | "type" | "view") {
         check_no_frozen_time(text)?;
     }
+    let role = matches!(*kind, "role" | "user" | "group");
+    if first == "alter" && role && (at + 1..text.len()).any(|i| text.any(i, &["set", "reset"])) {
+        return Err(refuse(
+            "settings of a role change what texts mean, and not on connections that are open already",
+            "SET it in the sessions, or make it on every member directly while the proxy is stopped",
+        ));
+    }
     match (first, *kind) {
         ("create", "table") => check_create_table(text)?,
         ("alter", "table") => check_alter_table(text, at + 1, scope)?,
