@@ -2,9 +2,9 @@
 //!
 //! **Beside the followers.** The record is on its way to the disk while the followers still work on the transcript. It counts
 //! only once they have agreed: if they do not, or the members change meanwhile, it is *withdrawn*, durably, before anything
-//! else is decided or told. A crash in between redoes it: the lead had answered every statement, held its locks, and
-//! the client was told nothing, so it is as good a decision as any; and whoever needs its rows comes behind it in the log,
-//! since he got them only when it had ended on the lead.
+//! else is decided or told. A crash in between redoes it, on all members alike: the lead had answered every statement, and
+//! the client was told nothing, so it is as good a decision as any. Whoever got its rows on the lead comes behind it in the
+//! log; if that was because the lead's connection was lost, what he wrote stands on top of what nobody was told.
 
 use std::future::Future;
 use std::pin::Pin;
