@@ -57,7 +57,7 @@ impl Replay {
         progress: impl Fn(Position),
     ) -> Result<(), RejoinError> {
         while self.at < to {
-            let from = self.at.next();
+            let (before, from) = (self.at, self.at.next());
             let records = match journal.read(from, READ_BYTES).await {
                 Err(LogError::Gone { .. }) => return Err(RejoinError::Behind { needed: from }),
                 other => other?,
@@ -94,7 +94,8 @@ impl Replay {
                     self.step(&mut batch, seen, applier, table, &progress).await?;
                 }
             }
-            if seen == self.at && batch.is_empty() {
+            // (Not what is left of the batch: the last record may just have filled one.)
+            if seen == before {
                 return Err(RejoinError::Behind { needed: from });
             }
             self.step(&mut batch, seen, applier, table, &progress).await?;

@@ -150,6 +150,9 @@ impl Session {
         match answer {
             together::Answer::Committed => self.commit_done(member, UnitOutcome::plain(), true),
             together::Answer::Refused(outcome) => self.commit_done(member, outcome, false),
+            together::Answer::Differently => {
+                self.report(member, Reason::Diverged, "it committed with another answer than the lead's".into());
+            }
             together::Answer::Lost(detail) => self.judge_loss(member, detail, true),
             together::Answer::Unsent(detail) => {
                 tracing::debug!(session = %self.handle.id, member = member.0, "commits alone: {detail}");

@@ -225,7 +225,7 @@ impl Session {
         result
     }
 
-    /// Waits until it is certain that the lead still has the transaction, and that it has what this one has seen there. Call
+    /// Waits until, as far as this session can know, the lead still has the transaction, and that it has what this one has seen there. Call
     /// right before the registration of its ticket, with nothing awaited in between.
     ///
     /// A connection that is lost takes its locks with it, whoever waited for them goes on, and nothing orders the two any
@@ -238,13 +238,21 @@ impl Session {
     pub(super) async fn lead_holds(&mut self) -> Result<(), Trouble> {
         poll_fn(|cx| {
             self.poll_background(cx);
-            self.check_lead()?;
-            let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
-            let lost = open.lead_begun && self.slots[usize::from(open.lead.0)].link.is_none();
-            let clear = |entry: &Entry| barrier_clear(&entry.barrier, open.lead, &self.handle);
-            if lost || !open.transcript.iter().all(clear) { Poll::Pending } else { Poll::Ready(Ok(())) }
+            self.poll_lead_holds()
         })
         .await
+    }
+
+    /// One look; behind [`Session::poll_background`].
+    pub(super) fn poll_lead_holds(&mut self) -> Poll<Result<(), Trouble>> {
+        self.check_lead()?;
+        if self.view.down {
+            return Poll::Ready(Err(SqlError::no_member().into()));
+        }
+        let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
+        let lost = open.lead_begun && self.slots[usize::from(open.lead.0)].link.is_none();
+        let clear = |entry: &Entry| barrier_clear(&entry.barrier, open.lead, &self.handle);
+        if lost || !open.transcript.iter().all(clear) { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     /// From here on others wait for this commit where they must (see `in_flight`).
@@ -431,6 +439,11 @@ impl Session {
             if matches!(slot.commit, CommitState::Sent { .. }) && slot.deadline.is_some_and(|d| d <= now) && !slot.lost
             {
                 self.report(*member, Reason::TimedOut, "no answer to COMMIT".into());
+            } else if matches!(slot.commit, CommitState::Sent { .. })
+                && let Some(deadline) = slot.deadline.filter(|deadline| now < *deadline)
+            {
+                // The timer may have fired for something else meanwhile.
+                self.wake_at(deadline);
             }
         }
     }

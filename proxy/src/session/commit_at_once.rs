@@ -106,9 +106,8 @@ impl Session {
     }
 
     async fn try_at_once(&mut self) -> Result<(), Trouble> {
-        self.ready_at_once().await?;
         self.reach(FaultPoint::AtOnceBeforeTicket).await;
-        self.lead_holds().await?;
+        self.ready_at_once().await?;
         self.refuse_if_stopped()?;
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
@@ -139,13 +138,15 @@ impl Session {
         self.committed(&ticket, result).await
     }
 
-    /// Waits until no cancel is on its way and all barriers are clear on every follower.
+    /// Waits until no cancel is on its way, the lead holds the transaction, and all barriers are clear on every member.
     async fn ready_at_once(&mut self) -> Result<(), Trouble> {
         self.cancels_done().await;
         poll_fn(|cx| {
             self.poll_background(cx);
-            self.check_lead()?;
+            let held = std::task::ready!(self.poll_lead_holds());
+            held?;
             let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
+            // All at one moment: a member that joins between two looks would be looked at by neither.
             let clear = self.view.members().filter(|m| *m != open.lead).all(|follower| {
                 open.transcript.iter().all(|entry| barrier_clear(&entry.barrier, follower, &self.handle))
             });
@@ -291,7 +292,10 @@ impl Session {
             if Instant::now() >= limit {
                 for member in followers {
                     let slot = &self.slots[usize::from(member.0)];
-                    if slot.cursor.step(length) != Step::Agreed && slot.work.is_none() && !slot.lost {
+                    if !matches!(slot.cursor.step(length), Step::Agreed | Step::Diverged)
+                        && slot.work.is_none()
+                        && !slot.lost
+                    {
                         self.report(*member, Reason::TimedOut, "no agreement on a decided transaction".into());
                     }
                 }

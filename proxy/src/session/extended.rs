@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::Command;
+use raidb_core::sql::analysis::{Analysis, Command, Write};
 
 use super::Session;
 use super::batch::{Message, decode_message};
@@ -118,16 +118,16 @@ impl Session {
         // The same text stays prepared where it is: if the shape of its result has changed, the member says so
         // (0A000, "cached plan must not change result type"), and drivers prepare it again.
         let analysis = self.analysis(&known.prepared.text, true);
-        let mut prepared = known.prepared.clone();
-        if matches!(&analysis.command, Command::Write(write) if !write.client_returning)
-            && prepared.has_open_types(analysis.parameters)
-        {
-            // A write with parameters whose types a member finds itself, when it parses: if DDL came in between they may be
-            // others, and members that have parsed before and behind it would read a value differently. All parse anew.
-            let (name, text, types) = (prepared.name.clone(), prepared.text.clone(), prepared.types.clone());
-            prepared = Prepared { identity: self.names.identity(), name, text, types }.into();
+        if known.prepared.has_open_types(analysis.parameters) && column_types_differ(&known.analysis, &analysis) {
+            // Members find the types of its parameters themselves, when they parse it: the lead, which has, would read a value
+            // as of the old type, and a follower, which has not, as of the new one.
+            return Err(SqlError::new(
+                "0A000",
+                "cached plan must not change result type",
+                "The types of the table's columns were changed. Prepare the statement again.",
+            ));
         }
-        let renewed = PreparedStatement { prepared, analysis, version };
+        let renewed = PreparedStatement { prepared: known.prepared.clone(), analysis, version };
         self.names.keep(renewed.clone());
         Ok(renewed)
     }
@@ -280,6 +280,14 @@ impl Session {
             generation: self.generation,
         })
     }
+}
+
+/// Whether the columns of the table that a statement writes are of other types than they were.
+fn column_types_differ(before: &Analysis, now: &Analysis) -> bool {
+    let (Command::Write(before), Command::Write(now)) = (&before.command, &now.command) else { return false };
+    let types = |write: &Write| write.table.columns.iter().map(|c| (c.name.clone(), c.type_oid)).collect::<Vec<_>>();
+    let now = types(now);
+    types(before).iter().any(|column| !now.contains(column))
 }
 
 /// What a batch of reads needs.

@@ -24,7 +24,7 @@ impl Prepared {
     #[must_use]
     pub fn has_open_types(&self, parameters: u16) -> bool {
         let named = self.types.get(2..).unwrap_or_default();
-        named.len() < 4 * usize::from(parameters) || named.chunks(4).any(|oid| oid == [0; 4])
+        named.len() < 4 * usize::from(parameters) || named.chunks(4).any(|oid| oid == [0; 4] || oid == UNKNOWN_OID)
     }
 }
 
@@ -61,6 +61,8 @@ pub struct Names {
     next: u64,
 }
 
+/// The type `unknown`, which is resolved like none.
+const UNKNOWN_OID: [u8; 4] = [0, 0, 2, 193];
 /// First oid of objects made by users; below, oids are the same on every server.
 const FIRST_USER_OID: u32 = 16_384;
 

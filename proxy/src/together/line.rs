@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use raidb_core::ids::MemberId;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
 
 use super::unit::{self, Ended, Known, Written};
 use super::{Answer, Job, Kind, meaning};
@@ -26,6 +27,9 @@ const UNIT_TRANSACTIONS_MAX: usize = 128;
 const UNIT_BYTES_MAX: usize = 1 << 20;
 /// What is said of a member that committed something else.
 const DIFFERENTLY: &str = "the member committed with another answer than the lead's";
+/// What is said of a member whose connections read texts differently now, and when it is looked at again.
+const UNFIT: &str = "settings on the member have changed since the session began";
+const UNFIT_PAUSE: Duration = Duration::from_secs(30);
 /// While a member does not answer, it is looked after this time whether it has left the view.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -50,8 +54,15 @@ impl Line {
         let name = (Bytes::from_static(b"application_name"), Bytes::from_static(b"raidb together"));
         let parameters = std::iter::once(name).chain(kind.parameters.iter().cloned()).collect();
         let meaning = kind.meaning.clone();
-        let worker =
-            Worker { database: database.clone(), member, parameters, meaning, line: line.clone(), connection: None };
+        let worker = Worker {
+            database: database.clone(),
+            member,
+            parameters,
+            meaning,
+            unfit_until: None,
+            line: line.clone(),
+            connection: None,
+        };
         tokio::spawn(worker.run());
         line
     }
@@ -89,6 +100,8 @@ struct Worker {
     member: MemberId,
     parameters: StartupParameters,
     meaning: Reported,
+    /// Connections to the member read texts differently; looked at again then.
+    unfit_until: Option<Instant>,
     line: Arc<Line>,
     connection: Option<Connection>,
 }
@@ -144,7 +157,7 @@ impl Worker {
         }
         match self.send(&jobs).await {
             Sent::Answered { ended: Ended::Committed, .. } => self.committed(jobs),
-            Sent::Answered { ended: Ended::Differently, .. } => self.lost(jobs, DIFFERENTLY),
+            Sent::Answered { ended: Ended::Differently, .. } => self.differently(jobs),
             Sent::Answered { outcome, .. } => self.one_by_one(jobs, outcome).await,
             Sent::Lost(error) => self.lost(jobs, &error.to_string()),
             Sent::Left => self.connection = None,
@@ -156,6 +169,11 @@ impl Worker {
             self.database.in_flight.finished(&job.decided.ticket, self.member);
             job.answer(Answer::Committed);
         }
+    }
+
+    fn differently(&mut self, jobs: Vec<Job>) {
+        self.connection = None;
+        jobs.into_iter().for_each(|job| job.answer(Answer::Differently));
     }
 
     fn lost(&mut self, jobs: Vec<Job>, why: &str) {
@@ -215,7 +233,7 @@ impl Worker {
                     return Ok(());
                 }
                 Sent::Answered { ended: Ended::Differently, .. } => {
-                    self.lost(one, DIFFERENTLY);
+                    self.differently(one);
                     return Err(Some(DIFFERENTLY.to_owned()));
                 }
                 Sent::Answered { outcome, .. } => {
@@ -282,14 +300,19 @@ impl Worker {
     }
 
     async fn connect(&mut self) -> Result<(), String> {
+        if self.unfit_until.is_some_and(|until| Instant::now() < until) {
+            return Err(UNFIT.into());
+        }
         let member = self.database.member(self.member);
         let Some(permit) = member.slot() else {
             return Err(format!("no connection to spare: the limit is {}", member.connections_max()));
         };
         let within = self.database.settings.member_timeout;
         match connect::connect(&member.target, &member.login, &self.parameters, MEMBER_FRAMES, within).await {
-            Ok((_, reported)) if meaning(&reported) != self.meaning => {
-                Err("its settings differ from those of the sessions' connections".into())
+            Ok((link, reported)) if meaning(&reported) != self.meaning => {
+                self.unfit_until = Some(Instant::now() + UNFIT_PAUSE);
+                link.close().await;
+                Err(UNFIT.into())
             }
             Ok((link, _)) => {
                 self.connection = Some(Connection { link, known: Known::default(), _permit: permit });

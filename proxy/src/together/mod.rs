@@ -124,6 +124,8 @@ pub enum Answer {
     Refused(UnitOutcome),
     /// The connection was lost behind it: nobody knows.
     Lost(String),
+    /// It has committed something else than the lead.
+    Differently,
     /// It was not sent.
     Unsent(String),
 }
