@@ -80,11 +80,15 @@ impl Load {
     /// Starts a client for each entry of `works`, numbered from `first` on, and ends each behind `limit` transactions.
     pub(in super::super) async fn start(endpoint: &Endpoint, works: &[Work], first: i32, limit: i64) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut tasks = Vec::new();
-        for (number, work) in (first..).zip(works) {
-            let clients = (endpoint.connect().await?, endpoint.connect().await?);
-            tasks.push(tokio::spawn(client(clients, *work, number, limit, Arc::clone(&stop))));
+        let mut clients = Vec::new();
+        // All first: the proxy may die as soon as one of them works.
+        for _ in works {
+            clients.push((endpoint.connect().await?, endpoint.connect().await?));
         }
+        let started = (first..).zip(works).zip(clients);
+        let tasks = started
+            .map(|((number, work), clients)| tokio::spawn(client(clients, *work, number, limit, Arc::clone(&stop))))
+            .collect();
         Ok(Self { stop, tasks })
     }
 
