@@ -80,11 +80,17 @@ impl Session {
         }
         loop {
             let mark = self.staged.len();
-            match self.try_unit(&unit, execute.as_ref()).await {
+            let result = match self.try_unit(&unit, execute.as_ref()).await {
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
-                    self.change_lead().await?;
+                    match self.change_lead().await {
+                        Ok(()) => continue,
+                        lost => lost,
+                    }
                 }
+                other => other,
+            };
+            match result {
                 Err(Trouble::MemberLost) if !self.released => {
                     self.staged.truncate(mark);
                     self.next_view().await;

@@ -313,14 +313,22 @@ impl VirtualDatabase {
         self.tell_epoch(member).await;
         self.prepare_next_lead(member).await;
         self.faults.reach(FaultPoint::LeaveBeforeView).await;
+        // Counted like a transaction of the old lead: nobody uses the new one before it has the sequences' states.
+        let held = (self.view().lead == member).then(|| self.enter());
         let leave = || self.membership.finish_leaving(member, reason, settled);
-        if self.in_flight.member_gone(member, leave) {
+        let lead_changed = self.in_flight.member_gone(member, leave);
+        self.sessions.wake_all();
+        if lead_changed {
             self.counters.lead_changes.add();
             let view = self.view();
+            // A lead that leaves may live, and has answered up to this moment; from now on its answers do not count.
+            self.sequences_to_lead(view.lead).await;
             self.sequences.lead_has_all(view.lead);
             tracing::warn!(lead = self.member(view.lead).target.name, epoch = view.lead_epoch.0, "new lead");
         }
-        self.sessions.wake_all();
+        if let Some(view) = held {
+            self.leave(view.lead_epoch);
+        }
         if durable.is_ok() { FaultOutcome::Disabled } else { FaultOutcome::WritesStopped }
     }
 
@@ -340,9 +348,13 @@ impl VirtualDatabase {
             return;
         }
         for next in view.followers() {
-            if !self.sequences.missing_on(next) {
-                continue;
-            }
+            self.sequences_to_lead(next).await;
+        }
+    }
+
+    /// A member that leads, or may lead next, gets the sequences' states.
+    async fn sequences_to_lead(&self, next: MemberId) {
+        if self.sequences.missing_on(next) {
             let member = self.member(next);
             let _one_at_a_time = self.carrying.lock().await;
             if let Ok(mut connection) = Maintenance::connect(&member.target, &member.login, PROBE_MAX).await {
