@@ -49,11 +49,13 @@ pub async fn raise_to_members(
 pub async fn apply(connection: &mut Maintenance, high_water: &HighWater, within: Duration) -> Result<(), QueryError> {
     let values: Vec<String> =
         high_water.iter().map(|(name, value)| format!("({}, {value}::bigint)", literal(name))).collect();
+    // One name may be there twice, as the log and as a member quote it: the higher value counts, not the last one.
     for chunk in values.chunks(500) {
         let sql = format!(
-            "SELECT pg_catalog.setval(pg_catalog.to_regclass(w.name), w.value) FROM (VALUES {}) AS w(name, value) \
-             JOIN pg_catalog.pg_sequences s ON pg_catalog.to_regclass(pg_catalog.format('%I.%I', s.schemaname, s.sequencename)) \
-               = pg_catalog.to_regclass(w.name) \
+            "SELECT pg_catalog.setval(w.seq, w.value) FROM (SELECT pg_catalog.to_regclass(v.name)::oid AS seq, \
+               pg_catalog.max(v.value) AS value FROM (VALUES {}) AS v(name, value) GROUP BY 1) AS w \
+             JOIN pg_catalog.pg_sequences s ON pg_catalog.to_regclass(pg_catalog.format('%I.%I', s.schemaname, s.sequencename))::oid \
+               = w.seq \
              WHERE s.increment_by > 0 AND NOT s.cycle AND (s.last_value IS NULL OR s.last_value < w.value) \
                AND w.value <= s.max_value AND w.value >= s.min_value",
             chunk.join(", ")

@@ -203,7 +203,7 @@ impl Session {
             };
             if let Ok(value) = value.parse() {
                 let state = crate::virtual_database::sequences::SequenceState { value, called: called == "t" };
-                self.database.sequences.note(name, state, exact);
+                self.database.sequences.note(name, state, exact, self.lead());
             }
         }
         Ok(())

@@ -101,7 +101,7 @@ impl Session {
                 let known = open.sequences.entry(name.clone()).or_insert(value);
                 *known = value.max(*known);
             }
-            self.database.sequences.advanced(name, highest);
+            self.database.sequences.advanced(name, highest, self.lead());
         }
     }
 

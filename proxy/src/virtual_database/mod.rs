@@ -323,7 +323,6 @@ impl VirtualDatabase {
             let view = self.view();
             // A lead that leaves may live, and has answered up to this moment; from now on its answers do not count.
             self.sequences_to_lead(view.lead).await;
-            self.sequences.lead_has_all(view.lead);
             tracing::warn!(lead = self.member(view.lead).target.name, epoch = view.lead_epoch.0, "new lead");
         }
         if let Some(view) = held {
@@ -438,7 +437,6 @@ impl VirtualDatabase {
             let view = self.view();
             connections.resize_with(self.members.len(), || None);
             let mut complete = self.refresh_sequences(view.lead, &mut connections[usize::from(view.lead.0)]).await;
-            self.sequences.lead_has_all(view.lead);
             for follower in view.followers() {
                 let member = self.member(follower);
                 let slot = &mut connections[usize::from(follower.0)];
@@ -467,7 +465,7 @@ impl VirtualDatabase {
             *slot = Maintenance::connect(&member.target, &member.login, PROBE_MAX).await.ok();
         }
         let Some(connection) = slot else { return false };
-        let refreshed = self.sequences.refresh(connection, self.settings.member_timeout).await;
+        let refreshed = self.sequences.refresh(lead, connection, self.settings.member_timeout).await;
         if !refreshed {
             *slot = None;
         }

@@ -42,15 +42,16 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// The lead's sequence (quoted, with schema) was seen in this state. `exact`: it was set, not advanced, and may have
-    /// gone back; otherwise states seen in the wrong order do not turn it back.
-    pub fn note(&self, name: &str, state: SequenceState, exact: bool) {
+    /// The sequence (quoted, with schema) was seen in this state on `lead`, and on nobody else: who leads next lacks it.
+    /// `exact`: it was set, not advanced, and may have gone back; otherwise states seen in the wrong order do not turn it back.
+    pub fn note(&self, name: &str, state: SequenceState, exact: bool, lead: MemberId) {
+        let others = !(1 << lead.0);
         let mut known = self.known.lock();
         match known.get_mut(name) {
             Some(entry) if !exact && (entry.state.value, entry.state.called) >= (state.value, state.called) => {}
-            Some(entry) => (entry.state, entry.missing) = (state, u32::MAX),
+            Some(entry) => (entry.state, entry.missing) = (state, others),
             None => {
-                known.insert(name.to_owned(), Known { state, missing: u32::MAX });
+                known.insert(name.to_owned(), Known { state, missing: others });
             }
         }
         drop(known);
@@ -58,25 +59,25 @@ impl Sequences {
     }
 
     /// The lead has advanced a sequence, to `at_least` this value if that is known. Its exact state is read soon.
-    pub fn advanced(&self, name: &str, at_least: Option<i64>) {
+    pub fn advanced(&self, name: &str, at_least: Option<i64>, lead: MemberId) {
         self.stale.lock().insert(name.to_owned());
         match at_least {
-            Some(value) => self.note(name, SequenceState { value, called: true }, false),
+            Some(value) => self.note(name, SequenceState { value, called: true }, false, lead),
             None => self.changed.notify_one(),
         }
     }
 
     /// Reads on the lead what has advanced since the last call.
-    pub async fn refresh(&self, lead: &mut Maintenance, within: Duration) -> bool {
+    pub async fn refresh(&self, lead: MemberId, connection: &mut Maintenance, within: Duration) -> bool {
         let stale: Vec<String> = self.stale.lock().drain().collect();
         for name in stale {
-            match lead.query(&[&format!("SELECT last_value, is_called FROM {name}")], within).await {
+            match connection.query(&[&format!("SELECT last_value, is_called FROM {name}")], within).await {
                 Ok(results) => {
                     let row = results.first().and_then(|r| r.first()).map(Vec::as_slice);
                     if let Some([Some(value), Some(called)]) = row
                         && let Ok(value) = value.parse()
                     {
-                        self.note(&name, SequenceState { value, called: called == "t" }, false);
+                        self.note(&name, SequenceState { value, called: called == "t" }, false, lead);
                     }
                 }
                 Err(QueryError::Server { .. }) => {}
@@ -104,13 +105,6 @@ impl Sequences {
     pub fn missing_again(&self, member: MemberId) {
         for known in self.known.lock().values_mut() {
             known.missing |= 1 << member.0;
-        }
-    }
-
-    /// The lead has them by itself.
-    pub fn lead_has_all(&self, lead: MemberId) {
-        for known in self.known.lock().values_mut() {
-            known.missing &= !(1 << lead.0);
         }
     }
 

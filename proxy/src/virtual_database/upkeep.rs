@@ -134,7 +134,8 @@ impl VirtualDatabase {
     /// [`RejoinError`].
     pub async fn sequences_to(&self, member: MemberId, connection: &mut Maintenance) -> Result<(), RejoinError> {
         let within = self.settings.member_timeout;
-        let lead = self.member(self.view().lead);
+        let lead_id = self.view().lead;
+        let lead = self.member(lead_id);
         let mut source = Maintenance::connect(&lead.target, &lead.login, within).await?;
         let queries = source.query(&[SEQUENCES_SQL], within).await?;
         let queries: Vec<String> = queries.into_iter().flatten().filter_map(|row| row.into_iter().next()?).collect();
@@ -143,7 +144,7 @@ impl VirtualDatabase {
                 if let [Some(name), Some(value), Some(called)] = row.as_slice()
                     && let Ok(value) = value.parse()
                 {
-                    self.sequences.note(name, SequenceState { value, called: called == "t" }, false);
+                    self.sequences.note(name, SequenceState { value, called: called == "t" }, false, lead_id);
                 }
             }
         }
