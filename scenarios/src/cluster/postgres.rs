@@ -52,6 +52,9 @@ pub struct Member {
     server: Option<Child>,
 }
 
+/// A process that was told to stop has stopped within this time.
+const STOPPED_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Member {
     /// Copies the `initdb` template below `home`, starts the server and makes the database.
     ///
@@ -153,9 +156,16 @@ impl Member {
         };
         signal("STOP", &[server.id()])?;
         signal("STOP", &descendants(server.id()))?;
-        match state(server.id()) {
-            Some('T') => Ok(()),
-            other => fail(format!("{} is in state {other:?} after SIGSTOP", self.name())),
+        // A process that runs at that moment stops at its next entry into the kernel.
+        let until = std::time::Instant::now() + STOPPED_LIMIT;
+        loop {
+            match state(server.id()) {
+                Some('T') => return Ok(()),
+                other if std::time::Instant::now() >= until => {
+                    return fail(format!("{} is in state {other:?} after SIGSTOP", self.name()));
+                }
+                _ => std::thread::sleep(std::time::Duration::from_millis(1)),
+            }
         }
     }
 
