@@ -53,12 +53,6 @@ impl Told {
     }
 }
 
-/// The statement that names an intent as held; `$1` or a number in place of `{}`.
-#[must_use]
-pub fn mark_sql(table: u8, position: Position) -> String {
-    format!("INSERT INTO raidb.applied_{table} (position) VALUES ({})", position.0)
-}
-
 /// Creates the tables, if need be, and reads them.
 ///
 /// # Errors
