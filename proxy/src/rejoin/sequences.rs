@@ -1,6 +1,6 @@
 //! After a crash no sequence hands out a value twice: each is raised to what any member, or a decided transaction, has used.
 //!
-//! While the proxy runs, sequences are carried from the lead to the others (`virtual_database::sequences`), a moment behind.
+//! While the proxy runs, sequences are carried from the lead to the others (`virtual_database::carrying`), a moment behind.
 //! If lead and proxy die together, that moment is missing on the next lead; the values are in the intents.
 
 use std::collections::BTreeMap;

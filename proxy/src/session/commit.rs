@@ -463,6 +463,9 @@ impl Session {
         for setting in open.settings {
             self.settings.apply(&setting.effect);
         }
+        if open.sequences_doubted {
+            self.database.sequences.doubt();
+        }
         if open.own_catalog.is_some() {
             let database = self.database.clone();
             self.drive(async move { database.reload_catalog().await }).await;

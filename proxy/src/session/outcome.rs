@@ -51,6 +51,9 @@ impl Session {
             Command::Utility(utility) => {
                 let footprint = utility.footprint.clone();
                 self.push_entry(Payload::Simple(statement.sql.clone()), Some(end.tag), &footprint, took)?;
+                if let Some(open) = self.open.as_mut() {
+                    open.sequences_doubted = true;
+                }
                 if utility.changes_catalog {
                     // The statement is in the transcript: a change of lead now must not run it again.
                     while let Err(trouble) = self.read_own_catalog().await {

@@ -113,6 +113,8 @@ pub struct OpenTransaction {
     pub meaning_changed: bool,
     /// DDL ran: its own view of the catalog, and the shared one is read again behind COMMIT.
     pub own_catalog: Option<Arc<Catalog>>,
+    /// A statement ran that may have set sequences back.
+    pub sequences_doubted: bool,
     /// Settings that take effect for later connections if it commits.
     pub settings: Vec<PendingSetting>,
     /// Sequences of which it has used values, with the highest.
@@ -144,6 +146,7 @@ impl OpenTransaction {
             lead_only_state: false,
             meaning_changed: false,
             own_catalog: None,
+            sequences_doubted: false,
             settings: Vec::new(),
             sequences: std::collections::BTreeMap::new(),
             rows_held: None,

@@ -2,7 +2,10 @@
 //!
 //! Members never generate values for followers (DESIGN.md §4, captured form): the lead does. Behind a statement that may
 //! have advanced a sequence the session reads the sequence's state on the lead and notes it here. A worker carries it
-//! to the followers soon; a change of lead carries it to the next lead before anybody may use that.
+//! to the followers soon; a change of lead carries it to the next lead before anybody may use that (`carrying`).
+//!
+//! A sequence has one name here: `"schema"."name"`, always quoted (`raidb_core::sql::quote_qualified`). Two names for one
+//! would be two states, and the older one could be carried last.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -30,6 +33,8 @@ struct Known {
     state: SequenceState,
     /// Bit n: member n does not have it yet.
     missing: u32,
+    /// DDL, or TRUNCATE … RESTART IDENTITY, may have set it back: what is read next on the lead counts, also if it is lower.
+    doubted: bool,
 }
 
 /// See the module.
@@ -42,19 +47,28 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// The sequence (quoted, with schema) was seen in this state on `lead`, and on nobody else: who leads next lacks it.
+    /// The sequence was seen in this state on `lead`, and on nobody else: who leads next lacks it.
     /// `exact`: it was set, not advanced, and may have gone back; otherwise states seen in the wrong order do not turn it back.
     pub fn note(&self, name: &str, state: SequenceState, exact: bool, lead: MemberId) {
-        let others = !(1 << lead.0);
+        let missing = !(1 << lead.0);
         let mut known = self.known.lock();
         match known.get_mut(name) {
             Some(entry) if !exact && (entry.state.value, entry.state.called) >= (state.value, state.called) => {}
-            Some(entry) => (entry.state, entry.missing) = (state, others),
-            None => {
-                known.insert(name.to_owned(), Known { state, missing: others });
-            }
+            Some(entry) => *entry = Known { state, missing, doubted: entry.doubted && !exact },
+            None => drop(known.insert(name.to_owned(), Known { state, missing, doubted: false })),
         }
         drop(known);
+        self.changed.notify_one();
+    }
+
+    /// A statement that was committed may have set sequences back, or made them anew under an old name. Until the lead was asked,
+    /// the highest states stay known: a sequence that is ahead hands out nothing twice.
+    pub fn doubt(&self) {
+        let mut known = self.known.lock();
+        known.values_mut().for_each(|entry| entry.doubted = true);
+        let names: Vec<String> = known.keys().cloned().collect();
+        drop(known);
+        self.stale.lock().extend(names);
         self.changed.notify_one();
     }
 
@@ -77,8 +91,13 @@ impl Sequences {
                     if let Some([Some(value), Some(called)]) = row
                         && let Ok(value) = value.parse()
                     {
-                        self.note(&name, SequenceState { value, called: called == "t" }, false, lead);
+                        let doubted = self.known.lock().get(&name).is_some_and(|known| known.doubted);
+                        self.note(&name, SequenceState { value, called: called == "t" }, doubted, lead);
                     }
+                }
+                // It was dropped: the next one of this name has a state of its own.
+                Err(QueryError::Server { sqlstate, .. }) if matches!(&sqlstate, b"42P01" | b"3F000") => {
+                    self.known.lock().remove(&name);
                 }
                 Err(QueryError::Server { .. }) => {}
                 Err(_) => {

@@ -8,18 +8,13 @@ use raidb_core::ids::MemberId;
 use raidb_core::log::{MemberChange, Position, RecordKind};
 use raidb_core::member::{MemberState, Reason};
 
+use super::VirtualDatabase;
 use super::in_flight::Ticket;
-use super::sequences::SequenceState;
-use super::{PROBE_MAX, VirtualDatabase};
+use super::leaving::PROBE_MAX;
 use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::members::pg::target::Login;
 use crate::rejoin::{RejoinError, tables};
-
-/// All sequences with their states.
-const SEQUENCES_SQL: &str = "SELECT pg_catalog.format('SELECT %L, last_value, is_called FROM %I.%I', \
-     pg_catalog.format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) FROM pg_catalog.pg_class c \
-     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND c.relpersistence <> 't'";
 
 impl VirtualDatabase {
     /// Logins that sessions use on a member; the first is the member's own.
@@ -126,31 +121,6 @@ impl VirtualDatabase {
             }
             self.keep_incident(incident);
         }
-    }
-
-    /// Gives a member the states of all sequences of the lead, and has the rest carried later.
-    ///
-    /// # Errors
-    /// [`RejoinError`].
-    pub async fn sequences_to(&self, member: MemberId, connection: &mut Maintenance) -> Result<(), RejoinError> {
-        let within = self.settings.member_timeout;
-        let lead_id = self.view().lead;
-        let lead = self.member(lead_id);
-        let mut source = Maintenance::connect(&lead.target, &lead.login, within).await?;
-        let queries = source.query(&[SEQUENCES_SQL], within).await?;
-        let queries: Vec<String> = queries.into_iter().flatten().filter_map(|row| row.into_iter().next()?).collect();
-        for chunk in queries.chunks(100) {
-            for row in source.query(&[&chunk.join(";")], within).await?.into_iter().flatten() {
-                if let [Some(name), Some(value), Some(called)] = row.as_slice()
-                    && let Ok(value) = value.parse()
-                {
-                    self.sequences.note(name, SequenceState { value, called: called == "t" }, false, lead_id);
-                }
-            }
-        }
-        let _one_at_a_time = self.carrying.lock().await;
-        self.sequences.missing_again(member);
-        if self.sequences.carry(member, connection, within).await { Ok(()) } else { Err(RejoinError::TimedOut(within)) }
     }
 
     /// Makes durable that a member is enabled again.

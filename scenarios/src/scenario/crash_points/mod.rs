@@ -194,7 +194,6 @@ impl Bench {
         self.all_enabled().await?;
         let members: Vec<&Member> = self.cluster.members.iter().collect();
         members_equal(&members, EqualityOptions::default().without_sequences()).await?;
-        let leads = self.cluster.members[self.cluster.lead().await?].name();
         for member in &members {
             let inserts = keys(member, "unique_inserts").await?;
             compare(member.name(), "insert", &inserts, &self.told.inserts)?;
@@ -204,7 +203,7 @@ impl Bench {
             if !halves.is_empty() {
                 return fail(format!("{}: transactions by halves: {halves:?}", member.name()));
             }
-            expect_counted(member, left.len(), member.name() == leads).await?;
+            expect_counted(member, left.len()).await?;
             load::settle(&mut self.told.inserts, &inserts);
             load::settle(&mut self.told.wholes, &left);
         }
@@ -274,8 +273,7 @@ fn compare(member: &str, what: &str, found: &BTreeSet<i64>, told: &Journal) -> R
 
 /// The counters say how many transactions there were: each is in one counter of its own, and in the shared one if it is no
 /// serializable one; and no sequence is behind its table.
-/// A follower's sequence that stays behind is told and does not fail: see "Known gaps" in docs/adr/0003.
-async fn expect_counted(member: &Member, transactions: usize, leads: bool) -> Result<()> {
+async fn expect_counted(member: &Member, transactions: usize) -> Result<()> {
     let sql = "select (select sum(n) from whole_counter where slot > 0) || ' ' || \
                (select case when last_value + is_called::int > m then 'ahead' else 'at ' || last_value || ', largest id ' || m || ', behind' end \
                 from whole_right_id_seq, (select coalesce(max(id), 0) m from whole_right) r)";
@@ -287,11 +285,6 @@ async fn expect_counted(member: &Member, transactions: usize, leads: bool) -> Re
             return Ok(());
         }
         // Sequences are carried to the members a moment behind; what is counted is there at once.
-        let counted = found.split(' ').next() == expected.split(' ').next();
-        if found.ends_with("behind") && counted && !leads && Instant::now() >= until {
-            eprintln!("{}, a follower: counted {found}", member.name());
-            return Ok(());
-        }
         if !found.ends_with("behind") || Instant::now() >= until {
             return fail(format!("{}: counted {found}, expected {expected}", member.name()));
         }

@@ -1,0 +1,173 @@
+//! How a member is taken out: somebody reports or suspects it, that is made durable, then the view is without it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use raidb_core::ids::MemberId;
+use raidb_core::log::{Position, RecordKind};
+use raidb_core::member::{Incident, Reason};
+
+use super::membership::Leave;
+use super::{VirtualDatabase, start};
+use crate::fault_points::FaultPoint;
+use crate::members::pg::connect;
+use crate::members::pg::maintenance::{Maintenance, QueryError};
+
+/// Incidents kept in memory for /status; older ones are in the proxy's own log.
+const INCIDENTS_MAX: usize = 100;
+/// Pause before a member that is full is asked for a connection again.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+/// How long a probe of a suspected member may take.
+pub(super) const PROBE_MAX: Duration = Duration::from_secs(1);
+
+/// What came of a report that a member fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultOutcome {
+    /// It is out, durably; the view says so.
+    Disabled,
+    /// Somebody else is taking it out; the view will say so.
+    Leaving,
+    /// It is the last one and stays; nobody can be served until it answers again.
+    Last,
+    /// It lives: only a connection was lost.
+    Alive,
+    /// It should be out, but that cannot be made durable: writes have stopped.
+    WritesStopped,
+}
+
+impl VirtualDatabase {
+    /// A COMMIT to the last member was lost: nobody is served before it was made equal to the log.
+    pub fn last_member_unsure(&self) {
+        self.membership.set_down(true);
+        self.sessions.wake_all();
+    }
+
+    /// The last enabled member answers.
+    pub(super) async fn answers(self: &Arc<Self>, member: MemberId) {
+        let view = self.view();
+        if !view.down || view.lead != member {
+            return;
+        }
+        // It may lack what was decided when it went: nobody is served before it has that.
+        match crate::rejoin::startup::last_member_back(self, member).await {
+            Ok(redone) => {
+                tracing::warn!(member = self.member(member).target.name, redone, "answers again");
+                self.membership.set_down(false);
+                self.sessions.wake_all();
+            }
+            Err(error) => {
+                tracing::warn!(member = self.member(member).target.name, "answers, but cannot be used yet: {error}");
+            }
+        }
+    }
+
+    /// Takes a member out: durably, then visibly.
+    pub async fn fault(self: &Arc<Self>, member: MemberId, reason: Reason, detail: String) -> FaultOutcome {
+        let mut incident = self.incident(member, reason);
+        incident.answers.push(raidb_core::member::Answer { member: incident.member.clone(), answer: detail });
+        self.disable(member, incident).await
+    }
+
+    /// An incident of now.
+    #[must_use]
+    pub fn incident(&self, member: MemberId, reason: Reason) -> Incident {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        Incident::new(unix_ms, self.member(member).target.name.clone(), reason, Position::START)
+    }
+
+    /// Takes a member out for the reason that the incident tells.
+    ///
+    /// # Cancel safety
+    /// The work goes on in a task of its own when the caller is dropped: a claimed member must leave.
+    pub async fn disable(self: &Arc<Self>, member: MemberId, incident: Incident) -> FaultOutcome {
+        match self.membership.start_leaving(member) {
+            Leave::Already => FaultOutcome::Leaving,
+            Leave::Last => {
+                let first = !self.view().down;
+                if first && !matches!(incident.reason, Reason::Diverged) {
+                    tracing::error!(member = incident.member, reason = %incident.reason, "the last member does not answer; waiting for it");
+                    self.membership.set_down(true);
+                    self.sessions.wake_all();
+                }
+                FaultOutcome::Last
+            }
+            Leave::Claimed => {
+                let this = self.clone();
+                let work = tokio::spawn(async move { this.disable_claimed(member, incident).await });
+                work.await.unwrap_or(FaultOutcome::WritesStopped)
+            }
+        }
+    }
+
+    async fn disable_claimed(self: Arc<Self>, member: MemberId, incident: Incident) -> FaultOutcome {
+        let reason = incident.reason;
+        tracing::error!(
+            member = incident.member, %reason, statement = incident.statement, answers = ?incident.answers,
+            todo = incident.what_to_do, "member disabled"
+        );
+        self.faults.reach(FaultPoint::LeaveBeforeRecord).await;
+        let settled = self.journal.settled();
+        let record = start::disabled_record(&incident, settled, self.next_epoch());
+        let durable = self.journal.note(RecordKind::MemberChange, record.encode()).await;
+        if let Err(error) = &durable {
+            tracing::error!("cannot record that a member is disabled, writes stop: {error}");
+            self.writes_stopped.store(true, Ordering::Release);
+        }
+        self.keep_incident(incident);
+        self.faults.reach(FaultPoint::LeaveRecorded).await;
+        self.tell_epoch(member).await;
+        self.prepare_next_lead(member).await;
+        self.faults.reach(FaultPoint::LeaveBeforeView).await;
+        // Counted like a transaction of the old lead: nobody uses the new one before it has the sequences' states.
+        let held = (self.view().lead == member).then(|| self.enter());
+        let leave = || self.membership.finish_leaving(member, reason, settled);
+        let lead_changed = self.in_flight.member_gone(member, leave);
+        self.sessions.wake_all();
+        if lead_changed {
+            self.counters.lead_changes.add();
+            let view = self.view();
+            // A lead that leaves may live, and has answered up to this moment; from now on its answers do not count.
+            self.sequences_to_lead(view.lead).await;
+            tracing::warn!(lead = self.member(view.lead).target.name, epoch = view.lead_epoch.0, "new lead");
+        }
+        if let Some(view) = held {
+            self.leave(view.lead_epoch);
+        }
+        if durable.is_ok() { FaultOutcome::Disabled } else { FaultOutcome::WritesStopped }
+    }
+
+    /// Shows it in `/status`.
+    pub(crate) fn keep_incident(&self, incident: Incident) {
+        let mut incidents = self.incidents.lock();
+        if incidents.len() == INCIDENTS_MAX {
+            incidents.pop_front();
+        }
+        incidents.push_back(incident);
+    }
+
+    /// Looks whether a member lives to which a session has lost its connection, and takes it out if not.
+    pub async fn suspect(self: &Arc<Self>, member: MemberId, detail: String) -> FaultOutcome {
+        let _one_at_a_time = self.member(member).probing.lock().await;
+        if !self.view().is_enabled(member) {
+            return FaultOutcome::Disabled;
+        }
+        let within = PROBE_MAX.min(self.settings.member_timeout);
+        let target = self.member(member);
+        let alive = match Maintenance::connect(&target.target, &target.login, within).await {
+            Ok(mut connection) => connection.query(&["SELECT 1"], within).await.map(|_| ()),
+            Err(error) => Err(QueryError::Connect(error)),
+        };
+        match alive {
+            Ok(()) => FaultOutcome::Alive,
+            // It lives, and has no connection to spare.
+            Err(QueryError::Connect(connect::ConnectError::Server { sqlstate, .. })) if &sqlstate == b"53300" => {
+                tokio::time::sleep(FULL_PAUSE).await;
+                FaultOutcome::Alive
+            }
+            Err(QueryError::TimedOut(_)) => self.fault(member, Reason::TimedOut, detail).await,
+            Err(error) => self.fault(member, Reason::LostConnection, format!("{detail}; {error}")).await,
+        }
+    }
+}
