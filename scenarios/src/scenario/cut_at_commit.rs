@@ -23,34 +23,49 @@ const HANG_LIMIT: Duration = Duration::from_secs(30);
 const TRANSACTIONS: i64 = 12;
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    cut(options, Work::Whole, USUAL).await
+    cut(options, &[Work::Whole], USUAL).await
 }
 
-/// Cuts at every point of this kind of work.
-pub(super) async fn cut(options: Options, work: Work, points: &[&str]) -> Result<Summary> {
-    let setup = ClusterOptions { member_timeout: Duration::from_secs(2), ..ClusterOptions::default() };
+/// Cuts at every point of these kinds of work.
+pub(super) async fn cut(options: Options, works: &[Work], points: &[&str]) -> Result<Summary> {
+    let setup = ClusterOptions {
+        member_timeout: Duration::from_secs(2),
+        // A client that waits for another's row may get it, and go on, while that one's session looks elsewhere.
+        listen: vec!["threads = 2".to_owned()],
+        ..ClusterOptions::default()
+    };
     let mut bench = Bench::start(&options, setup, points, &[]).await?;
     let (mut retries, mut skewed) = (0, 0);
-    for (index, point) in points.iter().enumerate() {
-        for (turn, cut) in CUTS.iter().enumerate() {
-            let nth = 2 + (options.seed + index as u64 + turn as u64) % 5;
-            // In the middle of all that.
-            let short = format!("+pause={}", 2 * nth);
-            let short = (*cut == "cut-followers" && work != Work::Certified).then_some(short.as_str());
-            for pause in PAUSES.iter().copied().chain(short) {
-                let fault = format!("{point}:{nth}:{cut}{pause}");
-                let told = one(&mut bench, &fault, work, cut).await?;
-                retries += told.refusals.len();
-                skewed += told.skewed;
-                bench.book(told);
-                bench.check(&format!("{fault} ({})", work.name())).await?;
-            }
-        }
+    for (index, fault, work, cut) in plan(works, points, options.seed) {
+        let told = one(&mut bench, &fault, work, cut).await?;
+        retries += told.refusals.len();
+        skewed += told.skewed;
+        bench.book(told);
+        bench.check(&format!("{fault} ({})", work.name())).await.map_err(|e| e.during(format!("cut {index}")))?;
     }
     if skewed > 0 {
         return fail(format!("{skewed} pairs of serializable transactions were both acknowledged"));
     }
     Ok(Summary::default().with("cuts", bench.report()).with("retries", retries).with("skewed", skewed).with("lost", 0))
+}
+
+/// Every kind of work × every point × every cut × every pause: the fault, and what it is made of.
+fn plan(works: &[Work], points: &[&str], seed: u64) -> Vec<(usize, String, Work, &'static str)> {
+    let mut plan = Vec::new();
+    for work in works {
+        for (index, point) in points.iter().enumerate() {
+            for (turn, cut) in CUTS.iter().enumerate() {
+                let nth = 2 + (seed + index as u64 + turn as u64) % 5;
+                // In the middle of all that.
+                let short = format!("+pause={}", 2 * nth);
+                let short = (*cut == "cut-followers" && *work != Work::Certified).then_some(short.as_str());
+                for pause in PAUSES.iter().copied().chain(short) {
+                    plan.push((plan.len(), format!("{point}:{nth}:{cut}{pause}"), *work, *cut));
+                }
+            }
+        }
+    }
+    plan
 }
 
 /// A load with a cut in it.

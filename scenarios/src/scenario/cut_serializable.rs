@@ -11,5 +11,5 @@ use crate::{Options, Result, Summary};
 const POINTS: &[&str] = &["commit.before_intent", "commit.intent_durable", "commit.certified"];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    cut(options, Work::Certified, POINTS).await
+    cut(options, &[Work::Certified], POINTS).await
 }

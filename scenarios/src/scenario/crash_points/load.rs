@@ -26,8 +26,10 @@ const ROLLBACK_EVERY: i64 = 5;
 pub(in super::super) enum Work {
     /// One INSERT in autocommit: the at-once commit.
     Insert,
-    /// Inserts and updates in a transaction block.
+    /// Inserts and updates in a transaction block, with a row lock.
     Whole,
+    /// The same without a row lock: no follower hears of it before it is decided. Clients wait for each other on the lead.
+    Brief,
     /// Two serializable transactions side by side, of which the second must be refused.
     Certified,
 }
@@ -37,6 +39,7 @@ impl Work {
         match self {
             Self::Insert => "insert",
             Self::Whole => "transaction",
+            Self::Brief => "brief transaction",
             Self::Certified => "serializable",
         }
     }
@@ -134,7 +137,7 @@ async fn client(clients: (Client, Client), work: Work, number: i32, limit: i64, 
                 let sql = format!("insert into unique_inserts values ({key}, {number})");
                 vec![(key, at_commit(clients.0.simple_query(&sql).await.map(drop))?)]
             }
-            Work::Whole => vec![(key, whole(&clients.0, key, number).await?)],
+            Work::Whole | Work::Brief => vec![(key, whole(&clients.0, work, key, number).await?)],
             Work::Certified => certified(&clients, key).await?,
         };
         let mut ends = false;
@@ -200,13 +203,14 @@ async fn before_commit(client: &Client, error: tokio_postgres::Error) -> Result<
     }
 }
 
-async fn whole(client: &Client, key: i64, number: i32) -> Result<Ended> {
+async fn whole(client: &Client, work: Work, key: i64, number: i32) -> Result<Ended> {
     let slot = 1 + number % 3;
     let ends_well = (key / 2) % ROLLBACK_EVERY != 0;
+    let lock = if work == Work::Whole { "for update" } else { "" };
     for sql in [
         "begin".to_owned(),
-        // A row lock: the followers take part from here on, and COMMIT comes the usual way.
-        format!("select n from whole_counter where slot = {slot} for update"),
+        // With a row lock the followers take part from here on, and COMMIT comes the usual way.
+        format!("select n from whole_counter where slot = {slot} {lock}"),
         format!("insert into whole_left values ({key}, {number})"),
         format!("update whole_counter set n = n + 1 where slot = {slot}"),
         "update whole_counter set n = n + 1 where slot = 0".to_owned(),

@@ -8,11 +8,13 @@ mod copy_fails_at_start;
 mod ddl_overtakes;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
+mod full_batch;
 mod literals_as_parameters;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
 mod row_too_large_to_capture;
 mod serial_over_lead_kill;
+mod serial_restarted;
 mod set_local_search_path;
 mod standard_conforming_off;
 mod support;
@@ -77,7 +79,9 @@ cases! {
     Shared text_parameter_now,
     Shared cancel_storm,
     Shared literals_as_parameters,
+    Shared full_batch,
     Own serial_over_lead_kill,
+    Own serial_restarted,
     Own client_not_reading,
     Own terminated_line,
     Relayed for_update_over_lead_change,
