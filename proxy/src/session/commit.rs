@@ -1,4 +1,4 @@
-//! How a transaction ends: agreement, decision, COMMIT everywhere, answer. And how it goes on when the lead changes.
+//! How a transaction is committed: agreement (`settle`), decision, COMMIT everywhere, answer.
 //!
 //! **Order (invariants 1 and 2).** (1) every enabled follower has answered the whole transcript as the lead did, and beside
 //! that the intent is written (see `intent`); (2) the ticket is registered; (3) the intent is durable, and COMMIT leaves
@@ -19,10 +19,9 @@ use raidb_core::transaction::follower::Step;
 use tokio::time::Instant;
 
 use super::Session;
-use super::background::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
-use super::transaction::{Entry, OpenTransaction, Payload};
+use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
@@ -32,81 +31,6 @@ use crate::virtual_database::in_flight::Ticket;
 const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl Session {
-    /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
-    ///
-    /// # Errors
-    /// 40001 if the verdict is against the lead, 40P01 if the cycle breaker hit, [`Trouble::LeadChanged`].
-    pub(crate) async fn settle_followers(&mut self) -> Result<(), Trouble> {
-        self.urgent = true;
-        let settled = self.try_settle().await;
-        self.urgent = false;
-        settled
-    }
-
-    async fn try_settle(&mut self) -> Result<(), Trouble> {
-        loop {
-            let diverged = poll_fn(|cx| {
-                self.poll_background(cx);
-                if let Err(trouble) = self.check_lead() {
-                    return Poll::Ready(Err(trouble));
-                }
-                self.followers_state().map(Ok)
-            })
-            .await?;
-            if diverged.is_empty() {
-                return Ok(());
-            }
-            self.judge(&diverged).await?;
-        }
-    }
-
-    /// Ready when each follower has agreed or diverged; the diverged ones.
-    pub(crate) fn followers_state(&self) -> Poll<Vec<MemberId>> {
-        let Some(open) = &self.open else { return Poll::Ready(Vec::new()) };
-        let mut diverged = Vec::new();
-        for member in self.view.members().filter(|m| *m != open.lead) {
-            let slot = &self.slots[usize::from(member.0)];
-            match slot.cursor.step(open.transcript.len()) {
-                Step::Agreed if !slot.lost || !slot.involved() => {}
-                Step::Diverged => diverged.push(member),
-                _ => return Poll::Pending,
-            }
-        }
-        Poll::Ready(diverged)
-    }
-
-    /// What must interrupt every wait that concerns the lead.
-    pub(crate) fn check_lead(&mut self) -> Result<(), Trouble> {
-        if self.handle.take_break() && self.open.is_some() {
-            self.database.counters.cycle_breaks.add();
-            return Err(SqlError::new(
-                "40P01",
-                "deadlock across members detected",
-                "Run the transaction again. Please report this: it should not happen.",
-            )
-            .into());
-        }
-        if self.handle.take_told_aborted() {
-            self.check_token()?;
-        }
-        let Some(open) = &self.open else { return Ok(()) };
-        let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
-        if self.view.lead_epoch != epoch {
-            return Err(Trouble::LeadChanged);
-        }
-        let slot = &mut self.slots[usize::from(lead.0)];
-        if slot.last_down {
-            slot.last_down = false;
-            slot.lost = false;
-            return Err(SqlError::no_member().into());
-        }
-        if slot.lead_cut && begun {
-            slot.lead_cut = false;
-            return Err(SqlError::retry("its connection to the lead was cut, and with it its locks").into());
-        }
-        Ok(())
-    }
-
     /// Commits what is open, on all members. On success nothing is open any more.
     ///
     /// # Errors
@@ -188,7 +112,7 @@ impl Session {
         ))
     }
 
-    fn any_follower_involved(&self) -> bool {
+    pub(super) fn any_follower_involved(&self) -> bool {
         let Some(open) = &self.open else { return false };
         !open.transcript.is_empty()
             || self.view.members().any(|m| m != open.lead && self.slots[usize::from(m.0)].involved())
@@ -223,36 +147,6 @@ impl Session {
             self.database.end_ddl();
         }
         result
-    }
-
-    /// Waits until, as far as this session can know, the lead still has the transaction, and that it has what this one has seen there. Call
-    /// right before the registration of its ticket, with nothing awaited in between.
-    ///
-    /// A connection that is lost takes its locks with it, whoever waited for them goes on, and nothing orders the two any
-    /// more: so while it is judged whether a lost connection's lead lives, nothing is decided. And a commit that was sent to
-    /// the lead, and seen there, may be lost with *its* connection: it is waited for here, until it has answered or the
-    /// lead has left (then see `change_lead`).
-    ///
-    /// # Errors
-    /// As [`Session::check_lead`].
-    pub(super) async fn lead_holds(&mut self) -> Result<(), Trouble> {
-        poll_fn(|cx| {
-            self.poll_background(cx);
-            self.poll_lead_holds()
-        })
-        .await
-    }
-
-    /// One look; behind [`Session::poll_background`].
-    pub(super) fn poll_lead_holds(&mut self) -> Poll<Result<(), Trouble>> {
-        self.check_lead()?;
-        if self.view.down {
-            return Poll::Ready(Err(SqlError::no_member().into()));
-        }
-        let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
-        let lost = open.lead_begun && self.slots[usize::from(open.lead.0)].link.is_none();
-        let clear = |entry: &Entry| barrier_clear(&entry.barrier, open.lead, &self.handle);
-        if lost || !open.transcript.iter().all(clear) { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     /// From here on others wait for this commit where they must (see `in_flight`).
@@ -473,88 +367,6 @@ impl Session {
         if open.meaning_changed {
             self.read_meaning_surely().await;
         }
-    }
-
-    /// A cancel that is on its way must not hit COMMIT.
-    pub(super) async fn cancels_done(&mut self) {
-        poll_fn(|cx| {
-            self.poll_background(cx);
-            let delivering = self.slots.iter().any(|slot| slot.work.is_some() && !slot.lost);
-            if self.handle.cancels() > 0 || delivering { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-    }
-
-    /// Forgets the open transaction; nothing of it is left on the lead.
-    pub(crate) fn close_transaction(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.database.leave(open.epoch);
-        }
-        self.names.end_transaction();
-        let lead_slots = self.slots.iter_mut();
-        for slot in lead_slots {
-            slot.lead_cut = false;
-        }
-    }
-
-    /// Rolls back what is open, everywhere. The lead's answer is awaited, followers do it in the background.
-    pub(crate) async fn rollback(&mut self) {
-        self.token_aborted();
-        let Some(open) = self.open.as_mut() else { return };
-        let undo = open.transcript.clear();
-        let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
-        let written = self.any_follower_involved();
-        for member in self.view.members().filter(|m| *m != lead) {
-            let slot = self.slot(member);
-            slot.cursor.undo(&undo);
-        }
-        if written {
-            self.database.counters.aborts.add();
-        }
-        if begun && self.view.lead_epoch == epoch && self.link(lead).is_some() {
-            if self.lead_command("ROLLBACK").await.is_err() {
-                // Whatever went wrong, nothing of the transaction may stay open there.
-                self.slot(lead).reset();
-            }
-        } else if begun {
-            // The former lead may still have it open (it was cut off, not changed by us): drop the connection.
-            self.slot(lead).reset();
-        }
-        self.followers_clean().await;
-        let meaning_changed = self.open.as_ref().is_some_and(|open| open.meaning_changed);
-        self.close_transaction();
-        if meaning_changed {
-            self.read_meaning_surely().await;
-        }
-    }
-
-    /// Waits until nothing of a transaction is left on the followers' connections. Whatever is sent there next (a read, a
-    /// setting) would otherwise run inside what is being rolled back, see it, or be undone with it.
-    async fn followers_clean(&mut self) {
-        poll_fn(|cx| {
-            self.poll_background(cx);
-            let clean = |m: MemberId| self.slots[usize::from(m.0)].cursor.clean();
-            if self.view.down || self.view.members().all(clean) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    /// A statement failed: undo on followers what it (or its subtransaction) left there, at once (rule 3).
-    pub(crate) fn undo_failed(&mut self) {
-        let Some(open) = self.open.as_mut() else { return };
-        let undo = open.transcript.failed();
-        open.settings.retain(|s| s.at <= undo.length);
-        let lead = open.lead;
-        for member in self.view.members().filter(|m| *m != lead) {
-            self.slot(member).cursor.undo(&undo);
-        }
-    }
-
-    /// Opens a transaction on the present lead, without sending anything.
-    pub(crate) fn open_transaction(&mut self, begin: bytes::Bytes, explicit: bool, isolation: Isolation) {
-        let view = self.database.enter();
-        self.grow_slots();
-        self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
     }
 }
 

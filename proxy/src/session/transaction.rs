@@ -155,6 +155,15 @@ impl OpenTransaction {
     }
 }
 
+impl super::Session {
+    /// Opens a transaction on the present lead, without sending anything.
+    pub(crate) fn open_transaction(&mut self, begin: Bytes, explicit: bool, isolation: Isolation) {
+        let view = self.database.enter();
+        self.grow_slots();
+        self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
+    }
+}
+
 /// The isolation level of a transaction, from what it says itself or else the session's default.
 #[must_use]
 pub fn isolation_of(modes: &TransactionModes, default: Isolation) -> Isolation {
