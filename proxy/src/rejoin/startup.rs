@@ -148,6 +148,10 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     let end = database.journal.end();
     let high_water = sequences_in_log(database, found.told.applied.floor()).await?;
     let redone = redo(database, &mut found, &high_water, end).await?;
+    if !database.waits_for(member) {
+        // Another one is waited for: what was decided is finished when that one has it.
+        return Err(RejoinError::Left);
+    }
     database.floor_raised(member, end);
     database.journal.finish_all(end);
     // If it was on its way back when the others were lost: nothing is left that the log has to bring it.

@@ -54,11 +54,12 @@ impl Session {
     }
 
     fn adopt_view(&mut self) {
-        self.view = self.database.view();
+        let before = std::mem::replace(&mut self.view, self.database.view());
         self.grow_slots();
         for index in 0..self.slots.len() {
             let member = MemberId(u8::try_from(index).unwrap_or(u8::MAX));
-            if !self.view.is_enabled(member) {
+            // It may have been out and be back between two looks: nothing from before is of use.
+            if !self.view.is_enabled(member) || self.view.joins(member) != before.joins(member) {
                 self.slots[index].reset();
             }
         }
@@ -115,10 +116,17 @@ impl Session {
                 }
             }
             Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent { .. }) => {
-                let agreed = match &self.slot(member).commit {
-                    CommitState::Sent { expects } => outcome.error.is_none() && expects.met_by(&outcome),
-                    CommitState::None | CommitState::Done { .. } => false,
+                let (agreed, whole) = match &self.slot(member).commit {
+                    CommitState::Sent { expects } => {
+                        (outcome.error.is_none() && expects.met_by(&outcome), matches!(expects, Expects::Statements(_)))
+                    }
+                    CommitState::None | CommitState::Done { .. } => (false, false),
                 };
+                if whole && !agreed && outcome.error.is_none() {
+                    // Its INSERTs did not fail, and did something else: it has committed that, so a replay would do it twice.
+                    let detail = "it committed with another answer than the lead's".into();
+                    return self.report(member, Reason::Diverged, detail);
+                }
                 if self.open.as_ref().is_some_and(|open| open.lead == member) {
                     // What the commit changed in the session (SET LOCAL ends) is reported with it.
                     self.staged.extend_from_slice(&outcome.reports);

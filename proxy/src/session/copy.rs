@@ -134,20 +134,25 @@ impl Session {
     ) -> Result<usize, Trouble> {
         let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &Literals::none(), &|_| None);
         let copied = Payload::Copied { text: statement.sql.clone(), rows: Vec::new() };
+        let before = self.open.as_ref().map_or(0, |open| open.transcript.len());
         self.push_entry(copied, None, &footprint, took)?;
         if let Some(open) = self.open.as_mut() {
             open.deferred |= copy.table.has_deferrable;
         }
-        let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
         for member in self.copying_members() {
             let slot = self.slot(member);
+            // Only where the transaction is open, with its locks: anywhere else the rows would be committed at once. A member that
+            // has joined meanwhile, or whose connection is a new one, gets them from the log (see `send_entries`).
+            if !slot.cursor.begun() || slot.cursor.step(before) != Step::Agreed {
+                continue;
+            }
             let Some(link) = slot.link.as_mut() else { continue };
             link.simple(&[&statement.sql], Owner::Follower);
             slot.units.push_back(SentUnit { entries: 1, ..SentUnit::default() });
             slot.cursor.sent(1);
             slot.deadline = None;
         }
-        Ok(length - 1)
+        Ok(before)
     }
 
     fn copying_members(&self) -> Vec<MemberId> {

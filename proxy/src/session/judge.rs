@@ -46,8 +46,10 @@ impl Session {
             incident = incident.with_answers(answers);
             let database = self.database.clone();
             let outcome = self.drive(async move { database.disable(member, incident).await }).await;
-            if matches!(outcome, FaultOutcome::Disabled | FaultOutcome::Leaving) {
-                self.view_without(member).await;
+            match outcome {
+                FaultOutcome::Disabled | FaultOutcome::Leaving => self.view_without(member).await,
+                // It stays for now, and the caller looks again: somebody else must get a turn, or nothing changes.
+                FaultOutcome::Last | FaultOutcome::Alive | FaultOutcome::WritesStopped => self.next_view().await,
             }
         }
         if lead_wrong {

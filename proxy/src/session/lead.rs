@@ -16,6 +16,7 @@ use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
 use crate::members::pg::maintenance::TextRows;
 use crate::virtual_database::member::PendingGuard;
+use crate::virtual_database::sequences::SequenceState;
 use crate::wire::decode;
 
 /// What a transaction that the proxy opens itself begins with.
@@ -194,19 +195,21 @@ impl Session {
         result.map(|end| (end, took))
     }
 
-    /// Sequences that the statement advanced: their state is read on the lead and carried to the followers.
-    pub(crate) async fn note_sequences(&mut self, sequences: &[String], exact: bool) -> Result<(), Trouble> {
+    /// Sequences that the statement advanced: their state is read on the lead and carried to the followers. Returns the values.
+    pub(crate) async fn note_sequences(
+        &mut self,
+        sequences: &[String],
+        exact: bool,
+    ) -> Result<Vec<(String, i64)>, Trouble> {
+        let mut values = Vec::new();
         for name in sequences {
-            let rows = self.lead_results(&format!("SELECT last_value, is_called FROM {name}")).await?;
-            let Some([Some(value), Some(called)]) = rows.first().and_then(|r| r.first()).map(Vec::as_slice) else {
-                continue;
-            };
-            if let Ok(value) = value.parse() {
-                let state = crate::virtual_database::sequences::SequenceState { value, called: called == "t" };
+            let rows = self.lead_results(&SequenceState::query(name)).await?;
+            if let Some(state) = rows.first().and_then(|r| r.first()).and_then(|row| SequenceState::of(row)) {
                 self.database.sequences.note(name, state, exact, self.lead());
+                values.push((name.clone(), state.value));
             }
         }
-        Ok(())
+        Ok(values)
     }
 
     /// No steps, everything forwarded.

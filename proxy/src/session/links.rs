@@ -199,6 +199,8 @@ impl Session {
             let lead = self.view.lead;
             let opening = self.opening(lead)?;
             match self.drive(opening).await {
+                // It has left meanwhile: the next one.
+                Ok(opened) if !self.view.is_enabled(lead) => drop(self.adopt_link(lead, opened)),
                 Ok(opened) => {
                     let reported = self.adopt_link(lead, opened);
                     self.reported = reported.clone();
@@ -248,8 +250,9 @@ impl Session {
     /// Whatever was open on an earlier connection is gone with it: the follower machine starts the transcript anew.
     pub(crate) fn adopt_link(&mut self, member: MemberId, opened: Opened) -> Reported {
         let Opened { mut link, permit, reported } = opened;
-        if self.slot(member).link.is_some() {
-            // There is one already; it may hold a transaction and stays.
+        if self.slot(member).link.is_some() || !self.view.is_enabled(member) {
+            // There is one already; it may hold a transaction and stays. Or the member has left: when it is back, this one will
+            // have been ended.
             tokio::spawn(link.close());
             return reported;
         }

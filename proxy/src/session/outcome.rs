@@ -35,8 +35,7 @@ impl Session {
             Command::Write(write) => {
                 self.check_generation(statement)?;
                 self.after_write(statement, write, &end, took)?;
-                self.note_captured_sequences(write, &end);
-                Ok(())
+                self.note_captured_sequences(write, &end).await
             }
             Command::RowLock(_) if self.check_generation(statement).is_err() => {
                 Err(SqlError::retry("the schema was changed while the statement waited").into())
@@ -89,9 +88,11 @@ impl Session {
     }
 
     /// The values that defaults took from sequences are among what was captured. They are noted as what the sequence has
-    /// at least handed out; its exact state is read from the lead a moment later (`carry_sequences`).
-    fn note_captured_sequences(&mut self, write: &Write, end: &UnitEnd) {
-        let WriteForm::Captured(capture) = &write.form else { return };
+    /// at least handed out; its exact state is read from the lead a moment later (`carry_sequences`). Where they are part of
+    /// another value (`'x' || nextval('s')`) the lead is asked now: the client must not be told before it is known.
+    async fn note_captured_sequences(&mut self, write: &Write, end: &UnitEnd) -> Result<(), Trouble> {
+        let WriteForm::Captured(capture) = &write.form else { return Ok(()) };
+        let mut hidden = Vec::new();
         for name in &write.sequences {
             let column = write.table.sequences.iter().find(|(_, sequence)| sequence == name).map(|(column, _)| *column);
             let at = column.and_then(|column| capture.columns.iter().position(|c| *c == column));
@@ -105,6 +106,25 @@ impl Session {
                 *known = value.max(*known);
             }
             self.database.sequences.advanced(name, highest, self.lead());
+            if highest.is_none() && !end.captured.is_empty() {
+                hidden.push(name.clone());
+            }
+        }
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        match self.note_sequences(&hidden, false).await {
+            Ok(values) => {
+                if let Some(open) = self.open.as_mut() {
+                    open.sequences.extend(values);
+                }
+                Ok(())
+            }
+            // The statement has taken effect: a change of lead now must not run it again.
+            Err(Trouble::LeadChanged | Trouble::MemberLost) => {
+                Err(SqlError::retry("the lead was lost before the sequence's state was known").into())
+            }
+            Err(trouble) => Err(trouble),
         }
     }
 
@@ -112,7 +132,7 @@ impl Session {
         if !read.sequences.is_empty() {
             // setval may go back: the state is taken as it is.
             // The statement has taken effect: a change of lead now must not run it again.
-            return match self.note_sequences(&read.sequences, true).await {
+            return match self.note_sequences(&read.sequences, true).await.map(drop) {
                 Err(Trouble::LeadChanged | Trouble::MemberLost) => {
                     Err(SqlError::retry("the lead was lost before the sequence's state was known").into())
                 }

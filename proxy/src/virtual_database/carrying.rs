@@ -13,9 +13,10 @@ use crate::rejoin::RejoinError;
 
 /// All sequences: the name of each ([`super::sequences`]) and a query of its state.
 const SEQUENCES_SQL: &str = "WITH s AS (SELECT pg_catalog.concat('\"', pg_catalog.replace(n.nspname, '\"', '\"\"'), '\".\"', \
-       pg_catalog.replace(c.relname, '\"', '\"\"'), '\"') AS name FROM pg_catalog.pg_class c \
-     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND c.relpersistence <> 't') \
-     SELECT pg_catalog.format('SELECT %L, last_value, is_called FROM %s', name, name) FROM s";
+       pg_catalog.replace(c.relname, '\"', '\"\"'), '\"') AS name, q.seqincrement > 0 AS upward FROM pg_catalog.pg_class c \
+     JOIN pg_catalog.pg_sequence q ON q.seqrelid = c.oid \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relpersistence <> 't') \
+     SELECT pg_catalog.format('SELECT %L, last_value, is_called, %L::boolean FROM %s', name, upward, name) FROM s";
 
 impl VirtualDatabase {
     /// Carries sequences to followers, until the process ends.
@@ -97,10 +98,10 @@ impl VirtualDatabase {
         let queries: Vec<String> = queries.into_iter().flatten().filter_map(|row| row.into_iter().next()?).collect();
         for chunk in queries.chunks(100) {
             for row in source.query(&[&chunk.join(";")], within).await?.into_iter().flatten() {
-                if let [Some(name), Some(value), Some(called)] = row.as_slice()
-                    && let Ok(value) = value.parse()
+                if let [Some(name), state @ ..] = row.as_slice()
+                    && let Some(state) = SequenceState::of(state)
                 {
-                    self.sequences.note(name, SequenceState { value, called: called == "t" }, false, lead_id);
+                    self.sequences.note(name, state, false, lead_id);
                 }
             }
         }

@@ -18,6 +18,10 @@ use crate::members::pg::maintenance::{Maintenance, QueryError};
 const INCIDENTS_MAX: usize = 100;
 /// Pause before a member that is full is asked for a connection again.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
+/// A new lead that is alive is waited for so long to take the sequences' states.
+const SEQUENCES_LIMIT: Duration = Duration::from_secs(10);
+/// Pause before a new lead is asked again to take the sequences' states.
+const SEQUENCES_PAUSE: Duration = Duration::from_millis(20);
 /// How long a probe of a suspected member may take.
 pub(super) const PROBE_MAX: Duration = Duration::from_secs(1);
 
@@ -39,27 +43,29 @@ pub enum FaultOutcome {
 impl VirtualDatabase {
     /// A COMMIT to the last member was lost: nobody is served before it was made equal to the log.
     pub fn last_member_unsure(&self) {
-        self.membership.set_down(true);
+        self.membership.set_down();
         self.sessions.wake_all();
+    }
+
+    /// Whether nobody is served before this member was made equal to the log.
+    #[must_use]
+    pub fn waits_for(&self, member: MemberId) -> bool {
+        self.membership.waits_for(member)
     }
 
     /// The last enabled member answers.
     pub(super) async fn answers(self: &Arc<Self>, member: MemberId) {
-        let view = self.view();
-        if !view.down || view.lead != member {
+        if !self.view().down || !self.waits_for(member) {
             return;
         }
+        let name = self.member(member).target.name.as_str();
         // It may lack what was decided when it went: nobody is served before it has that.
         match crate::rejoin::startup::last_member_back(self, member).await {
-            Ok(redone) => {
-                tracing::warn!(member = self.member(member).target.name, redone, "answers again");
-                self.membership.set_down(false);
-                self.sessions.wake_all();
-            }
-            Err(error) => {
-                tracing::warn!(member = self.member(member).target.name, "answers, but cannot be used yet: {error}");
-            }
+            Ok(redone) if self.membership.up(member) => tracing::warn!(member = name, redone, "answers again"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(member = name, "answers, but cannot be used yet: {error}"),
         }
+        self.sessions.wake_all();
     }
 
     /// Takes a member out: durably, then visibly.
@@ -88,7 +94,7 @@ impl VirtualDatabase {
                 let first = !self.view().down;
                 if first && !matches!(incident.reason, Reason::Diverged) {
                     tracing::error!(member = incident.member, reason = %incident.reason, "the last member does not answer; waiting for it");
-                    self.membership.set_down(true);
+                    self.membership.set_down();
                     self.sessions.wake_all();
                 }
                 FaultOutcome::Last
@@ -128,8 +134,23 @@ impl VirtualDatabase {
         if lead_changed {
             self.counters.lead_changes.add();
             let view = self.view();
-            // A lead that leaves may live, and has answered up to this moment; from now on its answers do not count.
-            self.sequences_to_lead(view.lead).await;
+            // A lead that leaves may live, and has answered up to this moment; from now on its answers do not count. The next
+            // one is used by nobody as long as it lacks a state: it would hand out values twice.
+            let limit = tokio::time::Instant::now() + SEQUENCES_LIMIT;
+            while self.sequences.missing_on(view.lead) && self.view().lead == view.lead && !self.view().down {
+                if tokio::time::Instant::now() >= limit {
+                    let name = self.member(view.lead).target.name.as_str();
+                    tracing::error!(
+                        lead = name,
+                        "the new lead cannot be given the sequences' states: it may hand out values twice"
+                    );
+                    break;
+                }
+                self.sequences_to_lead(view.lead).await;
+                if self.sequences.missing_on(view.lead) {
+                    tokio::time::sleep(SEQUENCES_PAUSE).await;
+                }
+            }
             tracing::warn!(lead = self.member(view.lead).target.name, epoch = view.lead_epoch.0, "new lead");
         }
         if let Some(view) = held {

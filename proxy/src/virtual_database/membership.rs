@@ -32,9 +32,17 @@ pub struct View {
     pub lead_epoch: LeadEpoch,
     /// The only enabled member does not answer: there is nobody to work with until it comes back.
     pub down: bool,
+    /// How often each member has joined: connections from before are of no use, also to who has not seen it leave.
+    pub joins: Vec<u32>,
 }
 
 impl View {
+    /// How often a member has joined.
+    #[must_use]
+    pub fn joins(&self, member: MemberId) -> u32 {
+        self.joins.get(usize::from(member.0)).copied().unwrap_or(0)
+    }
+
     /// Whether a member takes part.
     #[must_use]
     pub fn is_enabled(&self, member: MemberId) -> bool {
@@ -92,7 +100,7 @@ impl Membership {
     pub fn new(states: Vec<MemberState>) -> Self {
         let enabled = enabled_mask(&states);
         let lead = MemberId(u8::try_from(enabled.trailing_zeros().min(31)).unwrap_or(0));
-        let view = View { version: 1, enabled, lead, lead_epoch: LeadEpoch(1), down: false };
+        let view = View { version: 1, enabled, lead, lead_epoch: LeadEpoch(1), down: false, joins: Vec::new() };
         Membership {
             inner: Mutex::new(Inner {
                 states,
@@ -247,7 +255,12 @@ impl Membership {
         }
         inner.joining |= 1 << member.0;
         let enabled = enabled_mask(&inner.states);
-        self.publish(|view| view.enabled = enabled);
+        self.publish(|view| {
+            view.enabled = enabled;
+            let at = usize::from(member.0);
+            view.joins.resize(view.joins.len().max(at + 1), 0);
+            view.joins[at] += 1;
+        });
     }
 
     /// A member that has joined holds everything.
@@ -255,12 +268,36 @@ impl Membership {
         self.inner.lock().joining &= !(1 << member.0);
     }
 
-    /// The last member does not answer, or answers again.
-    pub fn set_down(&self, down: bool) {
+    /// The last member does not answer.
+    pub fn set_down(&self) {
         let _inner = self.inner.lock();
-        if self.view.read().down != down {
-            self.publish(|view| view.down = down);
+        if !self.view.read().down {
+            self.publish(|view| view.down = true);
         }
+    }
+
+    /// Whether everybody waits for this member. While it is about to leave it is another one that is waited for, and what this
+    /// one holds says nothing.
+    #[must_use]
+    pub fn waits_for(&self, member: MemberId) -> bool {
+        let inner = self.inner.lock();
+        self.is_waited_for(&inner, member)
+    }
+
+    fn is_waited_for(&self, inner: &Inner, member: MemberId) -> bool {
+        let view = self.view.read();
+        view.down && view.lead == member && inner.leaving & (1 << member.0) == 0
+    }
+
+    /// The member that was waited for holds everything: work goes on. False: it is not the one any more.
+    #[must_use]
+    pub fn up(&self, member: MemberId) -> bool {
+        let inner = self.inner.lock();
+        let up = self.is_waited_for(&inner, member);
+        if up {
+            self.publish(|view| view.down = false);
+        }
+        up
     }
 
     /// Publishes a change; the caller holds the inner lock, so that views follow one another.
@@ -300,10 +337,13 @@ impl Membership {
         (view, wake)
     }
 
-    /// Whether a transaction of an epoch before this one has not moved yet.
+    /// Whether nobody may use the present lead yet: a transaction of an epoch before this one has not moved, or the log still
+    /// brings the lead what others have committed (whoever locked a table there first would wait for that, and be waited for).
     #[must_use]
     pub fn older_active(&self, epoch: LeadEpoch) -> bool {
-        self.inner.lock().active.first_key_value().is_some_and(|(oldest, _)| *oldest < epoch)
+        let inner = self.inner.lock();
+        inner.joining & (1 << self.view.read().lead.0) != 0
+            || inner.active.first_key_value().is_some_and(|(oldest, _)| *oldest < epoch)
     }
 }
 
@@ -342,6 +382,36 @@ mod tests {
         assert_eq!(m.view().lead, MemberId(2), "not the one that is about to leave");
         assert!(!m.finish_leaving(MemberId(1), Reason::LostConnection, Position::START));
         assert_eq!(m.view().enabled, 4);
+    }
+
+    #[test]
+    fn a_member_that_is_about_to_leave_is_not_the_one_that_is_waited_for() {
+        let m = Membership::new(vec![MemberState::Enabled; 2]);
+        assert_eq!(m.start_leaving(MemberId(0)), Leave::Claimed);
+        assert_eq!(m.start_leaving(MemberId(1)), Leave::Last);
+        m.set_down();
+        assert!(!m.waits_for(MemberId(0)) && !m.up(MemberId(0)), "it leads, and leaves");
+        assert!(!m.up(MemberId(1)), "not before the other one has left");
+        assert!(m.finish_leaving(MemberId(0), Reason::LostConnection, Position::START));
+        assert!(m.waits_for(MemberId(1)) && m.up(MemberId(1)));
+        assert!(!m.view().down);
+    }
+
+    #[test]
+    fn a_lead_that_still_joins_is_used_by_nobody() {
+        let m = Membership::new(vec![
+            MemberState::Enabled,
+            MemberState::Disabled { reason: Reason::LostConnection, position: Position::START },
+        ]);
+        assert!(m.start_rejoin(MemberId(1)));
+        m.join(MemberId(1));
+        assert_eq!(m.view().joins(MemberId(1)), 1);
+        assert!(!m.older_active(m.view().lead_epoch));
+        assert_eq!(m.start_leaving(MemberId(0)), Leave::Claimed);
+        assert!(m.finish_leaving(MemberId(0), Reason::LostConnection, Position::START));
+        assert!(m.older_active(m.view().lead_epoch));
+        m.caught_up(MemberId(1));
+        assert!(!m.older_active(m.view().lead_epoch));
     }
 
     #[test]

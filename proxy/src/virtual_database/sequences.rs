@@ -19,13 +19,40 @@ use crate::members::pg::maintenance::{Maintenance, QueryError};
 /// Pause between two rounds of the worker: bounds how often an insert-heavy load costs a `setval` on followers.
 pub const CARRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// State of a sequence as `SELECT last_value, is_called` tells it.
+/// State of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceState {
     /// `last_value`.
     pub value: i64,
     /// `is_called`.
     pub called: bool,
+    /// Its increment is positive.
+    pub upward: bool,
+}
+
+impl SequenceState {
+    /// A query of the state of `name`; [`SequenceState::of`] reads its row.
+    #[must_use]
+    pub fn query(name: &str) -> String {
+        format!(
+            "SELECT last_value, is_called, (SELECT seqincrement > 0 FROM pg_catalog.pg_sequence \
+             WHERE seqrelid = '{}'::pg_catalog.regclass) FROM {name}",
+            name.replace('\'', "''")
+        )
+    }
+
+    /// Its row.
+    #[must_use]
+    pub fn of(row: &[Option<String>]) -> Option<Self> {
+        let [Some(value), Some(called), Some(upward)] = row else { return None };
+        Some(SequenceState { value: value.parse().ok()?, called: called == "t", upward: upward == "t" })
+    }
+
+    /// Whether `other` was seen before this one, if nobody has set the sequence.
+    fn is_behind(self, other: SequenceState) -> bool {
+        let (a, b) = ((self.value, self.called), (other.value, other.called));
+        if other.upward { a < b } else { (b.0, !b.1) < (a.0, !a.1) }
+    }
 }
 
 #[derive(Debug)]
@@ -53,7 +80,7 @@ impl Sequences {
         let missing = !(1 << lead.0);
         let mut known = self.known.lock();
         match known.get_mut(name) {
-            Some(entry) if !exact && (entry.state.value, entry.state.called) >= (state.value, state.called) => {}
+            Some(entry) if !exact && !entry.state.is_behind(state) => {}
             Some(entry) => *entry = Known { state, missing, doubted: entry.doubted && !exact },
             None => drop(known.insert(name.to_owned(), Known { state, missing, doubted: false })),
         }
@@ -76,7 +103,10 @@ impl Sequences {
     pub fn advanced(&self, name: &str, at_least: Option<i64>, lead: MemberId) {
         self.stale.lock().insert(name.to_owned());
         match at_least {
-            Some(value) => self.note(name, SequenceState { value, called: true }, false, lead),
+            Some(value) => {
+                let upward = self.known.lock().get(name).is_none_or(|known| known.state.upward);
+                self.note(name, SequenceState { value, called: true, upward }, false, lead);
+            }
             None => self.changed.notify_one(),
         }
     }
@@ -85,14 +115,12 @@ impl Sequences {
     pub async fn refresh(&self, lead: MemberId, connection: &mut Maintenance, within: Duration) -> bool {
         let stale: Vec<String> = self.stale.lock().drain().collect();
         for name in stale {
-            match connection.query(&[&format!("SELECT last_value, is_called FROM {name}")], within).await {
+            match connection.query(&[&SequenceState::query(&name)], within).await {
                 Ok(results) => {
-                    let row = results.first().and_then(|r| r.first()).map(Vec::as_slice);
-                    if let Some([Some(value), Some(called)]) = row
-                        && let Ok(value) = value.parse()
+                    if let Some(state) = results.first().and_then(|r| r.first()).and_then(|row| SequenceState::of(row))
                     {
                         let doubted = self.known.lock().get(&name).is_some_and(|known| known.doubted);
-                        self.note(&name, SequenceState { value, called: called == "t" }, doubted, lead);
+                        self.note(&name, state, doubted, lead);
                     }
                 }
                 // It was dropped: the next one of this name has a state of its own.
@@ -144,8 +172,8 @@ impl Sequences {
                 format!("SELECT pg_catalog.setval('{}', {}, {})", name.replace('\'', "''"), state.value, state.called);
             match connection.query(&[&sql], within).await {
                 Ok(_) => self.has(member, &name, state),
-                // Dropped meanwhile: nothing to carry.
-                Err(QueryError::Server { sqlstate, message }) => {
+                // Dropped meanwhile: nothing to carry. Or it cannot be set, now or later.
+                Err(QueryError::Server { sqlstate, message }) if !is_passing(sqlstate) => {
                     tracing::debug!(name, message, sqlstate = %String::from_utf8_lossy(&sqlstate), "sequence not carried");
                     self.has(member, &name, state);
                 }
@@ -164,5 +192,55 @@ impl Sequences {
         {
             known.missing &= !(1 << member.0);
         }
+    }
+}
+
+/// Errors of a member that has no room, or goes: it may be able to later.
+fn is_passing(sqlstate: [u8; 5]) -> bool {
+    [&b"53"[..], b"57", b"58", b"40", b"55"].iter().any(|class| sqlstate.starts_with(class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAD: MemberId = MemberId(0);
+    const FOLLOWER: MemberId = MemberId(1);
+
+    fn state(value: i64, upward: bool) -> SequenceState {
+        SequenceState { value, called: true, upward }
+    }
+
+    fn known(sequences: &Sequences) -> i64 {
+        sequences.known.lock()["s"].state.value
+    }
+
+    #[test]
+    fn states_seen_in_the_wrong_order_turn_nothing_back() {
+        for (upward, order) in [(true, [1, 3, 2]), (false, [-1, -3, -2])] {
+            let sequences = Sequences::default();
+            order.iter().for_each(|value| sequences.note("s", state(*value, upward), false, LEAD));
+            assert_eq!(known(&sequences), order[1]);
+            assert!(sequences.missing_on(FOLLOWER) && !sequences.missing_on(LEAD));
+        }
+    }
+
+    #[test]
+    fn a_sequence_that_was_set_goes_back() {
+        let sequences = Sequences::default();
+        sequences.note("s", state(9, true), false, LEAD);
+        sequences.note("s", state(2, true), true, LEAD);
+        assert_eq!(known(&sequences), 2);
+    }
+
+    /// A statement that may have set it back: the highest stays until the lead was asked.
+    #[test]
+    fn doubt_lasts_until_the_state_is_read() {
+        let sequences = Sequences::default();
+        sequences.note("s", state(9, true), false, LEAD);
+        sequences.doubt();
+        sequences.advanced("s", Some(1), LEAD);
+        assert_eq!(known(&sequences), 9);
+        assert!(sequences.known.lock()["s"].doubted && sequences.stale.lock().contains("s"));
     }
 }

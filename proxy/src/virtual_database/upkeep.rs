@@ -145,6 +145,8 @@ impl VirtualDatabase {
     pub fn caught_up(&self, member: MemberId) {
         self.membership.caught_up(member);
         self.in_flight.caught_up(member);
+        // If it leads by now, everybody has waited for this.
+        self.sessions.wake_all();
     }
 
     /// The member is part of the view from now on. Returns the commits in flight whose sessions do not commit on it.
