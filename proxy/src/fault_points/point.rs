@@ -44,6 +44,7 @@ macro_rules! points {
 points! {
     CommitBeforeTicket = "commit.before_ticket", Cuts, "All followers have agreed; no ticket yet.";
     AtOnceBeforeTicket = "at_once.before_ticket", Cuts, "One INSERT, of which no follower has heard; no ticket yet.";
+    CommitRegistering = "commit.registering", Pause, "All is agreed; the ticket is about to be registered. A pause stops the thread.";
     CommitBeforeIntent = "commit.before_intent", Cuts, "The ticket is registered; nothing is in the log.";
     CommitIntentDurable = "commit.intent_durable", Cuts, "The intent is durable; no COMMIT was sent.";
     CommitSentToLead = "commit.sent_to_lead", CrashAlone, "COMMIT went to the lead alone.";
@@ -58,6 +59,7 @@ points! {
     CommitFinished = "commit.finished", Pause, "The journal knows; the client was not told.";
     AbortBeforeOutcome = "abort.before_outcome", Pause, "COMMIT was refused; that is not in the log.";
     AbortOutcomeDurable = "abort.outcome_durable", Pause, "The refusal is durable; the client was not told.";
+    SessionConnected = "session.connected", Pause, "A connection to a member is open; the session does not use it yet.";
     SessionReady = "session.ready", Pause, "The client was sent its answer.";
     LeaveBeforeRecord = "leave.before_record", Pause, "A member is claimed to leave; nothing is in the log.";
     LeaveRecorded = "leave.recorded", Pause, "That the member is disabled is durable; no member was told the epoch.";

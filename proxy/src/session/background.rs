@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use super::Session;
 use super::frames::{self, Opening, SentUnit};
 use super::links::{CommitState, Expects, WorkDone};
+use super::registration::Proof;
 use super::transaction::Payload;
+use super::trouble::SqlError;
 use crate::members::pg::cancel;
 use crate::members::pg::link::{Owner, UnitOutcome};
 use crate::together;
@@ -61,6 +63,7 @@ impl Session {
             // It may have been out and be back between two looks: nothing from before is of use.
             if !self.view.is_enabled(member) || self.view.joins(member) != before.joins(member) {
                 self.slots[index].reset();
+                self.slots[index].newcomer = self.open.is_some() && self.view.is_enabled(member);
             }
         }
     }
@@ -108,6 +111,7 @@ impl Session {
     fn background_answer(&mut self, member: MemberId, owner: Owner, outcome: UnitOutcome) {
         match owner {
             Owner::Discarded | Owner::Foreground => {}
+            Owner::Proof => self.slot(member).proof = if outcome.status == b'T' { Proof::Held } else { Proof::Gone },
             Owner::Setting => {
                 if let Some((sqlstate, message)) = outcome.error {
                     let detail =
@@ -288,8 +292,17 @@ impl Session {
             return false;
         }
         if matches!(entry.payload, Payload::Copied { .. }) {
-            // A replay reached rows that went through once: they cannot be sent again. The member has nothing of this
-            // transaction, so the log can bring it back.
+            // A replay reached rows that went through once: they cannot be sent again.
+            if slot.newcomer {
+                // It has been waited for, in vain (`rejoin::back`). The member is as it should be; this is what goes.
+                let error = SqlError::retry("a member has come back while rows of COPY were on their way");
+                if let Some(open) = self.open.as_mut().filter(|open| open.doomed.is_none()) {
+                    open.doomed = Some(error);
+                    self.handle.wake();
+                }
+                return false;
+            }
+            // The member has nothing of this transaction, so the log can bring it back.
             let database = self.database.clone();
             let detail = format!("{:?}; a replay is not possible behind COPY", slot.difference);
             slot.work = Some(Box::pin(async move {

@@ -82,7 +82,7 @@ impl Session {
             // Beside the followers, which still work on what is in it. With a token, nothing is written before somebody may
             // still be told that the transaction is aborted.
             self.reach(FaultPoint::CommitBeforeIntent).await;
-            self.begin_early();
+            self.begin_early()?;
         }
         self.settle_followers().await?;
         self.refuse_if_stopped()?;
@@ -127,18 +127,24 @@ impl Session {
         if self.view.down {
             return Err(SqlError::no_member().into());
         }
-        // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
         self.reach(FaultPoint::CommitBeforeTicket).await;
-        self.lead_holds().await?;
-        let agreed =
-            matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty()) && !self.intent_is_stale();
-        let Some(ticket) = agreed.then(|| self.register_commit()).flatten() else {
-            return Err(Trouble::ViewChanged);
+        let ticket = loop {
+            self.lead_holds().await?;
+            // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
+            let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty())
+                && !self.intent_is_stale();
+            if !agreed {
+                return Err(Trouble::ViewChanged);
+            }
+            if let Some(ticket) = self.register_commit()? {
+                break ticket;
+            }
+            self.woken().await;
         };
         if ddl {
             self.database.start_ddl();
         }
-        let result = match self.write_intent().await {
+        let result = match self.decided_behind_proof(lead).await {
             Ok(()) => self.commit_members(lead, serializable, &ticket).await,
             Err(trouble) => Err(trouble),
         };
@@ -147,16 +153,6 @@ impl Session {
             self.database.end_ddl();
         }
         result
-    }
-
-    /// From here on others wait for this commit where they must (see `in_flight`).
-    /// `None`: the session's view is not the present one; what it decides by must be looked at again.
-    pub(super) fn register_commit(&mut self) -> Option<Arc<Ticket>> {
-        let footprint = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
-        let current = || self.database.view_version() == self.view.version;
-        let ticket = self.database.in_flight.register(footprint, self.view.enabled, current)?;
-        self.ticket = Some(ticket.clone());
-        Some(ticket)
     }
 
     /// Every member that is left has answered: nobody waits for this commit any more.
@@ -349,6 +345,7 @@ impl Session {
         let Some(open) = self.open.take() else { return };
         for slot in &mut self.slots {
             slot.cursor.committed();
+            slot.newcomer = false;
             slot.units.clear();
             slot.deadline = None;
         }

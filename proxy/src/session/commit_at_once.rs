@@ -107,23 +107,28 @@ impl Session {
 
     async fn try_at_once(&mut self) -> Result<(), Trouble> {
         self.reach(FaultPoint::AtOnceBeforeTicket).await;
-        self.ready_at_once().await?;
-        self.refuse_if_stopped()?;
-        let Some(open) = self.open.as_ref() else { return Ok(()) };
-        let lead = open.lead;
-        let followers: Vec<MemberId> = self.view.members().filter(|m| *m != lead).collect();
-        if !followers.iter().all(|m| self.untouched(*m)) {
-            // A connection was lost meanwhile: the usual way knows what to do.
-            self.hold(false);
-            self.settle_followers().await?;
-            return self.decide(lead).await;
-        }
-        if self.view.down {
-            return Err(SqlError::no_member().into());
-        }
-        let Some(ticket) = self.register_commit() else { return Err(Trouble::ViewChanged) };
+        let (lead, followers, ticket) = loop {
+            self.ready_at_once().await?;
+            self.refuse_if_stopped()?;
+            let Some(open) = self.open.as_ref() else { return Ok(()) };
+            let lead = open.lead;
+            let followers: Vec<MemberId> = self.view.members().filter(|m| *m != lead).collect();
+            if !followers.iter().all(|m| self.untouched(*m)) {
+                // A connection was lost meanwhile: the usual way knows what to do.
+                self.hold(false);
+                self.settle_followers().await?;
+                return self.decide(lead).await;
+            }
+            if self.view.down {
+                return Err(SqlError::no_member().into());
+            }
+            if let Some(ticket) = self.register_commit()? {
+                break (lead, followers, ticket);
+            }
+            self.woken().await;
+        };
         let members: Vec<MemberId> = self.view.members().collect();
-        let mut result = self.write_intent().await;
+        let mut result = self.decided_behind_proof(lead).await;
         if result.is_ok() {
             self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
             self.send_commit(lead);

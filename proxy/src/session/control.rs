@@ -201,6 +201,7 @@ impl Session {
         self.lead_command_surely(&format!("ROLLBACK TO SAVEPOINT {}", quote_identifier(name))).await?;
         let Some(open) = self.open.as_mut() else { return Err(SqlError::in_failed_transaction().into()) };
         let lead = open.lead;
+        open.seen.roughly();
         if let Some(undo) = open.transcript.rollback_to(name) {
             open.settings.retain(|s| s.at <= undo.length);
             for member in self.view.members().filter(|m| *m != lead) {

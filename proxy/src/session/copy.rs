@@ -72,26 +72,48 @@ impl Session {
 
     async fn copy_rows(&mut self, statement: &Statement, copy: &CopyIn) -> Result<(), Trouble> {
         let lead = self.lead();
+        let mark = self.staged.len();
         let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
         link.simple(&[&statement.sql], Owner::Foreground);
         let (end, took) = self.read_client_unit(lead, Session::plain_reading(0)).await?;
         if let Some(frame) = end.error {
             return Err(Trouble::Answer(frame));
         }
+        // A member may have joined since the locks were taken, or a connection was lost and opened again.
+        if let Err(trouble) = self.settle_followers().await {
+            self.staged.truncate(mark);
+            self.end_lead(lead, Some("raidb: the other members cannot take the rows"));
+            if self.link(lead).is_some() {
+                let silent = Reading { silent: true, ..Reading::default() };
+                self.read_client_unit(lead, silent).await?;
+            }
+            return Err(trouble);
+        }
         self.copy_answered = true;
         let index = self.start_followers(statement, copy, took)?;
-        self.release_staged();
-        self.drive_flush().await?;
-        let mut scan = RowScan::new(&copy.table, &statement.sql);
+        let result = self.copy_to_all(lead, statement, copy, index).await;
+        if result.is_err() {
+            // Whatever went wrong: members that wait for rows can be neither cancelled nor rolled back.
+            self.end_followers(false);
+        }
+        result
+    }
+
+    async fn copy_to_all(
+        &mut self,
+        lead: MemberId,
+        statement: &Statement,
+        copy: &CopyIn,
+        index: usize,
+    ) -> Result<(), Trouble> {
         let mut logged = LoggedRows::default();
-        let ended = match self.relay_rows(lead, &mut scan, &mut logged).await {
-            Ok(ended) => ended,
-            Err(trouble) => {
-                self.end_followers(false);
-                return Err(trouble);
+        let ended = self.rows_to_all(lead, statement, copy, &mut logged).await.inspect_err(|trouble| {
+            if matches!(trouble, Trouble::Sql(_) | Trouble::Answer(_)) {
+                // The lead still waits for rows: as in `read_unit`.
+                self.slot(lead).reset();
             }
-        };
-        let end = match ended {
+        });
+        let end = match ended? {
             RowsEnd::Refused(end) => end,
             RowsEnd::Done => {
                 self.end_lead(lead, None);
@@ -103,16 +125,9 @@ impl Session {
             }
         };
         if let Some(frame) = end.error {
-            self.end_followers(false);
             return Err(Trouble::Answer(frame));
         }
-        let rows = match logged.end(self).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                self.end_followers(false);
-                return Err(error.into());
-            }
-        };
+        let rows = logged.end(self).await?;
         // From here on the followers' answers are compared with the lead's.
         if let Some(open) = self.open.as_mut() {
             let copied = Payload::Copied { text: statement.sql.clone(), rows };
@@ -123,6 +138,19 @@ impl Session {
         }
         self.end_followers(true);
         Ok(())
+    }
+
+    async fn rows_to_all(
+        &mut self,
+        lead: MemberId,
+        statement: &Statement,
+        copy: &CopyIn,
+        logged: &mut LoggedRows,
+    ) -> Result<RowsEnd, Trouble> {
+        self.release_staged();
+        self.drive_flush().await?;
+        let mut scan = RowScan::new(&copy.table, &statement.sql);
+        self.relay_rows(lead, &mut scan, logged).await
     }
 
     /// The followers get the same COPY; their answer is owed to the transcript's new entry.
@@ -138,11 +166,12 @@ impl Session {
         self.push_entry(copied, None, &footprint, took)?;
         if let Some(open) = self.open.as_mut() {
             open.deferred |= copy.table.has_deferrable;
+            open.copies = Some(self.database.copies.clone());
         }
         for member in self.copying_members() {
             let slot = self.slot(member);
-            // Only where the transaction is open, with its locks: anywhere else the rows would be committed at once. A member that
-            // has joined meanwhile, or whose connection is a new one, gets them from the log (see `send_entries`).
+            // Only where the transaction is open, with its locks: anywhere else the rows would be committed at once. (All have
+            // agreed in this very poll; a member that has not would get the rows from the log, see `send_entries`.)
             if !slot.cursor.begun() || slot.cursor.step(before) != Step::Agreed {
                 continue;
             }

@@ -3,8 +3,9 @@
 //! **Beside the followers.** The record is on its way to the disk while the followers still work on the transcript. It counts
 //! only once they have agreed: if they do not, or the members change meanwhile, it is *withdrawn*, durably, before anything
 //! else is decided or told. A crash in between redoes it, on all members alike: the lead had answered every statement, and
-//! the client was told nothing, so it is as good a decision as any. Whoever got its rows on the lead comes behind it in the
-//! log; if that was because the lead's connection was lost, what he wrote stands on top of what nobody was told.
+//! the client was told nothing, so it is as good a decision as any. Whoever got its rows on the lead, because the connection to
+//! the lead was lost, is not decided before it was withdrawn (`virtual_database::in_flight`): a member that had carried him out
+//! would get this one on top.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -40,12 +41,22 @@ impl Provisional {
 impl Session {
     /// Sends the intent to the log before the followers have agreed, if that may be now, and does not wait. Behind this call:
     /// [`Session::write_intent`] or [`Session::withdraw_intent`].
-    pub(super) fn begin_early(&mut self) {
+    ///
+    /// # Errors
+    /// As [`Session::check_lead`].
+    pub(super) fn begin_early(&mut self) -> Result<(), Trouble> {
+        // What the lead has shown it must have a place in the log already: its own would otherwise come first.
+        match self.poll_lead_holds() {
+            Poll::Ready(holds) => holds?,
+            Poll::Pending => return Ok(()),
+        }
         let current = || self.database.view_version() == self.view.version && !self.view.down;
-        if self.database.in_flight.begin_provisional(current) {
-            self.early = true;
+        let Some(open) = &self.open else { return Ok(()) };
+        self.early = self.database.in_flight.begin_provisional(open.footprint.clone(), &open.seen, current);
+        if self.early.is_some() {
             self.begin_intent();
         }
+        Ok(())
     }
 
     fn begin_intent(&mut self) {
@@ -56,8 +67,8 @@ impl Session {
     }
 
     fn early_ends(&mut self) {
-        if std::mem::take(&mut self.early) {
-            self.database.in_flight.end_provisional();
+        if let Some(id) = self.early.take() {
+            self.database.in_flight.end_provisional(id);
         }
     }
 
@@ -132,10 +143,7 @@ impl Session {
             self.reach(FaultPoint::CommitBeforeIntent).await;
             self.decide_token()?;
         }
-        let written = self.intent_written().await;
-        // From here on its ticket stands for it.
-        self.early_ends();
-        match written {
+        match self.intent_written().await {
             Ok(position) => {
                 self.decided = position;
                 self.token_positioned(position);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raidb_core::ids::MemberId;
+use raidb_core::ids::{CommitSeq, MemberId};
 use raidb_core::sql::analysis::Isolation;
 use raidb_core::sql::footprint::Footprint;
 use tokio::time::Instant;
@@ -146,7 +146,10 @@ impl Session {
     ) -> Result<(), SqlError> {
         // Rule 2: the commits that had been sent out before the lead answered. Tickets are registered before
         // COMMIT leaves, so whatever the lead has seen is in this list (or finished everywhere).
-        let barrier = if footprint.is_nothing() { Vec::new() } else { self.database.in_flight.conflicting(footprint) };
+        let (barrier, next) = match footprint.is_nothing() {
+            true => (Vec::new(), CommitSeq(0)),
+            false => self.database.in_flight.barrier(footprint),
+        };
         let size = match &payload {
             Payload::Simple(sql) => sql.len(),
             Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
@@ -164,6 +167,7 @@ impl Session {
             ));
         }
         open.footprint.absorb(footprint.clone());
+        open.seen.add(next, footprint);
         open.transcript.push(Entry {
             payload,
             tag,

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::frames::SentUnit;
+use super::registration::Proof;
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::cancel;
 use crate::members::pg::connect::{self, ConnectError, Reported};
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
@@ -101,6 +103,10 @@ pub(crate) struct MemberSlot {
     /// The lead's connection was lost under an open transaction, though the lead lives.
     pub(crate) lead_cut: bool,
     pub(crate) commit: CommitState,
+    /// What the lead says of the transaction that is being decided.
+    pub(crate) proof: Proof,
+    /// The member has joined under the open transaction.
+    pub(crate) newcomer: bool,
     /// The follower's answer is due.
     pub(crate) deadline: Option<Instant>,
     /// What runs is doomed since then.
@@ -241,6 +247,7 @@ impl Session {
             let login = login.as_ref().unwrap_or(&target.login);
             let within = database.settings.member_timeout;
             let (link, reported) = connect::connect(&target.target, login, &parameters, MEMBER_FRAMES, within).await?;
+            database.faults.reach(FaultPoint::SessionConnected).await;
             Ok(Opened { link, permit, reported })
         })
     }

@@ -35,6 +35,7 @@ pub mod outcome;
 pub mod prepared;
 pub mod present_time;
 pub mod reads;
+mod registration;
 mod rollback;
 pub mod settings;
 mod settle;
@@ -59,6 +60,7 @@ use crate::members::pg::target::{Login, StartupParameters};
 use crate::together::Group;
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
+use crate::virtual_database::in_flight::ProvisionalId;
 use crate::virtual_database::membership::View;
 use crate::wire::{Channel, FrameHead, WireError, encode};
 use links::MemberSlot;
@@ -109,8 +111,8 @@ pub struct Session {
     pub(crate) provisional: intent::Provisional,
     /// Version of the view whose members it names.
     pub(crate) provisional_view: u64,
-    /// It is counted as one that may be withdrawn.
-    pub(crate) early: bool,
+    /// Its number among those that may be withdrawn.
+    pub(crate) early: Option<ProvisionalId>,
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
     /// The statement in hand, for incidents.
@@ -177,7 +179,7 @@ impl Session {
             decided: Position::START,
             provisional: intent::Provisional::None,
             provisional_view: 0,
-            early: false,
+            early: None,
             lost_transaction: None,
             current: Bytes::new(),
             urgent: false,

@@ -17,6 +17,7 @@ impl Session {
         let lead_slots = self.slots.iter_mut();
         for slot in lead_slots {
             slot.lead_cut = false;
+            slot.newcomer = false;
         }
     }
 
@@ -66,6 +67,7 @@ impl Session {
     pub(crate) fn undo_failed(&mut self) {
         let Some(open) = self.open.as_mut() else { return };
         let undo = open.transcript.failed();
+        open.seen.roughly();
         open.settings.retain(|s| s.at <= undo.length);
         let lead = open.lead;
         for member in self.view.members().filter(|m| *m != lead) {

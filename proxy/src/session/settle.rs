@@ -69,7 +69,10 @@ impl Session {
         if self.handle.take_told_aborted() {
             self.check_token()?;
         }
-        let Some(open) = &self.open else { return Ok(()) };
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Some(error) = open.doomed.take() {
+            return Err(error.into());
+        }
         let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
         if self.view.lead_epoch != epoch {
             return Err(Trouble::LeadChanged);

@@ -9,11 +9,13 @@ use raidb_core::log::Position;
 use raidb_core::sql::analysis::{Isolation, TransactionModes};
 use raidb_core::sql::catalog::Catalog;
 use raidb_core::sql::footprint::Footprint;
+use raidb_core::transaction::overtaking::Seen;
 use raidb_core::transcript::Transcript;
 use tokio::time::Instant;
 
 use super::prepared::Prepared;
 use super::settings::PendingSetting;
+use super::trouble::SqlError;
 use crate::virtual_database::in_flight::Ticket;
 use crate::virtual_database::journal::RowsHeld;
 
@@ -105,6 +107,8 @@ pub struct OpenTransaction {
     pub held: bool,
     /// What it wrote.
     pub footprint: Footprint,
+    /// What the lead has answered, and when: see [`Seen`].
+    pub seen: Seen,
     /// A deferred constraint may have to be checked before the decision.
     pub deferred: bool,
     /// Something exists on the lead alone (a cursor, a portal): a change of lead aborts.
@@ -119,6 +123,10 @@ pub struct OpenTransaction {
     pub settings: Vec<PendingSetting>,
     /// Sequences of which it has used values, with the highest.
     pub sequences: std::collections::BTreeMap<String, i64>,
+    /// It has rows of COPY, which went through once.
+    pub copies: Option<Arc<()>>,
+    /// It cannot be carried on; what is told.
+    pub doomed: Option<SqlError>,
     /// Its rows of COPY are in the log, and are kept there.
     pub rows_held: Option<RowsHeld>,
     /// Bytes that the transcript holds.
@@ -142,6 +150,7 @@ impl OpenTransaction {
             transcript: Transcript::default(),
             held: false,
             footprint: Footprint::Nothing,
+            seen: Seen::default(),
             deferred: false,
             lead_only_state: false,
             meaning_changed: false,
@@ -149,6 +158,8 @@ impl OpenTransaction {
             sequences_doubted: false,
             settings: Vec::new(),
             sequences: std::collections::BTreeMap::new(),
+            copies: None,
+            doomed: None,
             rows_held: None,
             transcript_bytes: 0,
         }

@@ -8,6 +8,11 @@
 //! member (the lead's answer to a statement that waited for its lock, a row read) finds the ticket here, or all members
 //! have it.
 //!
+//! **Nobody is decided out of order.** [`InFlight::register`] looks whether a commit on the same rows was registered since the
+//! lead answered this transaction ([`raidb_core::transaction::overtaking`]), and waits for intents on the same rows that
+//! stand in the log already and may still be withdrawn: a member that has carried out the later one would get the earlier
+//! one on top of it from the log, the others below it.
+//!
 //! **A member that comes back** gets what it missed from the log ([`crate::rejoin`]). While it is *followed*
 //! ([`InFlight::follow`]), every new ticket is pending on it too, though its session does not commit there: the bit is
 //! cleared when the log has been applied up to the ticket's position. So statements and reads that reach the member wait
@@ -20,6 +25,7 @@ use parking_lot::Mutex;
 use raidb_core::ids::{CommitSeq, MemberId};
 use raidb_core::log::Position;
 use raidb_core::sql::footprint::Footprint;
+use raidb_core::transaction::overtaking::{Order, Registered, Seen};
 
 use super::handles::SessionHandle;
 
@@ -100,33 +106,97 @@ struct Followed {
     applied: Position,
 }
 
+/// An intent that is written, or being written, and does not count yet: see [`InFlight::begin_provisional`].
+#[derive(Debug)]
+struct Provisional {
+    id: ProvisionalId,
+    footprint: Footprint,
+}
+
+/// Number of an intent that does not count yet, in the order in which they were begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProvisionalId(u64);
+
 #[derive(Debug, Default)]
 struct Inner {
     tickets: Vec<Arc<Ticket>>,
+    registered: Registered,
     followed: Vec<Followed>,
-    /// Intents that are written, or being written, and do not count yet: see [`InFlight::begin_provisional`].
-    provisional: usize,
+    provisional: Vec<Provisional>,
+    next_provisional: u64,
+    /// Sessions that wait for one of these to end.
+    waiting: Vec<Arc<SessionHandle>>,
 }
 
 /// All commits in flight of one virtual database.
 #[derive(Debug, Default)]
 pub struct InFlight {
     inner: Mutex<Inner>,
-    next: AtomicU64,
+}
+
+/// A transaction that is about to be decided.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// What it writes.
+    pub footprint: Footprint,
+    /// What it has seen.
+    pub seen: &'a Seen,
+    /// Bit n: its session commits on member n.
+    pub members: u32,
+    /// Its own intent, if that stands in the log already.
+    pub provisional: Option<ProvisionalId>,
+}
+
+/// What came of a registration.
+#[derive(Debug)]
+pub enum Registration {
+    /// It is in flight.
+    Registered {
+        /// The commit.
+        ticket: Arc<Ticket>,
+        /// That nobody has overtaken it is certain; otherwise the lead has to be asked, behind this.
+        order_kept: bool,
+    },
+    /// The session's view is not the present one.
+    OldView,
+    /// An intent on the same rows may still be withdrawn: the session is woken when one was.
+    Waits,
+    /// Somebody has got its rows since the lead answered: its locks are lost.
+    Overtaken,
 }
 
 impl InFlight {
-    /// Registers a commit on `members`; call before the first COMMIT is written to any socket. `None`: `current` says,
-    /// under the lock that a change of members takes too, that the session's view is not the present one.
+    /// Registers a commit; call before the first COMMIT is written to any socket. `current` says, under the lock that a change
+    /// of members takes too, whether the session's view is the present one.
     #[must_use]
-    pub fn register(&self, footprint: Footprint, members: u32, current: impl FnOnce() -> bool) -> Option<Arc<Ticket>> {
+    pub fn register(
+        &self,
+        candidate: Candidate<'_>,
+        session: &Arc<SessionHandle>,
+        current: impl FnOnce() -> bool,
+    ) -> Registration {
+        let Candidate { footprint, seen, members, provisional } = candidate;
         let mut inner = self.inner.lock();
         if !current() {
-            return None;
+            return Registration::OldView;
+        }
+        // Ids order these waits, so no two wait for each other; and who stands in the log waits for nobody who is not
+        // registered, except for a lock on a follower: then one of the two has lost its connection to the lead, and is
+        // about to be rolled back.
+        let before = |other: &Provisional| provisional.is_none_or(|own| other.id < own);
+        if inner.provisional.iter().any(|other| before(other) && other.footprint.conflicts(&footprint)) {
+            if !inner.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, session)) {
+                inner.waiting.push(session.clone());
+            }
+            return Registration::Waits;
+        }
+        let order = inner.registered.order(seen);
+        if order == Order::Overtaken {
+            return Registration::Overtaken;
         }
         let followed = inner.followed.iter().fold(0, |mask, f| mask | 1 << f.member.0);
         let ticket = Arc::new(Ticket {
-            seq: CommitSeq(self.next.fetch_add(1, Ordering::Relaxed)),
+            seq: inner.registered.add(footprint.clone()),
             footprint,
             own: members,
             pending: AtomicU32::new(members | followed),
@@ -136,33 +206,46 @@ impl InFlight {
             waiters: Mutex::new(Vec::new()),
         });
         inner.tickets.push(ticket.clone());
-        Some(ticket)
+        // From here on the ticket stands for its intent: whoever gets its rows has it in his barrier.
+        if let Some(own) = provisional {
+            end_provisional(&mut inner, own);
+        }
+        Registration::Registered { ticket, order_kept: order == Order::Kept }
     }
 
-    /// An intent is about to be written before its transaction is agreed on. False: not now, and it is written when it is.
+    /// An intent is about to be written before its transaction is agreed on. `None`: not now, and it is written when it is.
     ///
     /// Such an intent may still be withdrawn, and its session may wait for a member meanwhile. So there is none while the log
     /// is applied to a member that comes back: nobody is waited for ([`InFlight::follow`]) whom that holds up, and
-    /// nothing is redone on the last member that may still be withdrawn. `current`: as for [`InFlight::register`].
+    /// nothing is redone on the last member that may still be withdrawn. And there is none unless it is certain that nobody has
+    /// overtaken the transaction. `current`: as for [`InFlight::register`].
     #[must_use]
-    pub fn begin_provisional(&self, current: impl FnOnce() -> bool) -> bool {
+    pub fn begin_provisional(
+        &self,
+        footprint: Footprint,
+        seen: &Seen,
+        current: impl FnOnce() -> bool,
+    ) -> Option<ProvisionalId> {
         let mut inner = self.inner.lock();
-        let may = inner.followed.is_empty() && current();
-        inner.provisional += usize::from(may);
-        may
+        if !inner.followed.is_empty() || !current() || inner.registered.order(seen) != Order::Kept {
+            return None;
+        }
+        let id = ProvisionalId(inner.next_provisional);
+        inner.next_provisional += 1;
+        inner.provisional.push(Provisional { id, footprint });
+        Some(id)
     }
 
-    /// It counts, with a ticket that is registered; or it is withdrawn, durably.
-    pub fn end_provisional(&self) {
-        let mut inner = self.inner.lock();
-        inner.provisional = inner.provisional.saturating_sub(1);
+    /// It was withdrawn, durably.
+    pub fn end_provisional(&self, id: ProvisionalId) {
+        end_provisional(&mut self.inner.lock(), id);
     }
 
     /// Whether an intent in the log may still be withdrawn. Once no it stays so as long as a member is followed, or none
     /// answers.
     #[must_use]
     pub fn any_provisional(&self) -> bool {
-        self.inner.lock().provisional > 0
+        !self.inner.lock().provisional.is_empty()
     }
 
     /// The intent is durable, at this position.
@@ -254,6 +337,14 @@ impl InFlight {
         inner.tickets.retain(|ticket| !(!ticket.commits_on(member) && ticket.clear(1 << member.0) && ticket.closed()));
     }
 
+    /// As [`InFlight::conflicting`], with the number of the next commit.
+    #[must_use]
+    pub fn barrier(&self, footprint: &Footprint) -> (Vec<Arc<Ticket>>, CommitSeq) {
+        let inner = self.inner.lock();
+        let tickets = inner.tickets.iter().filter(|t| t.footprint.conflicts(footprint)).cloned().collect();
+        (tickets, inner.registered.next())
+    }
+
     /// Commits in flight that may touch what `footprint` touches, on whatever member.
     #[must_use]
     pub fn conflicting(&self, footprint: &Footprint) -> Vec<Arc<Ticket>> {
@@ -267,21 +358,47 @@ impl InFlight {
     }
 }
 
+fn end_provisional(inner: &mut Inner, id: ProvisionalId) {
+    inner.provisional.retain(|other| other.id != id);
+    inner.waiting.drain(..).for_each(|session| session.wake());
+}
+
 #[cfg(test)]
 mod tests {
+    use raidb_core::ids::ConflictGroup;
+    use raidb_core::sql::footprint::Rows;
+
     use super::*;
 
     const BACK: MemberId = MemberId(2);
 
+    fn session() -> Arc<SessionHandle> {
+        SessionHandle::new(raidb_core::ids::SessionId(1), 0)
+    }
+
+    fn candidate(footprint: Footprint, seen: &Seen, members: u32) -> Candidate<'_> {
+        Candidate { footprint, seen, members, provisional: None }
+    }
+
     fn register(commits: &InFlight, members: u32) -> Arc<Ticket> {
-        commits.register(Footprint::Everything, members, || true).unwrap()
+        let seen = Seen::default();
+        match commits.register(candidate(Footprint::Everything, &seen, members), &session(), || true) {
+            Registration::Registered { ticket, .. } => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn row(key: u64) -> Footprint {
+        Footprint::one(ConflictGroup(1), Rows::Keys(vec![key]))
     }
 
     /// A session that decides by an old view would commit without the member that has just joined.
     #[test]
     fn a_stale_view_registers_nothing() {
         let commits = InFlight::default();
-        assert!(commits.register(Footprint::Everything, 0b011, || false).is_none());
+        let seen = Seen::default();
+        let registration = commits.register(candidate(Footprint::Everything, &seen, 0b011), &session(), || false);
+        assert!(matches!(registration, Registration::OldView));
         assert!(commits.all().is_empty());
     }
 
@@ -336,16 +453,36 @@ mod tests {
     #[test]
     fn nothing_provisional_while_a_member_is_followed_or_the_view_is_old() {
         let commits = InFlight::default();
-        assert!(!commits.begin_provisional(|| false));
+        let seen = Seen::default();
+        let begin = |current: bool| commits.begin_provisional(row(1), &seen, || current);
+        assert!(begin(false).is_none());
         assert!(!commits.any_provisional());
-        assert!(commits.begin_provisional(|| true));
+        let first = begin(true).unwrap();
         let _none = commits.follow(BACK);
         assert!(commits.any_provisional(), "it is waited for");
-        assert!(!commits.begin_provisional(|| true));
-        commits.end_provisional();
+        assert!(begin(true).is_none());
+        commits.end_provisional(first);
         assert!(!commits.any_provisional());
         commits.caught_up(BACK);
-        assert!(commits.begin_provisional(|| true));
+        assert!(begin(true).is_some());
+    }
+
+    /// The first has lost its connection to the lead, so the second got the row; the log has the first one's intent.
+    #[test]
+    fn nobody_is_decided_behind_an_intent_on_his_rows_that_may_be_withdrawn() {
+        let commits = InFlight::default();
+        let mut seen = Seen::default();
+        seen.add(CommitSeq(0), &row(1));
+        let first = commits.begin_provisional(row(1), &seen, || true);
+        let other = commits.register(candidate(row(2), &Seen::default(), 0b111), &session(), || true);
+        assert!(matches!(other, Registration::Registered { order_kept: true, .. }), "another row");
+        let second = || commits.register(candidate(row(1), &seen, 0b111), &session(), || true);
+        assert!(matches!(second(), Registration::Waits));
+        // Withdrawn: the second may go. Registered: it has been overtaken.
+        let own = Candidate { provisional: first, ..candidate(row(1), &seen, 0b111) };
+        assert!(matches!(commits.register(own, &session(), || true), Registration::Registered { .. }));
+        assert!(!commits.any_provisional());
+        assert!(matches!(second(), Registration::Overtaken));
     }
 
     #[test]

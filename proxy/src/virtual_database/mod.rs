@@ -86,6 +86,8 @@ pub struct VirtualDatabase {
     pub journal: Journal,
     /// Transactions that clients have named.
     pub tokens: tokens::Tokens,
+    /// Cloned by each open transaction with rows of COPY, which its session cannot send again to a member that joins.
+    pub copies: Arc<()>,
     /// Which marker table takes new rows.
     pub markers: Markers,
     /// Connections on which sessions commit together.

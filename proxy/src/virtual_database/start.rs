@@ -183,6 +183,7 @@ impl VirtualDatabase {
             named: AtomicBool::new(false),
             in_flight: Default::default(),
             sequences: Default::default(),
+            copies: Arc::default(),
             counters: Default::default(),
             analyses: Analyses::default(),
             tokens: super::tokens::Tokens::new(sessions.clone()),

@@ -24,6 +24,7 @@ const AT_ONCE: &[&str] = &[
 /// What a transaction block passes.
 const USUAL: &[&str] = &[
     "commit.before_ticket",
+    "commit.registering",
     "commit.before_intent",
     "commit.intent_durable",
     "commit.sent_to_lead",
@@ -76,6 +77,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
 /// A point that is added to the proxy is added to a scenario.
 fn expect_every_point(known: &[String], own: &[&str]) -> Result<()> {
     let tables = [own, crash_points_log::POINTS, crash_points_members::POINTS, crash_points_start::POINTS];
+    let tables = tables.into_iter().chain([super::churn::POINTS]).collect::<Vec<_>>();
     let left: Vec<_> =
         known.iter().filter(|point| !tables.iter().any(|table| table.contains(&point.as_str()))).collect();
     if left.is_empty() { Ok(()) } else { fail(format!("no scenario goes to the fault points {left:?}")) }

@@ -5,6 +5,7 @@ mod activemq_takeover;
 mod bad_input;
 mod big_result;
 mod chaos;
+mod churn;
 mod crash_points;
 mod crash_points_commit;
 mod crash_points_log;
@@ -23,6 +24,7 @@ mod member_add;
 mod model_delayed;
 mod model_keyed;
 mod outcome_tokens;
+mod overtaken;
 mod pgbench_freeze_lead;
 mod pgbench_kill_lead;
 mod pgbench_plain;
@@ -84,6 +86,8 @@ table! {
     crash_points_log: "the proxy dies at every point of a truncation; full disk, failed flush, short write: as above",
     cut_at_commit: "a session's connections are cut between agreement and COMMIT: no wrong answer, members equal",
     cut_at_once: "the same for single INSERTs, of which no follower has heard before the decision",
+    overtaken: "locks lost with the connection at the moment of COMMIT: nobody is decided out of order, members equal",
+    churn: "clients come, write, COPY and go while members are taken out and brought back: no hang, nothing lost or twice",
     cut_serializable: "the same for serializable transactions, of which the lead's COMMIT decides",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",

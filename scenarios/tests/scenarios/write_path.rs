@@ -55,6 +55,16 @@ fn cut_at_once() {
 }
 
 #[test]
+fn overtaken() {
+    common::run("overtaken", Options::default());
+}
+
+#[test]
+fn churn() {
+    common::run("churn", Options::default());
+}
+
+#[test]
 fn cut_serializable() {
     common::run("cut_serializable", Options::default());
 }

@@ -81,6 +81,16 @@ impl Footprint {
         matches!(self, Footprint::Nothing)
     }
 
+    /// Whether it names rows: what conflicts with it does so on a row.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Footprint::Nothing => true,
+            Footprint::Touches(touches) => touches.iter().all(|touch| !matches!(touch.rows, Rows::All)),
+            Footprint::Everything => false,
+        }
+    }
+
     /// Whether the two can meet on a row.
     #[must_use]
     pub fn conflicts(&self, other: &Footprint) -> bool {

@@ -2,3 +2,4 @@
 
 pub mod cycles;
 pub mod follower;
+pub mod overtaking;

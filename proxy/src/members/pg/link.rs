@@ -36,6 +36,8 @@ pub enum Owner {
     Follower,
     /// A setting that every connection of the session gets; it must succeed.
     Setting,
+    /// Whoever asked whether the transaction is still open.
+    Proof,
     /// Nobody.
     Discarded,
 }

@@ -17,7 +17,7 @@ mod serial_over_lead_kill;
 mod serial_restarted;
 mod set_local_search_path;
 mod standard_conforming_off;
-mod support;
+pub(super) mod support;
 mod terminated_follower;
 mod terminated_lead;
 mod terminated_line;

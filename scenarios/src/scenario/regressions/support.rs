@@ -14,7 +14,7 @@ use crate::{Result, fail};
 const SEEN_LIMIT: Duration = Duration::from_secs(5);
 
 /// A session whose backends on the members are called `name`.
-pub(super) async fn session(endpoint: &Endpoint, name: &str) -> Result<Client> {
+pub(in super::super) async fn session(endpoint: &Endpoint, name: &str) -> Result<Client> {
     let (client, connection) = endpoint.config().application_name(name).connect(NoTls).await?;
     tokio::spawn(async move {
         // The client's own call reports the error.
@@ -24,7 +24,7 @@ pub(super) async fn session(endpoint: &Endpoint, name: &str) -> Result<Client> {
 }
 
 /// Ends the backends of the session `name` on `member`.
-pub(super) async fn terminate(member: &Member, name: &str) -> Result<()> {
+pub(in super::super) async fn terminate(member: &Member, name: &str) -> Result<()> {
     let sql = format!(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity \
          where application_name = '{name}' and datname = current_database() and usename = 'postgres'"
@@ -39,7 +39,7 @@ pub(super) async fn terminate(member: &Member, name: &str) -> Result<()> {
 }
 
 /// Waits until the session `name` waits for a lock on `member`.
-pub(super) async fn wait_for_lock(member: &Member, name: &str) -> Result<()> {
+pub(in super::super) async fn wait_for_lock(member: &Member, name: &str) -> Result<()> {
     let sql =
         format!("select count(*) from pg_stat_activity where application_name = '{name}' and wait_event_type = 'Lock'");
     let begun = Instant::now();
@@ -69,7 +69,7 @@ pub(super) fn code(error: &tokio_postgres::Error) -> String {
 }
 
 /// `Ok` or the SQLSTATE, as text.
-pub(super) fn outcome<T>(answer: &Result<T, tokio_postgres::Error>) -> String {
+pub(in super::super) fn outcome<T>(answer: &Result<T, tokio_postgres::Error>) -> String {
     answer.as_ref().map_or_else(code, |_| "ok".to_owned())
 }
 
