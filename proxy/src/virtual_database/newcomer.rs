@@ -148,7 +148,7 @@ impl VirtualDatabase {
         }
         let checkpoint = Checkpoint { members, complete: true };
         if let Err(error) = self.journal.note(RecordKind::Checkpoint, checkpoint.encode()).await {
-            tracing::error!(virtual_database = self.name, "cannot record the members: {error}");
+            self.start_waits(format!("the recovery log cannot name the members: {error}"));
             return false;
         }
         if somebody_left {
