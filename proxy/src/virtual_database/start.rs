@@ -185,7 +185,8 @@ impl VirtualDatabase {
         if !states.iter().any(|s| s.is_enabled()) {
             return Err(OpenError::NoMember(config.name.clone()));
         }
-        let incidents: VecDeque<Incident> = logged.changes().filter_map(|c| c.incident.clone()).collect();
+        let mut incidents: Vec<Incident> = logged.changes().filter_map(|c| c.incident.clone()).collect();
+        incidents.sort_by_key(|incident| incident.when_unix_ms);
         Ok(VirtualDatabase {
             name: config.name.clone(),
             settings: Settings {
@@ -226,7 +227,7 @@ impl VirtualDatabase {
             copying: tokio::sync::RwLock::new(()),
             epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),
             floors: Mutex::new(vec![None; config.members.len()]),
-            incidents: Mutex::new(incidents),
+            incidents: Mutex::new(VecDeque::from(incidents)),
             open_sessions: AtomicUsize::new(0),
             writes_stopped: AtomicBool::new(false),
             carrying: tokio::sync::Mutex::new(()),

@@ -114,6 +114,7 @@ impl VirtualDatabase {
         self.membership.rejoin_failed(member, error.needs_rebuild());
         if let Some(reason) = error.needs_rebuild() {
             let mut incident = self.incident(member, reason);
+            incident.position = self.known_floors().get(usize::from(member.0)).copied().flatten().unwrap_or_default();
             incident.answers.push(raidb_core::member::Answer { member: incident.member.clone(), answer: detail });
             tracing::error!(member = incident.member, "the member cannot be brought back from the log: {error}");
             let record = super::start::disabled_record(&incident, Position::START, self.next_epoch());
