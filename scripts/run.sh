@@ -94,11 +94,15 @@ write_config() {
     } >"$RUN_DIR/raidb.toml"
 }
 
+# Asks for the status, not as a client: the proxy would log each client that comes too early.
 wait_until_ready() {
-    local url=$1 tries
+    local tries status
     for ((tries = 0; tries < 300; tries++)); do
         kill -0 "$proxy_pid" 2>/dev/null || return 1
-        ! "$BIN/psql" -XAtq "$url" -c 'SELECT 1' >/dev/null 2>&1 || return 0
+        if status=$("$RAIDB" status --admin "127.0.0.1:$admin_port" 2>/dev/null) &&
+            [[ $status != *"not serving yet"* ]]; then
+            return 0
+        fi
         sleep 0.1
     done
     return 1
@@ -108,7 +112,7 @@ start_proxy() {
     local url="postgresql://postgres@127.0.0.1:$port/$DATABASE"
     "$RAIDB" run --config "$RUN_DIR/raidb.toml" 9>&- &
     proxy_pid=$!
-    wait_until_ready "$url" || die "the proxy did not become ready"
+    wait_until_ready || die "the proxy did not become ready"
     cat <<TEXT
 
 raidb is ready. Connect with:
@@ -116,6 +120,8 @@ raidb is ready. Connect with:
     psql $url
 
 Status:  $RAIDB status --admin 127.0.0.1:$admin_port     (Ctrl-C stops everything)
+Config:  $RUN_DIR/raidb.toml
+Log:     $RUN_DIR/raidb-log     (the recovery log; members and their logs are in $RUN_DIR/members)
 
 TEXT
 }

@@ -35,7 +35,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The recovery log cannot be used.
-    #[error("recovery log: {0}")]
+    #[error("recovery log: {0}{then}", then = what_then(.0))]
     Log(#[from] LogError),
     /// A virtual database cannot be opened.
     #[error(transparent)]
@@ -46,6 +46,11 @@ pub enum StartError {
     /// TLS files for clients.
     #[error("listen.tls: {0}")]
     Tls(#[from] tls::TlsError),
+}
+
+/// What an operator does about a log that is not accepted.
+fn what_then(error: &LogError) -> &'static str {
+    if matches!(error, LogError::Corrupt { .. }) { "; see \"Damaged?\" in docs/operations.md" } else { "" }
 }
 
 struct Source {

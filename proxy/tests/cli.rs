@@ -43,7 +43,8 @@ fn a_command_line_that_cannot_be_used_is_64() {
 fn no_proxy_is_1() {
     let output = raidb(&["status", "--admin", "127.0.0.1:1"]);
     assert_eq!(code(&output), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("127.0.0.1:1"));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("127.0.0.1:1") && message.contains("is the proxy running?"), "{message}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ type PerMember = (&'static str, &'static str, &'static str, fn(&MemberStatus) ->
 
 const PER_DATABASE: [PerDatabase; 15] = [
     ("raidb_sessions", "gauge", "Sessions at present.", |d| d.sessions),
-    ("raidb_epoch", "gauge", "Epoch of lead and membership.", |d| d.epoch),
+    ("raidb_epoch", "gauge", "Epoch of the lead.", |d| d.epoch),
     ("raidb_commits_total", "counter", "Commits of writing transactions.", |d| d.counters.commits),
     ("raidb_transactions_aborted_total", "counter", "Transactions ended with 40xxx.", |d| {
         d.counters.transactions_aborted
@@ -26,7 +26,7 @@ const PER_DATABASE: [PerDatabase; 15] = [
     ("raidb_reads_total", "counter", "Statements that only read.", |d| d.counters.reads),
     ("raidb_writes_total", "counter", "Statements that wrote.", |d| d.counters.writes),
     ("raidb_replays_total", "counter", "Transcripts replayed to a follower.", |d| d.counters.replays),
-    ("raidb_incidents_total", "counter", "Members disabled.", |d| d.counters.incidents),
+    ("raidb_incidents_total", "counter", "Members disabled, left behind or repaired.", |d| d.counters.incidents),
     ("raidb_cycle_breaker_fired_total", "counter", "Waits across members broken; should be 0.", |d| {
         d.counters.cycle_breaker_fired
     }),

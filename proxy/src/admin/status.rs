@@ -86,7 +86,7 @@ pub struct VirtualDatabaseStatus {
     /// What the start waits for or is doing; `None` once clients are served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starting: Option<String>,
-    /// Grows by one at every change of lead or of membership.
+    /// Epoch of the lead: 1 at each start, grows by one at every change of lead.
     pub epoch: u64,
     /// Sessions at present.
     pub sessions: u64,
@@ -173,7 +173,7 @@ pub struct Counters {
     pub writes: u64,
     /// Transcripts replayed to a follower because its answer did not match.
     pub replays: u64,
-    /// Members disabled.
+    /// Members disabled, left behind or repaired.
     pub incidents: u64,
     /// Cycles of waits across members that the last resort broke. Anything but 0 is a bug.
     pub cycle_breaker_fired: u64,

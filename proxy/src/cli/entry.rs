@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use raidb_core::config::{Config, Member};
@@ -24,6 +25,8 @@ pub(super) struct Prepared {
     /// The configuration's directory.
     pub(super) base_dir: PathBuf,
     file: PathBuf,
+    /// The file without the entry.
+    before: String,
     /// `None`: the file has the entry already.
     text: Option<String>,
 }
@@ -49,12 +52,21 @@ pub(super) fn prepare(file: &Path, database: Option<&str>, name: &str, new: &New
     };
     let database = names[index].to_owned();
     let there = config.virtual_databases[index].members.iter().find(|member| member.name == name);
-    if there.is_some() && there == Member::parse(name, &new.url, new.weight, &base_dir).ok().as_ref() {
-        return Ok(Prepared { database, base_dir, file, text: None });
+    if let Some(there) = there {
+        if Some(there) == Member::parse(name, &new.url, new.weight, &base_dir).ok().as_ref() {
+            return Ok(Prepared { database, base_dir, file, before: text, text: None });
+        }
+        return Err(format!(
+            "{} has a member \"{name}\" already, with the URL {} and weight {}; remove that entry, or run the command with \
+             that URL and weight",
+            file.display(),
+            there.url,
+            there.weight
+        ));
     }
     let added = with_entry(&text, index, name, new).map_err(|problem| format!("{}: {problem}", file.display()))?;
     Config::parse(&added, &base_dir).map_err(wrong)?;
-    Ok(Prepared { database, base_dir, file, text: Some(added) })
+    Ok(Prepared { database, base_dir, file, before: text, text: Some(added) })
 }
 
 impl Prepared {
@@ -63,7 +75,24 @@ impl Prepared {
     /// # Errors
     /// The file is as it was.
     pub(super) fn write(&self) -> Result<(), String> {
-        let Some(text) = &self.text else { return Ok(()) };
+        self.text.as_deref().map_or(Ok(()), |text| self.replace_by(text))
+    }
+
+    /// Takes the entry out again, if [`Prepared::write`] has written it and nobody has changed the file since. True: the file
+    /// is as it was.
+    ///
+    /// # Errors
+    /// The file has the entry.
+    pub(super) fn take_back(&self) -> Result<bool, String> {
+        let unreadable = |error| format!("cannot read {}: {error}", self.file.display());
+        let Some(text) = &self.text else { return Ok(false) };
+        if fs::read_to_string(&self.file).map_err(unreadable)? != *text {
+            return Ok(false);
+        }
+        self.replace_by(&self.before).map(|()| true)
+    }
+
+    fn replace_by(&self, text: &str) -> Result<(), String> {
         let temporary = self.base_dir.join(format!(".raidb.toml.{}", std::process::id()));
         let written = self.replace(&temporary, text);
         if written.is_err() {
@@ -75,8 +104,12 @@ impl Prepared {
 
     fn replace(&self, temporary: &Path, text: &str) -> std::io::Result<()> {
         let mut file = File::create(temporary)?;
-        // Before the passwords are in it.
-        file.set_permissions(fs::metadata(&self.file)?.permissions())?;
+        // Before the passwords are in it. The owner too: the proxy may run as another user than whoever runs the command.
+        let (old, new) = (fs::metadata(&self.file)?, file.metadata()?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(old.permissions())?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(temporary, &self.file)?;
@@ -160,20 +193,24 @@ url = "postgresql://u@h/b"
             (None, "pg2", "postgresql://u@i/a", "--database a | b"),
             (Some("c"), "pg2", "postgresql://u@i/a", "no virtual database"),
             (Some("a"), "PG 2", "postgresql://u@i/a", "member[1].name"),
-            (Some("a"), "pg1", "postgresql://u@i/a", "twice"),
+            (Some("a"), "pg1", "postgresql://u@i/a", "already, with the URL postgresql://u@h:5432/a and weight 1"),
             (Some("a"), "pg2", "postgresql://u:hunter2@h:x/a", "member[1].url"),
-            (Some("a"), "pg2", "postgresql://u@H/b", "same database"),
+            (Some("a"), "pg2", "postgresql://u@H/c", "same server"),
         ] {
             let problem = prepare(database, name, url).unwrap_err();
             assert!(problem.contains(expect) && !problem.contains("hunter2"), "{problem}");
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), TEXT);
+        let refused = prepare(Some("a"), "pg2", "postgresql://u@i/a").unwrap();
+        refused.write().unwrap();
+        assert_eq!((refused.take_back(), fs::read_to_string(&file).unwrap().as_str()), (Ok(true), TEXT));
         prepare(Some("a"), "pg2", "postgresql://u@i/a").unwrap().write().unwrap();
         let written = fs::read_to_string(&file).unwrap();
         assert!(written.contains("# old disk") && written.contains("pg2"), "{written}");
         // Run again: it is there.
-        prepare(Some("a"), "pg2", "postgresql://u@i/a").unwrap().write().unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), written);
+        let again = prepare(Some("a"), "pg2", "postgresql://u@i/a").unwrap();
+        again.write().unwrap();
+        assert_eq!((again.take_back(), fs::read_to_string(&file).unwrap()), (Ok(false), written));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_dir_all(&dir).unwrap();
     }

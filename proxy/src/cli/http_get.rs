@@ -13,6 +13,17 @@ const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest answer in bytes. At the limit: an error.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
+/// Why nobody answered at `address`, and what to look for.
+pub(super) fn no_answer(what: &str, address: &str, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => {
+            "; is the proxy running? --admin names its listen.admin"
+        }
+        _ => "",
+    };
+    format!("no {what} from {address}: {error}{hint}")
+}
+
 /// The body of `GET path`; any status but 200 is an error.
 pub(super) async fn get(address: &str, path: &str) -> io::Result<Vec<u8>> {
     let answer = timeout(EXCHANGE_TIME_MAX, exchange(address, path)).await;

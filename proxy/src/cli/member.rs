@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::entry::{self, NewEntry};
+use super::entry::{self, NewEntry, Prepared};
 use super::{EXIT_USAGE, http_get};
 use crate::admin::{NewMember, Status};
 
@@ -111,16 +111,33 @@ async fn add(named: Named, new: NewEntry, from: Option<String>, config: &Path) -
         entry.write()?;
         let new = NewMember { url: new.url, weight: new.weight, from, base_dir: entry.base_dir.clone() };
         let body = serde_json::to_string(&new).map_err(|error| error.to_string())?;
-        run(&named, "add", &body).await.map_err(|why| {
-            let why = why.trim_end();
-            format!("{why}\n{} has the entry; a start of the proxy finds the member disabled (new)", config.display())
-        })
+        match run(&named, "add", &body).await {
+            Err(why) => Err(format!("{}\n{}", why.trim_end(), not_added(&named, &entry, config).await)),
+            done => done,
+        }
     };
     ended(added.await)
 }
 
+/// What became of the entry. It stays if the member is one nevertheless, or if that cannot be found out.
+async fn not_added(named: &Named, entry: &Prepared, config: &Path) -> String {
+    let file = config.display();
+    let is_no_member = status(&named.admin).await.is_ok_and(|status| {
+        let found = status.virtual_databases.iter().find(|d| d.name == entry.database);
+        found.is_some_and(|database| database.members.iter().all(|m| m.name != named.name))
+    });
+    if is_no_member {
+        match entry.take_back() {
+            Ok(true) => return format!("{file} is as it was before"),
+            Ok(false) => {}
+            Err(problem) => return format!("{problem}; remove the entry of \"{}\" from {file}", named.name),
+        }
+    }
+    format!("{file} has the entry; a start of the proxy finds the member disabled (new)")
+}
+
 async fn run(named: &Named, verb: &str, body: &str) -> Result<String, String> {
-    let unreachable = |error: std::io::Error| format!("no answer from {}: {error}", named.admin);
+    let unreachable = |error: std::io::Error| http_get::no_answer("answer", &named.admin, &error);
     let database = match &named.database {
         Some(database) => database.clone(),
         None => only_database(&named.admin).await?,
@@ -140,7 +157,8 @@ async fn run(named: &Named, verb: &str, body: &str) -> Result<String, String> {
 }
 
 async fn status(admin: &str) -> Result<Status, String> {
-    let body = http_get::get(admin, "/status").await.map_err(|error| format!("no answer from {admin}: {error}"))?;
+    let got = http_get::get(admin, "/status").await;
+    let body = got.map_err(|error| http_get::no_answer("answer", admin, &error))?;
     serde_json::from_slice(&body).map_err(|error| error.to_string())
 }
 

@@ -20,15 +20,17 @@ pub(super) async fn status(admin: &str, json: bool) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problem) => {
-            eprintln!("raidb: no status from {admin}: {problem}");
+            eprintln!("raidb: {problem}");
             ExitCode::FAILURE
         }
     }
 }
 
 async fn text(admin: &str, json: bool) -> Result<Vec<u8>, String> {
-    let mut body = http_get::get(admin, "/status").await.map_err(|error| error.to_string())?;
-    let status: Status = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+    let got = http_get::get(admin, "/status").await;
+    let mut body = got.map_err(|error| http_get::no_answer("status", admin, &error))?;
+    let status: Status =
+        serde_json::from_slice(&body).map_err(|error| format!("the status of {admin} cannot be read: {error}"))?;
     if json {
         body.push(b'\n');
         return Ok(body);

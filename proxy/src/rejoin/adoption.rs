@@ -49,7 +49,7 @@ pub async fn begin(database: &Arc<VirtualDatabase>) -> bool {
             return true;
         }
         Err(error) => {
-            tracing::error!(virtual_database = database.name, "the recovery log cannot be read: {error}");
+            database.start_waits(format!("the recovery log cannot be read: {error}"));
             return false;
         }
     }

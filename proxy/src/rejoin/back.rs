@@ -95,6 +95,9 @@ async fn run(
     if told.applied.last() > journal.end() {
         return Err(RejoinError::Foreign { told: told.applied.last(), end: journal.end() });
     }
+    if told.epoch > journal.epoch() {
+        return Err(RejoinError::Newer { told: told.epoch, epoch: journal.epoch() });
+    }
     database.floor_raised(member, told.applied.floor());
     let table = database.markers.active();
     let mut applier = Applier::new(at.target.clone(), database.logins(member), journal, within);
@@ -136,7 +139,7 @@ async fn run(
     database.faults.reach(FaultPoint::RejoinBeforeRecord).await;
     database.record_enabled(member).await?;
     database.faults.reach(FaultPoint::RejoinRecorded).await;
-    tables::set_epoch(&mut connection, database.epoch(), within).await?;
+    tables::set_epoch(&mut connection, journal.epoch(), within).await?;
     let others = database.join(member);
     database.faults.reach(FaultPoint::RejoinJoined).await;
     let rest = async {

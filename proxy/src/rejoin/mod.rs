@@ -72,6 +72,14 @@ pub enum RejoinError {
         /// End of the log.
         end: raidb_core::log::Position,
     },
+    /// It was told of a change of membership that this log does not know.
+    #[error("it is of epoch {told}, and the log of epoch {epoch}: it belonged to another recovery log")]
+    Newer {
+        /// Its epoch.
+        told: u64,
+        /// The log's.
+        epoch: u64,
+    },
     /// Another member cannot be compared with it at present.
     #[error("{0}")]
     Repair(crate::scrub::ScrubError),
@@ -92,7 +100,9 @@ impl RejoinError {
     #[must_use]
     pub fn needs_rebuild(&self) -> Option<Reason> {
         match self {
-            RejoinError::Differs { .. } | RejoinError::Foreign { .. } => Some(Reason::Diverged),
+            RejoinError::Differs { .. } | RejoinError::Foreign { .. } | RejoinError::Newer { .. } => {
+                Some(Reason::Diverged)
+            }
             RejoinError::Behind { .. } => Some(Reason::BehindLog),
             _ => None,
         }

@@ -29,6 +29,7 @@ use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::recovery_log::LogError;
 use crate::virtual_database::VirtualDatabase;
+use crate::virtual_database::journal::Journal;
 use crate::virtual_database::tokens::now_ms;
 
 /// Payload bytes that are read from the log at once.
@@ -58,7 +59,7 @@ pub async fn recover(database: &Arc<VirtualDatabase>) -> bool {
     match make_equal(database, found).await {
         Ok(usable) => usable,
         Err(error) => {
-            tracing::error!(virtual_database = database.name, "cannot start from the recovery log: {error}");
+            database.start_waits(format!("cannot start from the recovery log: {error}"));
             false
         }
     }
@@ -86,18 +87,13 @@ async fn make_equal(database: &Arc<VirtualDatabase>, mut found: Vec<Found>) -> R
         return Ok(false);
     }
     let journal = &database.journal;
-    let newest = found.iter().map(|f| f.told.applied.last()).max().unwrap_or_default();
-    if newest > journal.end() {
-        tracing::error!(
-            virtual_database = database.name,
-            members = newest.0,
-            log = journal.end().0,
-            "the members hold more than the recovery log: it is an old copy. Put the newest log in place, or move this one \
-             away to have the members adopted without it"
-        );
+    if let Some(why) = old_copy(journal, &found) {
+        database.start_waits(format!(
+            "{why}: the log is an old copy. Put the newest log in place, or move this one away to have the members adopted \
+             without it"
+        ));
         return Ok(false);
     }
-    database.raise_epoch(found.iter().map(|f| f.told.epoch).max().unwrap_or_default());
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
     let mut tokens = Recovery::new(now_ms());
     let Walked { aborted, copied, mut high_water } = walk(database, floor, &mut tokens).await?;
@@ -125,6 +121,24 @@ async fn make_equal(database: &Arc<VirtualDatabase>, mut found: Vec<Found>) -> R
         database.tokens_recovered(tokens).await;
     }
     Ok(usable)
+}
+
+/// How members show that the log is not the newest one. Positions alone do not: they are used anew behind an adoption. But a
+/// member is told an epoch only when that is durable in the log (see [`Journal::epoch`]), and no log forgets its epoch.
+fn old_copy(journal: &Journal, found: &[Found]) -> Option<String> {
+    let newest = found.iter().max_by_key(|f| f.told.applied.last())?;
+    let latest = found.iter().max_by_key(|f| f.told.epoch)?;
+    let (end, epoch) = (journal.end(), journal.epoch());
+    if latest.told.epoch > epoch {
+        return Some(format!(
+            "member \"{}\" is of epoch {}, the recovery log of epoch {epoch}",
+            latest.told.name, latest.told.epoch
+        ));
+    }
+    (newest.told.applied.last() > end).then(|| {
+        let last = newest.told.applied.last();
+        format!("member \"{}\" holds transactions up to {last}, the recovery log ends at {end}", newest.told.name)
+    })
 }
 
 /// The last member, which did not answer for a while, is made equal to the log: COMMITs may have been lost with it.
@@ -258,6 +272,6 @@ async fn redo(
     let all: Vec<u8> = (0..TABLES).collect();
     tables::raise_floor(&mut found.connection, end, &all, within).await?;
     database.faults.reach(FaultPoint::StartFloorRaised).await;
-    tables::set_epoch(&mut found.connection, database.epoch(), within).await?;
+    tables::set_epoch(&mut found.connection, database.journal.epoch(), within).await?;
     Ok(replay.done())
 }

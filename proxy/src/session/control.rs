@@ -219,7 +219,9 @@ impl Session {
     async fn session_change(&mut self, statement: &Statement, change: &SessionChange) -> Result<(), Trouble> {
         let effect = match change {
             SessionChange::Set { name, values } => {
-                if self.open.is_none() && self.settings.already(name, &statement.sql) {
+                // `SELECT set_config(…)` means the same, but is answered with a row: the member has that.
+                let is_set = statement.sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set"));
+                if is_set && self.open.is_none() && self.settings.already(name, &statement.sql) {
                     self.complete("SET");
                     return Ok(());
                 }

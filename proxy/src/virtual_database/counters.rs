@@ -32,6 +32,8 @@ pub struct Counters {
     pub writes: Counter,
     /// Transcripts replayed on a follower.
     pub replays: Counter,
+    /// Members disabled, left behind or repaired.
+    pub incidents: Counter,
     /// Changes of lead.
     pub lead_changes: Counter,
     /// Transactions aborted by the last-resort cycle breaker: each is a bug.

@@ -7,9 +7,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use raidb_core::log::{CopiedRows, FinishedPrefix, Intent, Outcome, Position, Record, RecordKind};
+use raidb_core::log::{CopiedRows, FinishedPrefix, Intent, Membership, Outcome, Position, Record, RecordKind};
 use tokio::sync::Notify;
 
 use crate::recovery_log::{Extent, LogError, RecoveryLog};
@@ -22,6 +23,8 @@ pub struct Journal {
     moved: Notify,
     /// Transactions whose rows of COPY are in the log.
     copied: Arc<Mutex<CopiedRows>>,
+    /// See [`Journal::epoch`].
+    epoch: AtomicU64,
 }
 
 /// The rows that a transaction has copied into the log are kept while this lives, and behind that as long as its intent.
@@ -51,15 +54,16 @@ struct State {
 }
 
 impl Journal {
-    /// A journal on a log whose records are all finished (see [`Journal::recovered`]).
+    /// A journal on a log whose records are all finished (see [`Journal::recovered`]), with the epoch that they tell.
     #[must_use]
-    pub fn new(log: Arc<dyn RecoveryLog>) -> Self {
+    pub fn new(log: Arc<dyn RecoveryLog>, epoch: u64) -> Self {
         let prefix = FinishedPrefix::new(log.end());
         Journal {
             log,
             state: Mutex::new(State { prefix, aborted: HashSet::new() }),
             moved: Notify::new(),
             copied: Arc::default(),
+            epoch: AtomicU64::new(epoch),
         }
     }
 
@@ -104,9 +108,17 @@ impl Journal {
     /// # Errors
     /// [`LogError`].
     pub async fn note(&self, kind: RecordKind, payload: Vec<u8>) -> Result<Position, LogError> {
+        let epoch = Membership::epoch_in(kind, &payload);
         let position = self.log.append(kind, payload).await?;
+        self.epoch.fetch_max(epoch, Ordering::SeqCst);
         self.finish(position);
         Ok(position)
+    }
+
+    /// The newest epoch of the membership that is durable. Members are told no newer one.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     /// The intent took effect on every member that is left.
@@ -218,7 +230,7 @@ mod tests {
     /// A journal with a segment for every few records.
     fn journal(dir: &tempfile::TempDir) -> Journal {
         let log = FileLog::open_on(dir.path(), "bench", 1024, Box::new(RealDisk)).unwrap().log;
-        Journal::new(Arc::new(log))
+        Journal::new(Arc::new(log), 0)
     }
 
     async fn fill(journal: &Journal) -> Position {
@@ -274,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_is_empty_until_its_first_record_wherever_it_begins() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Journal::new(Arc::new(FileLog::open(dir.path(), "bench").unwrap().log));
+        let open = || Journal::new(Arc::new(FileLog::open(dir.path(), "bench").unwrap().log), 0);
         let journal = open();
         assert!(journal.is_empty().await.unwrap());
         journal.begin_behind(Position(41)).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use raidb_core::ids::MemberId;
-use raidb_core::log::{Position, RecordKind};
+use raidb_core::log::RecordKind;
 use raidb_core::member::{Incident, Reason};
 
 use super::membership::Leave;
@@ -80,7 +80,7 @@ impl VirtualDatabase {
     pub fn incident(&self, member: MemberId, reason: Reason) -> Incident {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        Incident::new(unix_ms, self.member(member).target.name.clone(), reason, Position::START)
+        Incident::new(unix_ms, self.member(member).target.name.clone(), reason, self.journal.settled())
     }
 
     /// Takes a member out for the reason that the incident tells.
@@ -109,10 +109,12 @@ impl VirtualDatabase {
 
     async fn disable_claimed(self: Arc<Self>, member: MemberId, incident: Incident) -> FaultOutcome {
         let reason = incident.reason;
-        tracing::error!(
-            member = incident.member, %reason, statement = incident.statement, answers = ?incident.answers,
-            todo = incident.what_to_do, "member disabled"
-        );
+        let Incident { member: name, statement, answers, what_to_do, .. } = &incident;
+        if reason == Reason::ByOperator {
+            tracing::warn!(member = name, todo = what_to_do, "member disabled by an operator");
+        } else {
+            tracing::error!(member = name, %reason, statement, ?answers, todo = what_to_do, "member disabled");
+        }
         self.faults.reach(FaultPoint::LeaveBeforeRecord).await;
         let settled = self.journal.settled();
         let record = start::disabled_record(&incident, settled, self.next_epoch());
@@ -159,8 +161,12 @@ impl VirtualDatabase {
         if durable.is_ok() { FaultOutcome::Disabled } else { FaultOutcome::WritesStopped }
     }
 
-    /// Shows it in `/status`.
+    /// Counts it, and shows it in `/status`.
     pub(crate) fn keep_incident(&self, incident: Incident) {
+        self.counters.incidents.add();
+        if let Some(member) = self.members.iter().find(|member| member.target.name == incident.member) {
+            member.incidents.add();
+        }
         let mut incidents = self.incidents.lock();
         if incidents.len() == INCIDENTS_MAX {
             incidents.pop_front();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::counters::Counter;
 use crate::members::pg::target::{Login, Target};
 
 /// One member: where it is, how busy it is.
@@ -19,6 +20,8 @@ pub struct Member {
     pub weight: u16,
     /// How far a copy onto it is.
     pub rebuild: crate::rebuild::Progress,
+    /// Incidents since the start of the process.
+    pub(super) incidents: Counter,
     connections_max: usize,
     slots: Arc<Semaphore>,
     pending: AtomicUsize,
@@ -41,6 +44,7 @@ impl Member {
             login,
             weight,
             rebuild: crate::rebuild::Progress::default(),
+            incidents: Counter::default(),
             connections_max,
             slots: Arc::new(Semaphore::new(connections_max)),
             pending: AtomicUsize::new(0),

@@ -106,7 +106,7 @@ pub struct VirtualDatabase {
     carrying: tokio::sync::Mutex<()>,
     serving: AtomicBool,
     /// Until then: what the start waits for.
-    starting: Mutex<String>,
+    starting: Mutex<start::Waiting>,
     /// DDL commits under way, and how many there were: see [`VirtualDatabase::ddl_generation`].
     ddl_under_way: AtomicUsize,
     ddl_ended: std::sync::atomic::AtomicU64,
@@ -140,15 +140,13 @@ impl VirtualDatabase {
     /// What the start waits for, as long as nothing is served.
     #[must_use]
     pub fn starting(&self) -> Option<String> {
-        (!self.serving()).then(|| self.starting.lock().clone())
+        (!self.serving()).then(|| self.starting.lock().what.clone())
     }
 
-    /// The start goes on with something, or waits for it; said once.
+    /// The start goes on with something, or waits for it; said once, and again each minute.
     pub fn start_waits(&self, what: String) {
-        let mut starting = self.starting.lock();
-        if *starting != what {
+        if self.starting.lock().is_to_be_said(&what) {
             tracing::warn!(virtual_database = self.name, "not serving yet: {what}");
-            *starting = what;
         }
     }
 

@@ -61,7 +61,10 @@ impl VirtualDatabase {
         let id = MemberId(u8::try_from(count).unwrap_or(u8::MAX));
         let member = start::new_member(id, configured, self.settings.connections_max).map_err(|e| e.to_string())?;
         if let Some(other) = self.members.iter().find(|m| same_place(&m.target, &member.target)) {
-            return Err(format!("\"{name}\" names the same database as \"{}\"", other.target.name));
+            return Err(format!(
+                "\"{name}\" is on the same server as \"{}\"; each member needs a server of its own",
+                other.target.name
+            ));
         }
         self.refuse_foreign(&member).await?;
         // Durable before it is anything here: a start finds it disabled.
@@ -81,7 +84,7 @@ impl VirtualDatabase {
     }
 
     /// Its database is about to be dropped: it must not be a member under another address, nor hold what somebody misses.
-    async fn refuse_foreign(&self, member: &Member) -> Result<(), String> {
+    pub(super) async fn refuse_foreign(&self, member: &Member) -> Result<(), String> {
         let (name, place) = (&member.target.name, format!("{:?}", member.target));
         let within = self.settings.member_timeout;
         let mut connection = match Maintenance::connect(&member.target, &member.login, within).await {
@@ -148,7 +151,7 @@ impl VirtualDatabase {
         }
         let checkpoint = Checkpoint { members, complete: true };
         if let Err(error) = self.journal.note(RecordKind::Checkpoint, checkpoint.encode()).await {
-            tracing::error!(virtual_database = self.name, "cannot record the members: {error}");
+            self.start_waits(format!("the recovery log cannot name the members: {error}"));
             return false;
         }
         if somebody_left {
@@ -165,7 +168,7 @@ impl VirtualDatabase {
     }
 }
 
-/// Whether two targets look like one database; that they may be one under two names is looked for on the server.
+/// Whether two targets look like one server; that a database may be one under two names is looked for on the server.
 fn same_place(a: &Target, b: &Target) -> bool {
     let place = |address: &Address| match address {
         Address::Tcp { host, port } => {
@@ -175,5 +178,5 @@ fn same_place(a: &Target, b: &Target) -> bool {
         }
         Address::Unix(path) => Address::Unix(path.clone()),
     };
-    a.database == b.database && place(&a.address) == place(&b.address)
+    place(&a.address) == place(&b.address)
 }

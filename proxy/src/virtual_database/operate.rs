@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use raidb_core::config::Rejoin;
 use raidb_core::ids::MemberId;
 use raidb_core::log::{MemberChange, Position, RecordKind};
 use raidb_core::member::{MemberState, Reason, RebuildPhase};
@@ -30,9 +31,16 @@ impl VirtualDatabase {
     /// Takes a member out gently: open transactions go on with the others. It stays out until [`VirtualDatabase::bring_back`].
     ///
     /// # Errors
-    /// It is out already, or the last one.
+    /// It is the last one, or on its way back.
     pub async fn take_out(self: &Arc<Self>, member: MemberId) -> Result<String, String> {
         let name = &self.member(member).target.name;
+        if let Some(reason) = self.reason_out(member) {
+            let by_itself = self.settings.rejoin == Rejoin::Auto
+                && reason != Reason::ByOperator
+                && (reason.contents_are_known() || reason == Reason::LogLost);
+            let comes = if by_itself { "; it comes back by itself when it answers" } else { "" };
+            return Ok(format!("\"{name}\" is disabled already ({reason}){comes}"));
+        }
         if self.view().members().count() == 1 && self.view().is_enabled(member) {
             return Err(format!("\"{name}\" is the last enabled member and stays"));
         }
@@ -58,7 +66,7 @@ impl VirtualDatabase {
     pub async fn bring_back(self: &Arc<Self>, member: MemberId) -> Result<String, String> {
         let name = &self.member(member).target.name;
         match self.membership.states()[usize::from(member.0)] {
-            MemberState::Enabled => return Ok(format!("\"{name}\" is enabled")),
+            MemberState::Enabled => return Ok(format!("\"{name}\" is enabled already")),
             MemberState::Disabled { reason, .. } if !reason.contents_are_known() => {
                 return Err(format!("\"{name}\" is disabled ({reason}): run `raidb member rebuild {name}`"));
             }
@@ -76,6 +84,10 @@ impl VirtualDatabase {
         let name = self.member(member).target.name.clone();
         let donor = self.donor(member, donor)?;
         self.expect_answer(member).await?;
+        // Nobody has looked at it: it may be in the configuration by mistake.
+        if self.reason_out(member) == Some(Reason::New) {
+            self.refuse_foreign(self.member(member)).await?;
+        }
         // The marker tables keep their turns meanwhile: TRUNCATE does not respect the copy's snapshot.
         let _no_rotation = self.copying.read().await;
         if !self.membership.start_rebuild(member) {

@@ -33,6 +33,9 @@ use crate::wire::FrameLimit;
 /// Pause between two looks for a member while none answers at the start.
 const START_PAUSE: Duration = Duration::from_millis(200);
 
+/// What a start waits for is said again after this time.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
 /// Settings of a member that a session cannot see otherwise.
 const DEFAULTS_SQL: &str = "SELECT current_setting('default_transaction_isolation'), \
      (current_setting('statement_timeout') <> '0' OR current_setting('lock_timeout') <> '0' \
@@ -79,6 +82,28 @@ impl CatalogLoader {
 
 fn unreadable(problem: &str) -> QueryError {
     QueryError::Server { sqlstate: *b"XX000", message: format!("the catalog cannot be read: {problem}") }
+}
+
+/// What a start waits for, and when that was said last.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) what: String,
+    said: Option<std::time::Instant>,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Waiting { what: "starting".into(), said: None }
+    }
+
+    /// Whether it is new, or was not said for a while: the start looks several times a second.
+    pub(super) fn is_to_be_said(&mut self, what: &str) -> bool {
+        if self.what == what && self.said.is_some_and(|said| said.elapsed() < SAID_AGAIN) {
+            return false;
+        }
+        *self = Waiting { what: what.to_owned(), said: Some(std::time::Instant::now()) };
+        true
+    }
 }
 
 /// The record that makes a disablement durable.
@@ -160,7 +185,8 @@ impl VirtualDatabase {
         if !states.iter().any(|s| s.is_enabled()) {
             return Err(OpenError::NoMember(config.name.clone()));
         }
-        let incidents: VecDeque<Incident> = logged.changes().filter_map(|c| c.incident.clone()).collect();
+        let mut incidents: Vec<Incident> = logged.changes().filter_map(|c| c.incident.clone()).collect();
+        incidents.sort_by_key(|incident| incident.when_unix_ms);
         Ok(VirtualDatabase {
             name: config.name.clone(),
             settings: Settings {
@@ -194,19 +220,19 @@ impl VirtualDatabase {
             reported: RwLock::new(Arc::new(Vec::new())),
             defaults: RwLock::new(MemberDefaults::default()),
             loader: CatalogLoader::new(),
-            journal: Journal::new(log),
+            journal: Journal::new(log, logged.epoch()),
             markers: Default::default(),
             together: Default::default(),
             rejoining: tokio::sync::Mutex::new(()),
             copying: tokio::sync::RwLock::new(()),
             epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),
             floors: Mutex::new(vec![None; config.members.len()]),
-            incidents: Mutex::new(incidents),
+            incidents: Mutex::new(VecDeque::from(incidents)),
             open_sessions: AtomicUsize::new(0),
             writes_stopped: AtomicBool::new(false),
             carrying: tokio::sync::Mutex::new(()),
             serving: AtomicBool::new(false),
-            starting: Mutex::new(String::from("starting")),
+            starting: Mutex::new(Waiting::new()),
             ddl_under_way: AtomicUsize::new(0),
             ddl_ended: std::sync::atomic::AtomicU64::new(0),
         })
@@ -249,7 +275,7 @@ impl VirtualDatabase {
         match self.read_lead_of(member, within).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(member = member.target.name, "catalog not read: {error}");
+                self.start_waits(format!("the catalog of \"{}\" cannot be read: {error}", member.target.name));
                 false
             }
         }

@@ -12,7 +12,7 @@ impl VirtualDatabase {
     #[must_use]
     pub fn status(&self) -> VirtualDatabaseStatus {
         let view = self.view();
-        let incidents: Vec<_> = self.incidents.lock().iter().cloned().collect();
+        let incidents: Vec<_> = self.incidents.lock().iter().rev().cloned().collect();
         let states = self.membership.states();
         let floors = self.known_floors();
         let end = self.journal.end();
@@ -54,7 +54,7 @@ impl VirtualDatabase {
                     MemberState::Disabled { .. } | MemberState::Rebuilding { .. } => None,
                     MemberState::Enabled | MemberState::Draining => Some(0),
                 },
-                incidents: incidents.iter().filter(|i| i.member == member.target.name).count() as u64,
+                incidents: member.incidents.get(),
             }
         });
         VirtualDatabaseStatus {
@@ -78,7 +78,7 @@ impl VirtualDatabase {
                 reads: self.counters.reads.get(),
                 writes: self.counters.writes.get(),
                 replays: self.counters.replays.get(),
-                incidents: incidents.len() as u64,
+                incidents: self.counters.incidents.get(),
                 cycle_breaker_fired: self.counters.cycle_breaks.get(),
                 lead_changes: self.counters.lead_changes.get(),
             },

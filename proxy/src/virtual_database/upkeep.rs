@@ -39,7 +39,7 @@ impl VirtualDatabase {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// A member has seen this epoch.
+    /// The epoch is at least this.
     pub fn raise_epoch(&self, seen: u64) {
         self.epoch.fetch_max(seen, Ordering::SeqCst);
     }
@@ -50,9 +50,10 @@ impl VirtualDatabase {
     }
 
     /// Writes the epoch to every enabled member but one, before anybody is told of a commit without that one: if the log is
-    /// lost, the others know that it is not current. Who does not answer is about to leave too.
+    /// lost, the others know that it is not current. Who does not answer is about to leave too. Only what is durable is told:
+    /// a member of a newer epoch than the log would make the log look like an old copy.
     pub(super) async fn tell_epoch(&self, leaving: MemberId) {
-        let epoch = self.epoch();
+        let epoch = self.journal.epoch();
         let telling = self.view().members().filter(|m| *m != leaving).map(|member| async move {
             let at = self.member(member);
             let work = async {
@@ -113,6 +114,7 @@ impl VirtualDatabase {
         self.membership.rejoin_failed(member, error.needs_rebuild());
         if let Some(reason) = error.needs_rebuild() {
             let mut incident = self.incident(member, reason);
+            incident.position = self.known_floors().get(usize::from(member.0)).copied().flatten().unwrap_or_default();
             incident.answers.push(raidb_core::member::Answer { member: incident.member.clone(), answer: detail });
             tracing::error!(member = incident.member, "the member cannot be brought back from the log: {error}");
             let record = super::start::disabled_record(&incident, Position::START, self.next_epoch());

@@ -1,7 +1,7 @@
 //! The proxy's machine is gone, log and all: a new proxy with an empty log directory adopts the members.
 //!
 //! In turns: killed under load; markers equal; transactions of which nobody was told undone on one member and done on
-//! another; a member that was disabled before; that member alone; a member that is gone for good.
+//! another; an old copy of the log; a member that was disabled before; that member alone; a member that is gone for good.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +61,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         return fail("a member was rebuilt where rows were to be repaired");
     }
 
+    old_copy(&mut cluster, victim).await?;
     stale(&mut cluster, victim).await?;
     gone_for_good(&mut cluster, victim).await?;
     let rows = ending(&cluster).await?;
@@ -170,6 +171,52 @@ async fn differ_and_be_repaired(cluster: &mut Cluster, journal: &Journal, victim
     if incidents(cluster).await?.len() != told.len() {
         return fail("the log does not keep what was repaired");
     }
+    ending(cluster).await.map(drop)
+}
+
+/// A copy of the log that is older than an adoption, and longer than what the members hold, since positions are used anew: the
+/// start refuses it and says why.
+async fn old_copy(cluster: &mut Cluster, victim: usize) -> Result<()> {
+    let name = cluster.members[victim].name().to_owned();
+    // More records behind the last transaction than the adoption writes.
+    for verb in ["disable", "enable", "disable", "enable"] {
+        let (code, printed) = cluster.proxy()?.member(&[verb, &name]).await?;
+        if code != Some(0) {
+            return fail(format!("raidb member {verb} {name}: {code:?}, {printed}"));
+        }
+    }
+    let log = cluster.proxy()?.log_dir();
+    let (old, newest) = (log.with_extension("old"), log.with_extension("newest"));
+    cluster.proxy_mut()?.kill_9()?;
+    std::fs::rename(&log, &old)?;
+    cluster.proxy_mut()?.restart().await?;
+    ending(cluster).await?;
+    cluster.proxy_mut()?.kill_9()?;
+    std::fs::rename(&log, &newest)?;
+    std::fs::rename(&old, &log)?;
+    cluster.proxy_mut()?.spawn()?;
+    let begin = Instant::now();
+    loop {
+        let status = cluster.proxy()?.status().await.unwrap_or_default();
+        let starting = status["virtual_databases"][0]["starting"].as_str().unwrap_or_default().to_owned();
+        if starting.contains("of epoch") && starting.contains("the log is an old copy") {
+            break;
+        }
+        if begin.elapsed() > LIMIT {
+            return fail(format!("the start should refuse an old copy of the log, it says: {starting}"));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    // It looks again and again, and does not say so each time.
+    sleep(Duration::from_secs(2)).await;
+    let said = std::fs::read_to_string(cluster.proxy()?.log())?.matches("the log is an old copy").count();
+    if said != 1 {
+        return fail(format!("that the log is an old copy was logged {said} times"));
+    }
+    cluster.proxy_mut()?.kill_9()?;
+    std::fs::remove_dir_all(&log)?;
+    std::fs::rename(&newest, &log)?;
+    cluster.proxy_mut()?.restart().await?;
     ending(cluster).await.map(drop)
 }
 

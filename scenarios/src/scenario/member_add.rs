@@ -47,12 +47,14 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     killed_in_the_middle(&mut cluster, &options).await?;
 
     // Somebody has written into the file by hand.
-    cluster.proxy_mut()?.stop().await?;
     let member = new_member(&mut cluster, "pg5").await?;
+    foreign_is_refused(&cluster, &member).await?;
+    cluster.proxy_mut()?.stop().await?;
     let entry = format!("[[virtual_database.member]]\nname = \"pg5\"\nurl = \"{member}\"\n");
     fs::OpenOptions::new().append(true).open(cluster.proxy()?.config())?.write_all(entry.as_bytes())?;
     cluster.proxy_mut()?.restart().await?;
     expect_states(&cluster, &["enabled", "enabled", "enabled", "enabled", "disabled"]).await?;
+    foreign_is_not_rebuilt(&cluster).await?;
     rebuild(&cluster, "pg5").await?;
     cluster.endpoint().execute("insert into pgbench_history values (0, 0, 0, 0, '2000-01-01')").await?;
     let rows = ending(&cluster).await?;
@@ -108,6 +110,39 @@ async fn refused_again(cluster: &Cluster) -> Result<()> {
             proxy.member(&["add", name, "--url", url, "--config", &config.to_string_lossy()]).await?;
         if found != Some(code) || fs::read_to_string(&config)? != before {
             return fail(format!("raidb member add {name} {url}: {found:?}, {printed}"));
+        }
+    }
+    Ok(())
+}
+
+/// A database that holds something is not taken, and the file is as it was.
+async fn foreign_is_refused(cluster: &Cluster, url: &str) -> Result<()> {
+    cluster.members[4].endpoint().execute("create table somebodys(a int)").await?;
+    let proxy = cluster.proxy()?;
+    let config = proxy.config();
+    let before = fs::read_to_string(&config)?;
+    let (code, printed) = proxy.member(&["add", "pg5", "--url", url, "--config", &config.to_string_lossy()]).await?;
+    let told = printed.contains("holds tables") && printed.contains("is as it was before");
+    if code != Some(1) || !told || fs::read_to_string(&config)? != before {
+        return fail(format!("raidb member add of a foreign database: {code:?}, {printed}"));
+    }
+    Ok(())
+}
+
+/// Nor is it dropped by a rebuild of a member that only the file names.
+async fn foreign_is_not_rebuilt(cluster: &Cluster) -> Result<()> {
+    let (code, printed) = cluster.proxy()?.member(&["rebuild", "pg5"]).await?;
+    if code != Some(1) || !printed.contains("holds tables") {
+        return fail(format!("raidb member rebuild of a foreign database: {code:?}, {printed}"));
+    }
+    cluster.members[4].endpoint().execute("drop table somebodys").await?;
+    // What is asked for is so already.
+    for (verb, name, wanted) in
+        [("disable", "pg5", "is disabled already (new)"), ("enable", "pg1", "is enabled already")]
+    {
+        let (code, printed) = cluster.proxy()?.member(&[verb, name]).await?;
+        if code != Some(0) || !printed.contains(wanted) {
+            return fail(format!("raidb member {verb} {name}: {code:?}, {printed}"));
         }
     }
     Ok(())

@@ -168,6 +168,10 @@ fn refuses_duplicates() {
         &ISSUE.replace("127.0.0.1:5502", "localhost:5501"),
         &["member[1].url", "virtual_database[0].member[0].url"],
     );
+    one_error(
+        &ISSUE.replace("127.0.0.1:5502/bench", "localhost:5501/other"),
+        &["member[1].url", "same server as virtual_database[0].member[0].url"],
+    );
     let second = "[[virtual_database]]\nname = \"bench\"\n";
     let other = MEMBER.replace("@h/", "@i/");
     one_error(&format!("{ISSUE}{second}{other}"), &["virtual_database[1].name", "virtual_database[0]"]);

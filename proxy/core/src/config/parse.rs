@@ -115,21 +115,31 @@ fn check_names(databases: &[VirtualDatabase], errors: &mut Vec<ConfigError>) {
     }
 }
 
-/// One database as two members: each write would reach it twice, and behind the other's back.
+/// One database as two members: each write would reach it twice, and behind the other's back. Two databases of one server
+/// as members of one virtual database: roles belong to the server, so CREATE ROLE would meet itself.
 fn check_targets(databases: &[VirtualDatabase], errors: &mut Vec<ConfigError>) {
     let mut seen = BTreeMap::new();
     for (d, database) in databases.iter().enumerate() {
+        let mut servers = BTreeMap::new();
         for (m, member) in database.members.iter().enumerate() {
             if member.url.user.is_empty() {
                 continue; // could not be read, and is reported
             }
             let path = format!("virtual_database[{d}].member[{m}].url");
-            if let Some(first) = seen.get(&member.url.target()) {
-                let problem = format!("names the same database as {first}; a member belongs to one place only");
-                errors.push(ConfigError { path, value: Some(format!("\"{}\"", member.url)), problem });
+            let target = member.url.target();
+            let problem = if let Some(first) = seen.get(&target) {
+                format!("names the same database as {first}; a member belongs to one place only")
+            } else if let Some(first) = servers.get(&target.0) {
+                format!(
+                    "names another database of the same server as {first}; each member of a virtual database needs a server \
+                     of its own: they would fail together, and roles belong to the server"
+                )
             } else {
-                seen.insert(member.url.target(), path);
-            }
+                servers.insert(target.0.clone(), path.clone());
+                seen.insert(target, path);
+                continue;
+            };
+            errors.push(ConfigError { path, value: Some(format!("\"{}\"", member.url)), problem });
         }
     }
 }

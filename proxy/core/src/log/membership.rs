@@ -37,6 +37,21 @@ impl Membership {
         Ok(())
     }
 
+    /// The newest epoch that one record's payload tells; 0 if it tells none.
+    pub fn epoch_in(kind: RecordKind, payload: &[u8]) -> u64 {
+        match kind {
+            RecordKind::MemberChange => MemberChange::decode(payload).map_or(0, |change| change.epoch),
+            RecordKind::Checkpoint => Checkpoint::decode(payload)
+                .map_or(0, |checkpoint| checkpoint.members.iter().map(|change| change.epoch).max().unwrap_or(0)),
+            RecordKind::Intent
+            | RecordKind::Outcome
+            | RecordKind::SequenceHighWater
+            | RecordKind::CopyRows
+            | RecordKind::Token
+            | RecordKind::NamedCheckpoint => 0,
+        }
+    }
+
     fn set(&mut self, change: MemberChange) {
         self.last.insert(change.member.clone(), change);
     }
@@ -85,6 +100,10 @@ mod tests {
         membership.apply(&record(2, RecordKind::Intent, b"opaque".to_vec())).unwrap();
         membership.apply(&record(3, RecordKind::MemberChange, draining.encode())).unwrap();
         assert_eq!((membership.of("pg1"), membership.epoch()), (Some(&draining), 2));
+        assert_eq!(Membership::epoch_in(RecordKind::MemberChange, &draining.encode()), 2);
+        let checkpoint = Checkpoint::of(&membership).encode();
+        assert_eq!(Membership::epoch_in(RecordKind::Checkpoint, &checkpoint), 2);
+        assert_eq!(Membership::epoch_in(RecordKind::Intent, &checkpoint), 0);
         assert_eq!(membership.of("pg2"), None);
 
         let mut again = Membership::default();

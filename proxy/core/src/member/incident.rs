@@ -52,15 +52,16 @@ pub struct Answer {
 impl Incident {
     /// An incident without a statement.
     pub fn new(when_unix_ms: u64, member: impl Into<String>, reason: Reason, position: Position) -> Self {
+        let member = member.into();
         Self {
             when_unix_ms,
-            member: member.into(),
+            what_to_do: reason.what_to_do(&member),
+            member,
             reason,
             statement: None,
             parameters: None,
             answers: Vec::new(),
             position,
-            what_to_do: reason.what_to_do().to_owned(),
         }
     }
 
@@ -119,7 +120,7 @@ mod tests {
         let incident = Incident::new(1, "pg1", Reason::Diverged, Position(7)).on_statement(&"é".repeat(5000), None);
         let statement = incident.statement.clone().unwrap();
         assert!(statement.len() <= STATEMENT_BYTES_MAX + "…".len() && statement.ends_with("é…"));
-        assert!(incident.what_to_do.contains("rebuild"));
+        assert!(incident.what_to_do.contains("raidb member rebuild pg1"));
     }
 
     #[test]

@@ -94,40 +94,42 @@ impl Reason {
         }
     }
 
-    /// What the operator should do now.
-    pub fn what_to_do(self) -> &'static str {
+    /// What the operator should do now about the member of that name.
+    pub fn what_to_do(self, member: &str) -> String {
+        let enable = format!("raidb member enable {member}");
+        let rebuild = format!("raidb member rebuild {member}");
+        let by_itself = format!("It comes back by itself when it answers (with rejoin = \"manual\": {enable}).");
         match self {
             Self::LostConnection | Self::Unreachable => {
-                "See whether the server and the network to it are up, and read the server's log; then rejoin the member."
+                format!("See whether the server and the network to it are up, and read its log. {by_itself}")
             }
-            Self::TimedOut => {
-                "See whether the server hangs or is overloaded (CPU, disk, locks held by others than the proxy); \
-                 then rejoin the member, or raise member_timeout."
-            }
-            Self::ServerError { .. } => {
-                "Read the server's log for this SQLSTATE; once the cause is removed, rejoin the member, \
-                 or rebuild it if its storage was damaged."
-            }
+            Self::TimedOut => format!(
+                "See whether the server hangs or is overloaded (CPU, disk, locks held by others than the proxy), and read its \
+                 log; raise member_timeout if it is only slow. {by_itself}"
+            ),
+            Self::ServerError { .. } => format!(
+                "Read the server's log for this SQLSTATE, and remove the cause. {by_itself} If its storage was damaged: \
+                 raidb member disable {member}, then {rebuild}."
+            ),
             Self::Resource { .. } => {
-                "Free disk, memory or connections on the server (SQLSTATE 53xxx says which); then rejoin the member."
+                format!("Free disk, memory or connections on the server (SQLSTATE 53xxx says which). {by_itself}")
             }
-            Self::Diverged => {
-                "Compare the answers below; find out who changed the member behind the proxy's back; \
-                 then rebuild the member from another one."
-            }
-            Self::ByOperator => "Nothing; rejoin the member when it is wanted again.",
+            Self::Diverged => format!(
+                "Compare the answers; find out who changed the member behind the proxy's back; then run {rebuild}."
+            ),
+            Self::ByOperator => format!("Nothing; {enable} brings it back."),
             Self::DoesNotFit => {
-                "Run `raidb check` and make version, encoding, collation and schema equal; then rebuild the member."
+                format!("Run raidb check and make version, encoding, collation and schema equal; then run {rebuild}.")
             }
             Self::LogLost => {
-                "Nothing with rejoin = \"auto\": it is rebuilt as soon as it answers. Otherwise rebuild it from one that is enabled."
+                format!("Nothing with rejoin = \"auto\": it is rebuilt as soon as it answers. Otherwise run {rebuild}.")
             }
-            Self::BehindLog => {
-                "It needs a rebuild: the recovery log does not reach back to what the member lacks. Run `raidb member \
-                 rebuild`; raise log.size_max if members have to stay away for so long."
-            }
-            Self::New => "Run `raidb member rebuild`: the member becomes a copy of one that is enabled.",
-            Self::RebuildUnfinished => "Rebuild the member again; its contents are half a copy.",
+            Self::BehindLog => format!(
+                "The recovery log does not reach back to what the member lacks: run {rebuild}; raise log.size_max if members \
+                 have to stay away for so long."
+            ),
+            Self::New => format!("Run {rebuild}: the member becomes a copy of one that is enabled."),
+            Self::RebuildUnfinished => format!("Its contents are half a copy: run {rebuild} again."),
         }
     }
 }

@@ -49,6 +49,9 @@ pub(super) enum LogCommand {
         /// Show no more than this many records
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
+        /// Show the last N records
+        #[arg(long, value_name = "N", conflicts_with_all = ["from", "limit"])]
+        last: Option<u64>,
         /// Print one JSON object per line
         #[arg(long)]
         json: bool,
@@ -105,7 +108,10 @@ impl From<LogError> for Refused {
 pub(super) async fn log(command: LogCommand) -> ExitCode {
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let result = match command {
-        LogCommand::Show { place, from, limit, json } => {
+        LogCommand::Show { place, last: Some(last), json, .. } => {
+            locate::locate(&place).and_then(|log| show::show_last(&log, last, json, &mut out))
+        }
+        LogCommand::Show { place, from, limit, json, last: None } => {
             locate::locate(&place).and_then(|log| show::show(&log, Position(from), limit, json, &mut out))
         }
         LogCommand::Verify { place } => locate::locate(&place).and_then(|log| verify::verify(&log, &mut out)),

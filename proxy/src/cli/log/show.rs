@@ -1,5 +1,6 @@
 //! `raidb log show`.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::ops::ControlFlow;
 
@@ -23,9 +24,7 @@ pub(super) fn show(
     if left == 0 {
         return Ok(());
     }
-    if !json {
-        let _ = writeln!(out, "{:>12}  {:<29}  {:<19}  {:>10}  SUMMARY", "POSITION", "SEGMENT+OFFSET", "KIND", "BYTES");
-    }
+    head(json, out);
     inspect(&log.dir, from, &mut |seen| {
         let written = if json { writeln!(out, "{}", object(&seen)) } else { writeln!(out, "{}", line(&seen)) };
         left -= 1;
@@ -33,6 +32,33 @@ pub(super) fn show(
         Ok(if written.is_err() || left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     Ok(())
+}
+
+/// Prints the last `last` records, in order.
+pub(super) fn show_last(log: &Located, last: u64, json: bool, out: &mut dyn Write) -> Result<(), Refused> {
+    let mut lines = VecDeque::new();
+    let read = inspect(&log.dir, Position::START, &mut |seen| {
+        lines.push_back(if json { object(&seen).to_string() } else { line(&seen) });
+        if u64::try_from(lines.len()).unwrap_or(u64::MAX) > last {
+            lines.pop_front();
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    head(json, out);
+    for line in lines {
+        // Who no longer reads wants no more.
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
+    }
+    read?;
+    Ok(())
+}
+
+fn head(json: bool, out: &mut dyn Write) {
+    if !json {
+        let _ = writeln!(out, "{:>12}  {:<29}  {:<19}  {:>10}  SUMMARY", "POSITION", "SEGMENT+OFFSET", "KIND", "BYTES");
+    }
 }
 
 fn line(seen: &Seen<'_>) -> String {

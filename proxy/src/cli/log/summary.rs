@@ -1,9 +1,12 @@
 //! One line about a record.
 
-use raidb_core::log::{Checkpoint, MemberChange, NamedCheckpoint, RecordKind, TokenRecord};
+use raidb_core::log::{Checkpoint, Intent, IntentStatement, MemberChange, NamedCheckpoint, RecordKind, TokenRecord};
 use raidb_core::member::MemberState;
 
 use crate::time;
+
+/// Letters of a statement that are shown. At the limit: cut, with `…`.
+const STATEMENT_CHARS_MAX: usize = 80;
 
 /// What a record says, in one line. A payload that cannot be read is said to be so.
 pub(super) fn summary(kind: RecordKind, payload: &[u8]) -> String {
@@ -23,10 +26,38 @@ pub(super) fn summary(kind: RecordKind, payload: &[u8]) -> String {
                 format!("all tokens since {} are kept from {first} on", time::utc(unix_ms))
             }
         }),
-        // The decoder of intents goes here.
+        RecordKind::Intent => Intent::decode(payload).map(|found| intent(&found)),
         _ => Ok(format!("{} bytes", payload.len())),
     };
     text.unwrap_or_else(|error| error.to_string())
+}
+
+/// How many statements, the token if there is one, and the beginning of the first statement.
+fn intent(intent: &Intent) -> String {
+    let count = intent.entries.len();
+    let mut text = format!("{count} statement{}", if count == 1 { "" } else { "s" });
+    if let Some(token) = &intent.token {
+        text.push_str(&format!(", token \"{}\"", String::from_utf8_lossy(token)));
+    }
+    if let Some(entry) = intent.entries.first() {
+        let (IntentStatement::Simple(sql)
+        | IntentStatement::Extended { text: sql, .. }
+        | IntentStatement::Copy { text: sql, .. }) = &entry.statement;
+        text.push_str(": ");
+        text.push_str(&one_line(sql));
+    }
+    text
+}
+
+/// The beginning of a statement, without line breaks and what else a terminal would take for a command.
+fn one_line(sql: &[u8]) -> String {
+    let text = String::from_utf8_lossy(sql);
+    let mut letters = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut line: String = letters.by_ref().take(STATEMENT_CHARS_MAX).collect();
+    if letters.next().is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// `named_checkpoint` for a named checkpoint.
@@ -55,7 +86,7 @@ fn member_change(change: &MemberChange) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use raidb_core::log::Position;
+    use raidb_core::log::{IntentEntry, Position};
     use raidb_core::member::Reason;
 
     #[test]
@@ -75,7 +106,18 @@ mod tests {
         assert_eq!(summary(RecordKind::Checkpoint, &Checkpoint { members, complete: true }.encode()), both);
         let named = NamedCheckpoint::new("x", 0).unwrap();
         assert_eq!(summary(RecordKind::NamedCheckpoint, &named.encode()), "\"x\", 1970-01-01T00:00:00Z");
-        assert_eq!(summary(RecordKind::Intent, b"12345"), "5 bytes");
+        assert_eq!(summary(RecordKind::CopyRows, b"12345"), "5 bytes");
+        assert!(summary(RecordKind::Intent, b"12345").contains("an intent that ends or is damaged"));
+        let entry = |sql: String| {
+            let statement = IntentStatement::Simple(sql.into_bytes());
+            IntentEntry { statement, tag: None, alone: false }
+        };
+        let one = Intent { entries: vec![entry("delete\nfrom t".into())], ..Intent::default() };
+        assert_eq!(summary(RecordKind::Intent, &one.encode()), "1 statement: delete from t");
+        let (entries, token) = (vec![entry("é".repeat(81)), entry(String::new())], Some(b"x".to_vec()));
+        let two = Intent { entries, token, ..Intent::default() };
+        let wanted = format!("2 statements, token \"x\": {}…", "é".repeat(80));
+        assert_eq!(summary(RecordKind::Intent, &two.encode()), wanted);
         assert!(summary(RecordKind::MemberChange, b"{}").contains("does not have the form"));
         assert_eq!(kind_name(RecordKind::SequenceHighWater), "sequence_high_water");
     }

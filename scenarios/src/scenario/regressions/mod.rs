@@ -15,6 +15,7 @@ mod prepare_in_transaction;
 mod row_too_large_to_capture;
 mod serial_over_lead_kill;
 mod serial_restarted;
+mod set_config_again;
 mod set_local_search_path;
 mod standard_conforming_off;
 pub(super) mod support;
@@ -70,6 +71,7 @@ cases! {
     Shared follower_dies_idle,
     Shared row_too_large_to_capture,
     Shared set_local_search_path,
+    Shared set_config_again,
     Shared standard_conforming_off,
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
