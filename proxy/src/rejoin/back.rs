@@ -42,9 +42,11 @@ use crate::virtual_database::in_flight::Ticket;
 
 /// Commits in flight end within this time, or the attempt is given up.
 const COMMITS_LIMIT: Duration = Duration::from_secs(30);
-/// A member that could join waits so long for transactions with rows of COPY; those that are still open then are rolled back
+/// A member that has caught up waits so long for transactions with rows of COPY; those that are still open then are rolled back
 /// (40001) when it joins.
 const COPIES_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two looks at them.
+const COPIES_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two looks at commits in flight.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 /// Pause between two looks whether the last member answers.
@@ -114,6 +116,14 @@ async fn run(
             break;
         }
     }
+    // Rows of COPY went through once: their transactions end first, if they do so soon. (Before the member is followed: commits
+    // in flight would pile up.)
+    let limit = Instant::now() + COPIES_LIMIT;
+    while Arc::strong_count(&database.copies) > 1 && Instant::now() < limit {
+        tokio::time::sleep(COPIES_PAUSE).await;
+        let progress = |position| database.rejoin_progress(member, position);
+        replay.run_to(journal.settled(), journal, &mut applier, table, |_| false, progress).await?;
+    }
     database.sequences_to(member, &mut connection).await?;
 
     // Follow.
@@ -128,12 +138,6 @@ async fn run(
     let to = settled(database, journal.end()).await?;
     replay.run_to(to, journal, &mut applier, table, |_| false, applied).await?;
     database.sequences_to(member, &mut connection).await?;
-
-    // Rows of COPY went through once: their transactions end first, if they do so soon.
-    let limit = Instant::now() + COPIES_LIMIT;
-    while Arc::strong_count(&database.copies) > 1 && Instant::now() < limit {
-        tokio::time::sleep(LOOK_PAUSE).await;
-    }
 
     // Join: from here on an error is a fault of an enabled member.
     database.faults.reach(FaultPoint::RejoinBeforeRecord).await;

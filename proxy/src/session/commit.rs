@@ -144,7 +144,7 @@ impl Session {
         if ddl {
             self.database.start_ddl();
         }
-        let result = match self.decided_behind_proof(lead).await {
+        let result = match self.decided_behind_proof(lead, &ticket).await {
             Ok(()) => self.commit_members(lead, serializable, &ticket).await,
             Err(trouble) => Err(trouble),
         };
@@ -162,9 +162,11 @@ impl Session {
         self.reach(FaultPoint::CommitFinished).await;
         self.ticket = None;
         self.decided = Position::START;
+        self.database.in_flight.proved(ticket);
         match result {
             Ok(()) => self.database.in_flight.committed(ticket),
-            Err(_) => self.database.in_flight.abandon(ticket),
+            Err(Trouble::Fatal(_)) => self.database.in_flight.abandon(ticket),
+            Err(_) => self.database.in_flight.void(ticket),
         }
         for slot in &mut self.slots {
             slot.commit = CommitState::None;
@@ -195,6 +197,7 @@ impl Session {
                 // will say that this was aborted.
                 return Err(SqlError::retry("the lead was lost before it had certified the transaction").into());
             }
+            self.database.in_flight.proved(ticket);
             self.reach(FaultPoint::CommitCertified).await;
             let others: Vec<MemberId> = members.into_iter().filter(|m| *m != lead).collect();
             others.iter().for_each(|m| self.send_commit(*m));

@@ -128,7 +128,7 @@ impl Session {
             self.woken().await;
         };
         let members: Vec<MemberId> = self.view.members().collect();
-        let mut result = self.decided_behind_proof(lead).await;
+        let mut result = self.decided_behind_proof(lead, &ticket).await;
         if result.is_ok() {
             self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
             self.send_commit(lead);

@@ -90,7 +90,14 @@ impl Session {
             return Err(trouble);
         }
         self.copy_answered = true;
-        let index = self.start_followers(statement, copy, took)?;
+        let index = match self.start_followers(statement, copy, took) {
+            Ok(index) => index,
+            Err(trouble) => {
+                // The lead waits for rows: as in `read_unit`.
+                self.slot(lead).reset();
+                return Err(trouble);
+            }
+        };
         let result = self.copy_to_all(lead, statement, copy, index).await;
         if result.is_err() {
             // Whatever went wrong: members that wait for rows can be neither cancelled nor rolled back.

@@ -66,6 +66,9 @@ impl Session {
         std::future::poll_fn(|cx| {
             self.poll_background(cx);
             self.check_lead()?;
+            if self.view.down {
+                return std::task::Poll::Ready(Err(SqlError::no_member().into()));
+            }
             if self.database.older_epoch_active(epoch) {
                 std::task::Poll::Pending
             } else {
@@ -199,19 +202,26 @@ impl Session {
         result.map(|end| (end, took))
     }
 
-    /// Sequences that the statement advanced: their state is read on the lead and carried to the followers. Returns the values.
-    pub(crate) async fn note_sequences(
-        &mut self,
-        sequences: &[String],
-        exact: bool,
-    ) -> Result<Vec<(String, i64)>, Trouble> {
-        let mut values = Vec::new();
+    /// Sequences that the statement advanced: their state is read on the lead and carried to the followers.
+    pub(crate) async fn note_sequences(&mut self, sequences: &[String], exact: bool) -> Result<(), Trouble> {
         for name in sequences {
             let rows = self.lead_results(&SequenceState::query(name)).await?;
             if let Some(state) = rows.first().and_then(|r| r.first()).and_then(|row| SequenceState::of(row)) {
                 self.database.sequences.note(name, state, exact, self.lead());
-                values.push((name.clone(), state.value));
             }
+        }
+        Ok(())
+    }
+
+    /// What sequences have handed out last, asked in a way that whoever may use them may.
+    pub(crate) async fn sequence_values(&mut self, sequences: &[String]) -> Result<Vec<(String, i64)>, Trouble> {
+        let mut values = Vec::new();
+        for name in sequences {
+            let quoted = name.replace('\'', "''");
+            let sql = format!("SELECT pg_catalog.pg_sequence_last_value('{quoted}'::pg_catalog.regclass)");
+            let rows = self.lead_results(&sql).await?;
+            let value = rows.first().and_then(|rows| rows.first()).and_then(|row| row.first().cloned().flatten());
+            values.extend(value.and_then(|value| value.parse().ok()).map(|value| (name.clone(), value)));
         }
         Ok(values)
     }

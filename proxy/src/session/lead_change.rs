@@ -65,10 +65,13 @@ impl Session {
             let epoch = view.lead_epoch;
             poll_fn(|cx| {
                 self.poll_background(cx);
+                if self.view.down {
+                    return Poll::Ready(Err(Trouble::from(SqlError::no_member())));
+                }
                 let stale = self.view.lead_epoch > epoch;
-                if stale || !self.database.older_epoch_active(epoch) { Poll::Ready(()) } else { Poll::Pending }
+                if stale || !self.database.older_epoch_active(epoch) { Poll::Ready(Ok(())) } else { Poll::Pending }
             })
-            .await;
+            .await?;
             if self.view.lead_epoch <= epoch {
                 return Ok(());
             }

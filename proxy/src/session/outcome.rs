@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{CapturedOperation, Command, Proof, Read, RowLock, Write, WriteForm};
+use raidb_core::sql::analysis::{CapturedOperation, Command, FootprintHint, Proof, Read, RowLock, Write, WriteForm};
 use raidb_core::sql::catalog::Table;
 use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
 use raidb_core::sql::footprint::Footprint;
@@ -113,10 +113,13 @@ impl Session {
         if hidden.is_empty() {
             return Ok(());
         }
-        match self.note_sequences(&hidden, false).await {
+        match self.sequence_values(&hidden).await {
             Ok(values) => {
-                if let Some(open) = self.open.as_mut() {
-                    open.sequences.extend(values);
+                for (name, value) in values {
+                    self.database.sequences.advanced(&name, Some(value), self.lead());
+                    if let Some(open) = self.open.as_mut() {
+                        open.sequences.insert(name, value);
+                    }
                 }
                 Ok(())
             }
@@ -132,7 +135,7 @@ impl Session {
         if !read.sequences.is_empty() {
             // setval may go back: the state is taken as it is.
             // The statement has taken effect: a change of lead now must not run it again.
-            return match self.note_sequences(&read.sequences, true).await.map(drop) {
+            return match self.note_sequences(&read.sequences, true).await {
                 Err(Trouble::LeadChanged | Trouble::MemberLost) => {
                     Err(SqlError::retry("the lead was lost before the sequence's state was known").into())
                 }
@@ -162,7 +165,14 @@ impl Session {
             // Rule 1: what touched nothing is not sent. The absence of a row is locked by nobody.
             return Ok(());
         }
-        let footprint = self.footprint(&write.footprint, &write.table, statement);
+        // Rows that were named and not touched (ON CONFLICT DO NOTHING) are not locked: then it names the table alone.
+        let hint = match (&write.form, &write.footprint) {
+            (WriteForm::Captured(_), FootprintHint::Keys(keys)) if keys.len() as u64 != touched => {
+                &FootprintHint::Group
+            }
+            (_, hint) => hint,
+        };
+        let footprint = self.footprint(hint, &write.table, statement);
         match &write.form {
             WriteForm::Keyed { rows } if *rows == touched => {
                 self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)?;

@@ -51,6 +51,7 @@ impl Session {
             seen: &open.seen,
             members: self.view.enabled,
             provisional: self.early,
+            certified: isolation == Isolation::Serializable,
         };
         let current = || self.database.view_version() == self.view.version;
         match self.database.in_flight.register(candidate, &self.handle, current) {
@@ -85,20 +86,28 @@ impl Session {
         .await;
     }
 
-    /// Makes the intent durable, and waits for the lead's proof if it was asked for. Behind it COMMIT may leave.
+    /// Makes the intent durable, waits for the lead's proof if it was asked for, and for the proofs of others on the same rows.
+    /// Behind it COMMIT may leave.
     ///
     /// # Errors
     /// As `write_intent`; and if the proof did not come: nothing has left for any member, so the intent is taken back, and
     /// either the transaction goes on with another lead ([`Trouble::LeadChanged`]) or it is rolled back (40001).
-    pub(super) async fn decided_behind_proof(&mut self, lead: MemberId) -> Result<(), Trouble> {
+    pub(super) async fn decided_behind_proof(&mut self, lead: MemberId, ticket: &Ticket) -> Result<(), Trouble> {
         // A lead that leaves takes its answer with it.
-        let asked = self.slots[usize::from(lead.0)].proof != Proof::NotNeeded;
+        let mut asked = self.slots[usize::from(lead.0)].proof != Proof::NotNeeded;
         self.write_intent().await?;
         let proved = poll_fn(|cx| {
             self.poll_background(cx);
             let proof = self.slots[usize::from(lead.0)].proof;
             if !asked || proof == Proof::Held {
-                return Poll::Ready(Ok(()));
+                if proof == Proof::Held {
+                    self.database.in_flight.proved(ticket);
+                    self.slot(lead).proof = Proof::NotNeeded;
+                    asked = false;
+                }
+                if self.database.in_flight.may_leave(ticket, &self.handle) {
+                    return Poll::Ready(Ok(()));
+                }
             }
             self.check_lead()?;
             if self.view.down {

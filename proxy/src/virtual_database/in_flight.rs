@@ -124,7 +124,9 @@ struct Inner {
     followed: Vec<Followed>,
     provisional: Vec<Provisional>,
     next_provisional: u64,
-    /// Sessions that wait for one of these to end.
+    /// Commits that are registered, and may still turn out to have lost their locks before.
+    unproven: Vec<(CommitSeq, Footprint)>,
+    /// Sessions that wait for one of either kind to end.
     waiting: Vec<Arc<SessionHandle>>,
 }
 
@@ -145,6 +147,8 @@ pub struct Candidate<'a> {
     pub members: u32,
     /// Its own intent, if that stands in the log already.
     pub provisional: Option<ProvisionalId>,
+    /// The lead may still refuse its COMMIT.
+    pub certified: bool,
 }
 
 /// What came of a registration.
@@ -175,7 +179,7 @@ impl InFlight {
         session: &Arc<SessionHandle>,
         current: impl FnOnce() -> bool,
     ) -> Registration {
-        let Candidate { footprint, seen, members, provisional } = candidate;
+        let Candidate { footprint, seen, members, provisional, certified } = candidate;
         let mut inner = self.inner.lock();
         if !current() {
             return Registration::OldView;
@@ -206,6 +210,9 @@ impl InFlight {
             waiters: Mutex::new(Vec::new()),
         });
         inner.tickets.push(ticket.clone());
+        if certified || order != Order::Kept {
+            inner.unproven.push((ticket.seq, ticket.footprint.clone()));
+        }
         // From here on the ticket stands for its intent: whoever gets its rows has it in his barrier.
         if let Some(own) = provisional {
             end_provisional(&mut inner, own);
@@ -234,6 +241,34 @@ impl InFlight {
         inner.next_provisional += 1;
         inner.provisional.push(Provisional { id, footprint });
         Some(id)
+    }
+
+    /// It is certain that the commit's locks were held when it was registered; or it was withdrawn, durably.
+    pub fn proved(&self, ticket: &Ticket) {
+        let mut inner = self.inner.lock();
+        let before = inner.unproven.len();
+        inner.unproven.retain(|(seq, _)| *seq != ticket.seq);
+        if inner.unproven.len() != before {
+            inner.waiting.drain(..).for_each(|session| session.wake());
+        }
+    }
+
+    /// Whether a COMMIT may leave now: not while another intent on the same rows may still be withdrawn, whose session has
+    /// perhaps lost its locks to this one. (In the log it may stand before this one, so a member that has carried out this one
+    /// would get it on top, behind a crash.) If not, the session is woken when one is settled. No two wait for each other: to be
+    /// proved takes an answer of the lead alone. Of two that the lead certifies by its COMMIT the later one waits.
+    #[must_use]
+    pub fn may_leave(&self, ticket: &Ticket, session: &Arc<SessionHandle>) -> bool {
+        let mut inner = self.inner.lock();
+        let own = inner.unproven.iter().any(|(seq, _)| *seq == ticket.seq);
+        let blocks = |(seq, footprint): &(CommitSeq, Footprint)| {
+            *seq != ticket.seq && (!own || *seq < ticket.seq) && footprint.conflicts(&ticket.footprint)
+        };
+        let may = !inner.unproven.iter().any(blocks);
+        if !may && !inner.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, session)) {
+            inner.waiting.push(session.clone());
+        }
+        may
     }
 
     /// It was withdrawn, durably.
@@ -276,8 +311,15 @@ impl InFlight {
         }
     }
 
+    /// The commit is over without effect, for certain.
+    pub fn void(&self, ticket: &Ticket) {
+        self.inner.lock().registered.forget(ticket.seq);
+        self.abandon(ticket);
+    }
+
     /// The commit is over without effect, or its session ends: nobody waits for it any more.
     pub fn abandon(&self, ticket: &Ticket) {
+        self.proved(ticket);
         let mut inner = self.inner.lock();
         ticket.closed.store(true, Ordering::Release);
         ticket.clear(u32::MAX);
@@ -377,7 +419,7 @@ mod tests {
     }
 
     fn candidate(footprint: Footprint, seen: &Seen, members: u32) -> Candidate<'_> {
-        Candidate { footprint, seen, members, provisional: None }
+        Candidate { footprint, seen, members, provisional: None, certified: false }
     }
 
     fn register(commits: &InFlight, members: u32) -> Arc<Ticket> {
@@ -483,6 +525,44 @@ mod tests {
         assert!(matches!(commits.register(own, &session(), || true), Registration::Registered { .. }));
         assert!(!commits.any_provisional());
         assert!(matches!(second(), Registration::Overtaken));
+    }
+
+    /// Two on one table, of which nobody knows whether they meet on a row: neither COMMIT leaves before the other is proved, and
+    /// both can be.
+    #[test]
+    fn no_commit_leaves_beside_one_that_may_have_lost_its_locks_to_it() {
+        let commits = InFlight::default();
+        let group = Footprint::one(ConflictGroup(1), Rows::All);
+        let mut seen = Seen::default();
+        seen.roughly();
+        let register = |seen: &Seen, footprint: &Footprint| match commits.register(
+            candidate(footprint.clone(), seen, 0b111),
+            &session(),
+            || true,
+        ) {
+            Registration::Registered { ticket, order_kept } => (ticket, order_kept),
+            other => panic!("{other:?}"),
+        };
+        let (first, kept) = register(&seen, &group);
+        assert!(!kept);
+        let (second, _) = register(&seen, &group);
+        let (exact, kept) = register(&Seen::default(), &row(1));
+        assert!(kept && !commits.may_leave(&exact, &session()));
+        commits.proved(&first);
+        assert!(!commits.may_leave(&first, &session()), "the second one is not certain");
+        commits.proved(&second);
+        assert!([&first, &second, &exact].iter().all(|ticket| commits.may_leave(ticket, &session())));
+    }
+
+    #[test]
+    fn what_had_no_effect_has_overtaken_nobody() {
+        let commits = InFlight::default();
+        let mut seen = Seen::default();
+        seen.add(CommitSeq(0), &row(1));
+        let attempt = || commits.register(candidate(row(1), &seen, 0b111), &session(), || true);
+        let Registration::Registered { ticket, .. } = attempt() else { panic!() };
+        commits.void(&ticket);
+        assert!(matches!(attempt(), Registration::Registered { order_kept: true, .. }));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use raidb_core::ids::MemberId;
 use raidb_core::log::{MemberChange, Position, RecordKind};
 use raidb_core::member::{MemberState, Reason};
 
-use super::VirtualDatabase;
 use super::in_flight::Ticket;
 use super::leaving::PROBE_MAX;
+use super::{FaultOutcome, VirtualDatabase};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::maintenance::Maintenance;
 use crate::members::pg::target::Login;
@@ -107,7 +107,10 @@ impl VirtualDatabase {
         let detail = format!("rejoin: {error}");
         if self.view().is_enabled(member) {
             let reason = error.needs_rebuild().unwrap_or(Reason::LostConnection);
-            self.fault(member, reason, detail).await;
+            if self.fault(member, reason, detail).await == FaultOutcome::Last {
+                // Nobody uses it before it holds everything, and nobody brings it that any more: as if it had not answered.
+                self.last_member_unsure();
+            }
             return;
         }
         self.in_flight.member_gone(member, || ());

@@ -80,6 +80,15 @@ impl Registered {
         CommitSeq(self.next - 1)
     }
 
+    /// The commit had no effect.
+    pub fn forget(&mut self, seq: CommitSeq) {
+        let oldest = self.next - self.recent.len() as u64;
+        let place = seq.0.checked_sub(oldest).and_then(|place| usize::try_from(place).ok());
+        if let Some(footprint) = place.and_then(|place| self.recent.get_mut(place)) {
+            *footprint = Footprint::Nothing;
+        }
+    }
+
     /// Whether the transaction still stands where the lead has put it.
     #[must_use]
     pub fn order(&self, seen: &Seen) -> Order {

@@ -10,6 +10,7 @@ mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
 mod literals_as_parameters;
+mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
 mod row_too_large_to_capture;
@@ -81,6 +82,7 @@ cases! {
     Shared text_parameter_now,
     Shared cancel_storm,
     Shared literals_as_parameters,
+    Shared named_not_locked,
     Shared full_batch,
     Own serial_over_lead_kill,
     Own serial_restarted,

@@ -100,7 +100,10 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         Some(LockCapture { insert_before, lead_insert, columns: key.columns.clone(), strength: clause.strength })
     };
     let footprint = match pinned {
-        Some((key, Some(value))) if key.primary && qualifies(table) => FootprintHint::Keys(vec![value]),
+        // FOR KEY SHARE lets others change the row: who does has not taken the lock away.
+        Some((key, Some(value))) if key.primary && qualifies(table) && clause.strength != LockStrength::KeyShare => {
+            FootprintHint::Keys(vec![value])
+        }
         _ => FootprintHint::Group,
     };
     Ok(Judged {
