@@ -261,3 +261,27 @@ async fn a_donor_or_target_that_dies_and_a_copy_that_is_dropped_can_be_followed_
     let client = sql::Endpoint::local(target.port(), "bench").connect().await.unwrap();
     assert!(client.simple_query("select 1").await.is_ok());
 }
+
+/// ALTER TABLE that rewrites, and is not committed when the copy begins: a snapshot from before finds the new table empty.
+#[tokio::test]
+async fn a_table_that_is_rewritten_while_the_copy_begins_is_copied_whole() {
+    let home = home();
+    let (donor, target) = (start(&home, "pg1", None).await, start(&home, "pg2", None).await);
+    let fill = "create table rewritten(a int); insert into rewritten select generate_series(1, 1000); create table other(a int)";
+    donor.endpoint().execute(fill).await.unwrap();
+    let rewrites = donor.endpoint().connect().await.unwrap();
+    rewrites.batch_execute("begin; alter table rewritten alter a type bigint").await.unwrap();
+    let (from, to) = (endpoint(&donor, false), endpoint(&target, true));
+    let copying = tokio::spawn(async move { copy_database(&from, &to, &Progress::default()).await });
+    let outside = donor.endpoint().database("postgres");
+    let waits = "select count(*) from pg_locks where not granted and \
+                 database = (select oid from pg_database where datname = 'bench')";
+    while outside.value(waits).await.unwrap() == "0" {
+        assert!(!copying.is_finished(), "the copy did not wait");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rewrites.batch_execute("commit").await.unwrap();
+    copying.await.unwrap().unwrap();
+    assert_eq!(target.endpoint().value("select count(*) from rewritten").await.unwrap(), "1000");
+    members_equal(&[&donor, &target], EqualityOptions::default()).await.unwrap();
+}

@@ -18,6 +18,7 @@ mod programs;
 mod progress;
 mod roles;
 mod settings;
+mod snapshot;
 mod transfer;
 
 use std::time::{Duration, Instant};
@@ -82,7 +83,9 @@ pub async fn copy_database(donor: &Endpoint, target: &Endpoint, progress: &Progr
 
     progress.enter(Phase::Transfer);
     let loading = target.with_database(&staging);
-    let bytes = transfer::transfer(&programs, donor, &loading, progress).await?;
+    let snapshot = snapshot::take(donor).await?;
+    let bytes = transfer::transfer(&programs, donor, &snapshot.id, &loading, progress).await?;
+    drop(snapshot);
 
     progress.enter(Phase::Settings);
     settings::copy(donor, &mut from, target, &mut to, &staging).await?;

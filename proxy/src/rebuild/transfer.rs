@@ -38,11 +38,12 @@ struct Loader {
 pub(super) async fn transfer(
     programs: &Programs,
     donor: &Endpoint,
+    snapshot: &str,
     target: &Endpoint,
     progress: &Progress,
 ) -> Result<u64, RebuildError> {
     let (mut load, load_errors) = start_psql(&programs.psql, target)?;
-    let (mut dump, output, dump_errors) = start_pg_dump(&programs.pg_dump, donor)?;
+    let (mut dump, output, dump_errors) = start_pg_dump(&programs.pg_dump, donor, snapshot)?;
     let work = async {
         let passed = pass_on(output, load.input.as_mut(), progress).await;
         if passed.is_err() {
@@ -92,11 +93,12 @@ fn start_psql(program: &Path, target: &Endpoint) -> Result<(Loader, impl AsyncRe
 fn start_pg_dump(
     program: &Path,
     donor: &Endpoint,
+    snapshot: &str,
 ) -> Result<(Child, ChildStdout, impl AsyncRead + Unpin + use<>), RebuildError> {
     let failed = |source| run_error("pg_dump", source);
     let mut command = Command::new(program);
     donor.connect_program(&mut command);
-    command.args(["--format=plain", "--no-tablespaces"]);
+    command.args(["--format=plain", "--no-tablespaces", "--snapshot", snapshot]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(failed)?;
     let output = child.stdout.take().ok_or_else(|| failed(no_pipe()))?;

@@ -17,15 +17,15 @@ use super::RejoinError;
 use crate::fault_points::{FaultPoint, FaultPoints};
 use crate::members::pg::connect;
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
-use crate::members::pg::maintenance::QueryError;
+use crate::members::pg::maintenance::{Maintenance, QueryError};
 use crate::members::pg::target::{Login, StartupParameters, Target};
 use crate::virtual_database::journal::Journal;
 use crate::virtual_database::settings::MEMBER_FRAMES;
 use crate::wire::{WireError, encode};
 
-/// Followers always run READ COMMITTED, and no limit of a session applies here.
+/// Followers always run READ COMMITTED, and no limit of a session applies here; locks are waited for as long as [`BATCH_LIMIT`].
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;SET LOCAL statement_timeout=0;\
-     SET LOCAL lock_timeout=0;SET LOCAL idle_in_transaction_session_timeout=0";
+     SET LOCAL lock_timeout=300000;SET LOCAL idle_in_transaction_session_timeout=0";
 /// Command tags of [`BEGIN`].
 const BEGIN_TAGS: usize = 4;
 /// Undoes what settings of an earlier context have changed.
@@ -36,8 +36,11 @@ pub const BATCH_INTENTS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Statements prepared on a connection; at the limit all are forgotten.
 const PREPARED_MAX: usize = 256;
-/// A transaction may take so long.
+/// A transaction of several intents may take so long. One intent may take as long as it needs (a COPY, an index), as long as the
+/// member answers.
 const BATCH_LIMIT: Duration = Duration::from_secs(300);
+/// How often it is asked.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// An intent with its position.
 #[derive(Clone, Debug)]
@@ -99,10 +102,7 @@ impl<'j> Applier<'j> {
             let together = batch_length(rest);
             let (batch, behind) = rest.split_at(together);
             let context = &first.intent.context;
-            let work = self.run_batch(context, batch, table);
-            let result =
-                tokio::time::timeout(BATCH_LIMIT, work).await.unwrap_or(Err(RejoinError::TimedOut(BATCH_LIMIT)));
-            match result {
+            match self.run_in_time(context, batch, table).await {
                 // Behind DDL the types of open parameters may be others.
                 Ok(()) if batch.iter().any(|d| d.intent.entries.iter().any(names_state)) => {
                     self.connections.values_mut().for_each(Connection::forget_prepared);
@@ -110,7 +110,7 @@ impl<'j> Applier<'j> {
                 Ok(()) => {}
                 Err(RejoinError::Differs { .. }) if batch.len() > 1 => {
                     for one in batch {
-                        self.run_batch(context, std::slice::from_ref(one), table).await?;
+                        self.run_in_time(context, std::slice::from_ref(one), table).await?;
                     }
                 }
                 Err(error) => {
@@ -121,6 +121,31 @@ impl<'j> Applier<'j> {
             rest = behind;
         }
         Ok(())
+    }
+
+    async fn run_in_time(&mut self, context: &Context, batch: &[Decided], table: u8) -> Result<(), RejoinError> {
+        if batch.len() > 1 {
+            let work = self.run_batch(context, batch, table);
+            return tokio::time::timeout(BATCH_LIMIT, work).await.unwrap_or(Err(RejoinError::TimedOut(BATCH_LIMIT)));
+        }
+        let (target, login, within) = (self.target.clone(), self.logins.first().cloned(), self.within);
+        let silent = async {
+            loop {
+                tokio::time::sleep(ALIVE_EVERY).await;
+                let Some(login) = &login else { continue };
+                let answers = async {
+                    let mut connection = Maintenance::connect(&target, login, within).await?;
+                    connection.query(&["SELECT 1"], within).await
+                };
+                if let Err(error) = answers.await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            result = self.run_batch(context, batch, table) => result,
+            error = silent => Err(error.into()),
+        }
     }
 
     async fn run_batch(&mut self, context: &Context, batch: &[Decided], table: u8) -> Result<(), RejoinError> {
@@ -160,6 +185,9 @@ impl<'j> Applier<'j> {
         faults.reach(FaultPoint::ApplyCommitted).await;
         match (&outcome.error, outcome.tag()) {
             (None, b"COMMIT") => Ok(()),
+            (Some((sqlstate, message)), _) if is_no_difference(*sqlstate) => {
+                Err(QueryError::Server { sqlstate: *sqlstate, message: message.clone() }.into())
+            }
             (error, tag) => Err(RejoinError::Differs {
                 position: batch.first().map_or(Position::START, |d| d.position),
                 statement: "COMMIT".into(),
@@ -330,6 +358,12 @@ async fn answer(link: &mut Link) -> Result<UnitOutcome, RejoinError> {
     Ok(outcome.await.map_err(QueryError::Wire)?)
 }
 
+/// Errors that say nothing of the contents (DESIGN.md §7): what is tried again later may succeed. Deadlocks and the like, no
+/// room, a lock that was not to be had, a server that stops, its disk, a bug.
+fn is_no_difference(sqlstate: [u8; 5]) -> bool {
+    [&b"40"[..], b"53", b"55P03", b"57", b"58", b"XX"].iter().any(|class| sqlstate.starts_with(class))
+}
+
 fn difference(unit: &Expected, outcome: &UnitOutcome) -> Option<RejoinError> {
     let tags = outcome.tags.iter().skip(unit.hidden);
     let agreed = unit
@@ -340,6 +374,9 @@ fn difference(unit: &Expected, outcome: &UnitOutcome) -> Option<RejoinError> {
         .count();
     if outcome.error.is_none() && agreed == unit.entries.len() && outcome.status == b'T' {
         return None;
+    }
+    if let Some((sqlstate, message)) = outcome.error.as_ref().filter(|(sqlstate, _)| is_no_difference(*sqlstate)) {
+        return Some(QueryError::Server { sqlstate: *sqlstate, message: message.clone() }.into());
     }
     let (position, statement, expected) = unit.entries.get(agreed).cloned().unwrap_or_default();
     let found = match &outcome.error {

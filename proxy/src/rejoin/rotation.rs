@@ -31,6 +31,8 @@ pub async fn run(database: Arc<VirtualDatabase>) {
     let mut last = database.journal.settled().0;
     let every = database.faults.rotate_every(ROTATE_EVERY);
     let mut shortened = None;
+    // A table that is out of use and was not emptied.
+    let mut old = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let paused = shortened.is_some_and(|then: Instant| then.elapsed() < OVER_SIZE_PAUSE);
@@ -43,7 +45,7 @@ pub async fn run(database: Arc<VirtualDatabase>) {
         }
         // Without a member nothing settles, and the last one needs the lock that is held here.
         let result = tokio::select! {
-            result = tokio::time::timeout(ROTATE_LIMIT, rotate(&database)) => {
+            result = tokio::time::timeout(ROTATE_LIMIT, rotate(&database, &mut old)) => {
                 result.unwrap_or(Err(RejoinError::TimedOut(ROTATE_LIMIT)))
             }
             () = nobody_left(&database) => Err(RejoinError::NobodyLeft),
@@ -63,13 +65,13 @@ pub async fn run(database: Arc<VirtualDatabase>) {
     }
 }
 
-/// Changes turns, waits until nobody uses the old table any more, raises the floor, empties it and shortens the log. False: a
+/// Changes turns (unless that was done in an attempt that failed), waits until nobody uses the old table any more, raises the floor, empties it and shortens the log. False: a
 /// member is being brought back, and everything stays as it is.
-async fn rotate(database: &Arc<VirtualDatabase>) -> Result<bool, RejoinError> {
+async fn rotate(database: &Arc<VirtualDatabase>, unemptied: &mut Option<u8>) -> Result<bool, RejoinError> {
     // A member that rejoins holds less than the others.
     let Ok(_no_rejoin) = database.rejoining.try_lock() else { return Ok(false) };
     let Ok(_no_copy) = database.copying.try_write() else { return Ok(false) };
-    let old = database.markers.change_turns();
+    let old = *unemptied.get_or_insert_with(|| database.markers.change_turns());
     database.faults.reach(FaultPoint::RotateTurnsChanged).await;
     // Who has registered before this moment may use the old table, nobody else (see `Markers`).
     let before = database.in_flight.all();
@@ -87,6 +89,7 @@ async fn rotate(database: &Arc<VirtualDatabase>) -> Result<bool, RejoinError> {
         database.floor_raised(member, floor);
         database.faults.reach(FaultPoint::RotateFloorRaised).await;
     }
+    *unemptied = None;
     database.shorten_log().await?;
     Ok(true)
 }

@@ -107,7 +107,12 @@ pub async fn raise_floor(
     emptied: &[u8],
     within: Duration,
 ) -> Result<(), QueryError> {
-    let mut sql = format!("BEGIN; UPDATE raidb.member SET floor = {0} WHERE floor < {0}", floor.0);
+    // Somebody may be reading the table. Who gives up leaves nothing in the queue for its lock: markers would wait behind it.
+    let lock_timeout = (within / 2).as_millis().max(1);
+    let mut sql = format!(
+        "BEGIN; SET LOCAL lock_timeout = {lock_timeout}; UPDATE raidb.member SET floor = {0} WHERE floor < {0}",
+        floor.0
+    );
     for table in emptied {
         // Writing to a String cannot fail.
         let _ = write!(sql, "; TRUNCATE raidb.applied_{table}");

@@ -111,7 +111,13 @@ impl Session {
     fn background_answer(&mut self, member: MemberId, owner: Owner, outcome: UnitOutcome) {
         match owner {
             Owner::Discarded | Owner::Foreground => {}
-            Owner::Proof => self.slot(member).proof = if outcome.status == b'T' { Proof::Held } else { Proof::Gone },
+            Owner::Proof => {
+                let held = outcome.status == b'T';
+                self.slot(member).proof = if held { Proof::Held } else { Proof::Gone };
+                if held && let Some(ticket) = &self.ticket {
+                    self.database.in_flight.proved(ticket);
+                }
+            }
             Owner::Setting => {
                 if let Some((sqlstate, message)) = outcome.error {
                     let detail =

@@ -130,6 +130,7 @@ impl Session {
         self.reach(FaultPoint::CommitBeforeTicket).await;
         let ticket = loop {
             self.lead_holds().await?;
+            self.refuse_if_stopped()?;
             // A member has come into the view or left it, or a connection was lost: whether all agree is looked at again.
             let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty())
                 && !self.intent_is_stale();
@@ -162,7 +163,10 @@ impl Session {
         self.reach(FaultPoint::CommitFinished).await;
         self.ticket = None;
         self.decided = Position::START;
-        self.database.in_flight.proved(ticket);
+        if !self.database.writes_stopped() {
+            // Otherwise its intent may stand although it was to be withdrawn: nobody goes on behind it.
+            self.database.in_flight.proved(ticket);
+        }
         match result {
             Ok(()) => self.database.in_flight.committed(ticket),
             Err(Trouble::Fatal(_)) => self.database.in_flight.abandon(ticket),

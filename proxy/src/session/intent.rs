@@ -123,7 +123,10 @@ impl Session {
             Err(LogError::Full | LogError::TooLarge(_)) => Ok(()),
             Err(error) => Err(error),
         };
-        self.early_ends();
+        if withdrawn.is_ok() {
+            // Otherwise it stands, and nobody goes on behind it.
+            self.early_ends();
+        }
         withdrawn.map_err(|error| {
             self.database.stop_writes(&error.to_string());
             unknown("the recovery log failed before the transaction was rolled back")
@@ -212,7 +215,7 @@ impl Session {
     }
 }
 
-fn unknown(what: &str) -> Trouble {
+pub(super) fn unknown(what: &str) -> Trouble {
     Trouble::Fatal(SqlError::new(
         "08007",
         format!("transaction resolution unknown: {what}"),

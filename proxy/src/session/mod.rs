@@ -405,7 +405,7 @@ impl Drop for Session {
         self.token_gone();
         self.close_links();
         if let Some(ticket) = self.ticket.take() {
-            self.database.in_flight.abandon(&ticket);
+            self.database.in_flight.void(&ticket);
         }
         if let Some(open) = self.open.take() {
             self.database.leave(open.epoch);

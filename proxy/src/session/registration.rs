@@ -16,6 +16,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::Isolation;
 
 use super::Session;
+use super::intent::unknown;
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::Owner;
@@ -94,20 +95,19 @@ impl Session {
     /// either the transaction goes on with another lead ([`Trouble::LeadChanged`]) or it is rolled back (40001).
     pub(super) async fn decided_behind_proof(&mut self, lead: MemberId, ticket: &Ticket) -> Result<(), Trouble> {
         // A lead that leaves takes its answer with it.
-        let mut asked = self.slots[usize::from(lead.0)].proof != Proof::NotNeeded;
+        let asked = self.slots[usize::from(lead.0)].proof != Proof::NotNeeded;
         self.write_intent().await?;
+        let mut doubts = self.database.in_flight.doubts(ticket);
         let proved = poll_fn(|cx| {
             self.poll_background(cx);
+            if self.database.writes_stopped() {
+                // An intent that could not be withdrawn stands, and may be one of those: behind a restart it would be on top.
+                return Poll::Ready(Err(unknown("the recovery log failed at the decision")));
+            }
             let proof = self.slots[usize::from(lead.0)].proof;
-            if !asked || proof == Proof::Held {
-                if proof == Proof::Held {
-                    self.database.in_flight.proved(ticket);
-                    self.slot(lead).proof = Proof::NotNeeded;
-                    asked = false;
-                }
-                if self.database.in_flight.may_leave(ticket, &self.handle) {
-                    return Poll::Ready(Ok(()));
-                }
+            let held = !asked || proof == Proof::Held;
+            if held && self.database.in_flight.settled(&mut doubts, &self.handle) {
+                return Poll::Ready(Ok(()));
             }
             self.check_lead()?;
             if self.view.down {

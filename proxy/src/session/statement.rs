@@ -27,6 +27,9 @@ use crate::wire::decode;
 /// Texts longer than this are analysed anew each time.
 const CACHED_TEXT_MAX: usize = 16 * 1024;
 
+/// A statement that cannot run beside a copy of a member waits so long for its end.
+const NO_COPY_WAIT: Duration = Duration::from_secs(5);
+
 /// A statement in hand.
 #[derive(Clone, Debug)]
 pub struct Statement {
@@ -148,6 +151,7 @@ impl Session {
         if let (Command::Write(write), Some(bound)) = (&statement.analysis.command, &statement.bound) {
             refuse_parameters(&write.table, bound)?;
         }
+        self.no_copy_beside(statement).await?;
         let footprint = self.read_footprint(statement);
         let mut tickets = self.database.in_flight.conflicting(&footprint);
         tickets.retain(|t| t.pending_on(lead));
@@ -157,6 +161,38 @@ impl Session {
             _ => return Ok(()),
         };
         self.lock_tables(locks).await
+    }
+
+    /// A statement that shuts out readers does not run beside a copy of a member, which reads everything: it waits for a moment,
+    /// before anybody is asked, and is refused then.
+    async fn no_copy_beside(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        let shuts_out = match &statement.analysis.command {
+            Command::Utility(utility) => utility.shuts_out_readers,
+            Command::LockTable(_) => {
+                let text = statement.sql.to_ascii_lowercase();
+                let has = |word: &[u8]| text.windows(word.len()).any(|at| at == word);
+                !has(b"mode") || has(b"access exclusive")
+            }
+            _ => false,
+        };
+        if !shuts_out || self.open.as_ref().is_none_or(|open| open.no_copy.is_some()) {
+            return Ok(());
+        }
+        let permit = self.database.shut_out.clone().read_owned();
+        match self.drive(tokio::time::timeout(NO_COPY_WAIT, permit)).await {
+            Ok(permit) => {
+                if let Some(open) = self.open.as_mut() {
+                    open.no_copy = Some(permit);
+                }
+                Ok(())
+            }
+            Err(_) => Err(SqlError::new(
+                "55006",
+                "a member is being copied from another one, which reads all tables",
+                "Run the statement again when `raidb status` shows no member that is being rebuilt.",
+            )
+            .into()),
+        }
     }
 
     /// Locks on the lead, then (by the transcript) on the followers.

@@ -125,6 +125,8 @@ pub struct OpenTransaction {
     pub sequences: std::collections::BTreeMap<String, i64>,
     /// It has rows of COPY, which went through once.
     pub copies: Option<Arc<()>>,
+    /// No member is copied meanwhile.
+    pub no_copy: Option<tokio::sync::OwnedRwLockReadGuard<()>>,
     /// It cannot be carried on; what is told.
     pub doomed: Option<SqlError>,
     /// Its rows of COPY are in the log, and are kept there.
@@ -159,6 +161,7 @@ impl OpenTransaction {
             settings: Vec::new(),
             sequences: std::collections::BTreeMap::new(),
             copies: None,
+            no_copy: None,
             doomed: None,
             rows_held: None,
             transcript_bytes: 0,

@@ -151,6 +151,13 @@ pub struct Candidate<'a> {
     pub certified: bool,
 }
 
+/// See [`InFlight::doubts`].
+#[derive(Debug)]
+pub struct Doubts {
+    commits: Vec<CommitSeq>,
+    early: Vec<ProvisionalId>,
+}
+
 /// What came of a registration.
 #[derive(Debug)]
 pub enum Registration {
@@ -253,22 +260,37 @@ impl InFlight {
         }
     }
 
-    /// Whether a COMMIT may leave now: not while another intent on the same rows may still be withdrawn, whose session has
-    /// perhaps lost its locks to this one. (In the log it may stand before this one, so a member that has carried out this one
-    /// would get it on top, behind a crash.) If not, the session is woken when one is settled. No two wait for each other: to be
-    /// proved takes an answer of the lead alone. Of two that the lead certifies by its COMMIT the later one waits.
+    /// For whom a COMMIT has to wait: intents on the same rows that may still be withdrawn, whose sessions have perhaps lost their
+    /// locks to this one. (In the log they may stand before this one, so a member that has carried out this one would get
+    /// them on top, behind a crash.) Call once, when its own intent is durable: whoever comes later stands behind it in the
+    /// log. No two wait for each other: to be proved takes an answer of the lead alone. Of two that the lead certifies by
+    /// its COMMIT the later one waits.
     #[must_use]
-    pub fn may_leave(&self, ticket: &Ticket, session: &Arc<SessionHandle>) -> bool {
-        let mut inner = self.inner.lock();
+    pub fn doubts(&self, ticket: &Ticket) -> Doubts {
+        let inner = self.inner.lock();
         let own = inner.unproven.iter().any(|(seq, _)| *seq == ticket.seq);
-        let blocks = |(seq, footprint): &(CommitSeq, Footprint)| {
+        let meets = |(seq, footprint): &&(CommitSeq, Footprint)| {
             *seq != ticket.seq && (!own || *seq < ticket.seq) && footprint.conflicts(&ticket.footprint)
         };
-        let may = !inner.unproven.iter().any(blocks);
-        if !may && !inner.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, session)) {
+        let commits = inner.unproven.iter().filter(meets).map(|(seq, _)| *seq).collect();
+        let early = inner.provisional.iter().filter(|other| other.footprint.conflicts(&ticket.footprint));
+        Doubts { commits, early: early.map(|other| other.id).collect() }
+    }
+
+    /// Whether they are settled; if not, the session is woken when one is.
+    #[must_use]
+    pub fn settled(&self, doubts: &mut Doubts, session: &Arc<SessionHandle>) -> bool {
+        if doubts.commits.is_empty() && doubts.early.is_empty() {
+            return true;
+        }
+        let mut inner = self.inner.lock();
+        doubts.commits.retain(|seq| inner.unproven.iter().any(|(other, _)| other == seq));
+        doubts.early.retain(|id| inner.provisional.iter().any(|other| other.id == *id));
+        let settled = doubts.commits.is_empty() && doubts.early.is_empty();
+        if !settled && !inner.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, session)) {
             inner.waiting.push(session.clone());
         }
-        may
+        settled
     }
 
     /// It was withdrawn, durably.
@@ -314,12 +336,12 @@ impl InFlight {
     /// The commit is over without effect, for certain.
     pub fn void(&self, ticket: &Ticket) {
         self.inner.lock().registered.forget(ticket.seq);
+        self.proved(ticket);
         self.abandon(ticket);
     }
 
-    /// The commit is over without effect, or its session ends: nobody waits for it any more.
+    /// The commit is over, and nobody knows with what effect: nobody waits for it any more.
     pub fn abandon(&self, ticket: &Ticket) {
-        self.proved(ticket);
         let mut inner = self.inner.lock();
         ticket.closed.store(true, Ordering::Release);
         ticket.clear(u32::MAX);
@@ -547,11 +569,17 @@ mod tests {
         assert!(!kept);
         let (second, _) = register(&seen, &group);
         let (exact, kept) = register(&Seen::default(), &row(1));
-        assert!(kept && !commits.may_leave(&exact, &session()));
+        let mut of_exact = commits.doubts(&exact);
+        assert!(kept && !commits.settled(&mut of_exact, &session()));
         commits.proved(&first);
-        assert!(!commits.may_leave(&first, &session()), "the second one is not certain");
+        let mut of_first = commits.doubts(&first);
+        assert!(!commits.settled(&mut of_first, &session()), "the second one is not certain");
+        // Whoever comes later is not waited for: there may always be one.
+        let (third, _) = register(&seen, &group);
         commits.proved(&second);
-        assert!([&first, &second, &exact].iter().all(|ticket| commits.may_leave(ticket, &session())));
+        assert!(commits.settled(&mut of_first, &session()) && commits.settled(&mut of_exact, &session()));
+        assert!(!commits.settled(&mut commits.doubts(&first), &session()));
+        commits.proved(&third);
     }
 
     #[test]

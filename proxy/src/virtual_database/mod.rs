@@ -96,6 +96,9 @@ pub struct VirtualDatabase {
     pub rejoining: tokio::sync::Mutex<()>,
     /// Held for reading while a member is copied, for writing while the marker tables change turns.
     pub copying: tokio::sync::RwLock<()>,
+    /// Held for reading by transactions whose statements shut out readers, for writing while a member is copied: the copy
+    /// reads all tables all the time, and a donor that made others wait would be taken out.
+    pub shut_out: Arc<tokio::sync::RwLock<()>>,
     /// Epoch of the membership: grows with every durable change.
     epoch: std::sync::atomic::AtomicU64,
     /// What each member says that it holds at least; `None`: not known.

@@ -15,6 +15,9 @@ use crate::rebuild::{Endpoint, copy_database};
 use crate::rejoin::back::rejoin;
 use crate::rejoin::tables::literal;
 
+/// A copy waits so long for transactions that shut out readers.
+const SHUT_OUT_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 impl VirtualDatabase {
     /// The member of that name.
     ///
@@ -142,6 +145,10 @@ impl VirtualDatabase {
         let (from, to) = (self.member(donor), self.member(member));
         let endpoint = |m: &super::member::Member| Endpoint::new(m.target.clone(), m.login.clone());
         tracing::info!(member = to.target.name, donor = from.target.name, "rebuild begins");
+        let alone = tokio::time::timeout(SHUT_OUT_LIMIT, self.shut_out.write()).await;
+        let Ok(_no_alter) = alone else {
+            return Err("a transaction with ALTER, DROP, TRUNCATE or LOCK TABLE is open; end it, then try again".into());
+        };
         let copied = copy_database(&endpoint(from), &endpoint(to), &to.rebuild).await.map_err(|e| e.to_string())?;
         if !self.view().is_enabled(donor) {
             return Err(format!("the donor \"{}\" was disabled meanwhile", from.target.name));

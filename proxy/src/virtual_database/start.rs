@@ -210,6 +210,7 @@ impl VirtualDatabase {
             in_flight: Default::default(),
             sequences: Default::default(),
             copies: Arc::default(),
+            shut_out: Arc::default(),
             counters: Default::default(),
             analyses: Analyses::default(),
             tokens: super::tokens::Tokens::new(sessions.clone()),

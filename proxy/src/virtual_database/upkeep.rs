@@ -72,6 +72,8 @@ impl VirtualDatabase {
     pub fn stop_writes(&self, why: &str) {
         tracing::error!(virtual_database = self.name, "writes stop: {why}");
         self.writes_stopped.store(true, Ordering::Release);
+        // Whoever waits for somebody's withdrawal waits in vain.
+        self.sessions.wake_all();
     }
 
     /// A member says that it holds everything up to `floor`.

@@ -359,11 +359,14 @@ pub enum TokenText {
 
 /// DDL and the like.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a statement")]
 pub struct Utility {
     /// It can run in a transaction block. If not: member by member, lead first, in autocommit.
     pub transactional: bool,
     /// The catalog must be read again behind it.
     pub changes_catalog: bool,
+    /// It may shut out readers of a table: it cannot run beside a copy of the database.
+    pub shuts_out_readers: bool,
     /// What it touches.
     pub footprint: Footprint,
 }

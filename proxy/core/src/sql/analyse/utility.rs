@@ -100,8 +100,9 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
     }
     match first {
         "merge" => Err(read::merge()),
-        "create" | "alter" | "drop" => object(text, first, scope),
-        "truncate" => truncate(text, scope),
+        "create" => object(text, first, scope),
+        "alter" | "drop" => object(text, first, scope).map(shuts_out_readers),
+        "truncate" => truncate(text, scope).map(shuts_out_readers),
         "comment" | "grant" | "revoke" => {
             if text.are(1, &["on", "large"]) || (0..text.len()).any(|i| text.are(i, &["large", "object"])) {
                 return Err(refuse_kind("large object"));
@@ -126,17 +127,27 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
 
 /// In a transaction block, and the catalog changes.
 fn ddl() -> Judged {
-    judged(Utility { transactional: true, changes_catalog: true, footprint: Footprint::Everything })
+    let footprint = Footprint::Everything;
+    judged(Utility { transactional: true, changes_catalog: true, shuts_out_readers: false, footprint })
 }
 
 /// In a transaction block; the facts of the catalog stay as they are.
 fn plain(footprint: Footprint) -> Judged {
-    judged(Utility { transactional: true, changes_catalog: false, footprint })
+    judged(Utility { transactional: true, changes_catalog: false, shuts_out_readers: false, footprint })
 }
 
 /// Outside a transaction block; the facts of the catalog stay as they are.
 fn alone() -> Judged {
-    judged(Utility { transactional: false, changes_catalog: false, footprint: Footprint::Everything })
+    let footprint = Footprint::Everything;
+    judged(Utility { transactional: false, changes_catalog: false, shuts_out_readers: false, footprint })
+}
+
+/// ALTER, DROP and TRUNCATE take locks that nobody reads beside.
+fn shuts_out_readers(mut judged: Judged) -> Judged {
+    if let Command::Utility(utility) = &mut judged.command {
+        utility.shuts_out_readers = true;
+    }
+    judged
 }
 
 fn judged(utility: Utility) -> Judged {
