@@ -33,11 +33,11 @@ impl Session {
         }
         match &statement.analysis.command {
             Command::Write(write) => {
-                self.check_generation(statement)?;
+                self.check_generation(statement).await?;
                 self.after_write(statement, write, &end, took)?;
                 self.note_captured_sequences(write, &end).await
             }
-            Command::RowLock(_) if self.check_generation(statement).is_err() => {
+            Command::RowLock(_) if self.check_generation(statement).await.is_err() => {
                 Err(SqlError::retry("the schema was changed while the statement waited").into())
             }
             Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
