@@ -37,7 +37,7 @@ use raidb_core::transaction::follower::Step;
 use tokio::time::Instant;
 
 use super::Session;
-use super::background::barrier_clear;
+use super::following::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::{Entry, Payload};

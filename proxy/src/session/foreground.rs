@@ -271,11 +271,7 @@ impl Session {
             if !self.view.is_enabled(member) {
                 return Poll::Ready(Err(Trouble::MemberLost));
             }
-            if super::background::barrier_clear(&tickets, member, &handle) {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            }
+            if super::following::barrier_clear(&tickets, member, &handle) { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }

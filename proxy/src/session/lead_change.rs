@@ -44,7 +44,7 @@ impl Session {
                 return Err(SqlError::retry("the lead was lost together with a commit that this one follows").into());
             }
             self.urgent = true;
-            let drained = self.drained(old, started + DRAIN_LIMIT).await;
+            let drained = self.drained(started + DRAIN_LIMIT).await;
             self.urgent = false;
             let diverged = drained?;
             if !diverged.is_empty() {
@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    async fn drained(&mut self, old: MemberId, limit: Instant) -> Result<Vec<MemberId>, Trouble> {
+    async fn drained(&mut self, limit: Instant) -> Result<Vec<MemberId>, Trouble> {
         self.wake_at(limit);
         poll_fn(|cx| {
             self.poll_background(cx);
@@ -95,7 +95,6 @@ impl Session {
                 .into()));
             }
             self.wake_at(limit);
-            let _old = old;
             Poll::Pending
         })
         .await

@@ -22,6 +22,7 @@ mod copied_rows;
 pub mod copy;
 pub mod extended;
 mod fault;
+mod following;
 pub mod foreground;
 pub mod frames;
 pub mod intent;
@@ -36,6 +37,7 @@ pub mod prepared;
 pub mod present_time;
 pub mod reads;
 mod registration;
+mod reporting;
 mod rollback;
 pub mod settings;
 mod settle;
@@ -211,7 +213,8 @@ impl Session {
         if let Trouble::Fatal(error) = &end {
             tracing::info!(session = %self.handle.id, sqlstate = error.sqlstate, "session ended: {}", error.message);
             error.write(self.client.out(), "FATAL");
-            let flushed = self.drive_flush();
+            // The client alone: what has become of members, the lost connection to the lead too, must not keep the reason back.
+            let flushed = poll_fn(|cx| self.client.poll_flush(cx));
             let _late = tokio::time::timeout(std::time::Duration::from_secs(1), flushed).await;
         }
     }

@@ -42,9 +42,8 @@ impl Session {
             }
             Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
             Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
-            Command::LockTable(footprint) => {
+            Command::LockTable(_) => {
                 let text = String::from_utf8_lossy(&statement.sql).into_owned();
-                let _what_it_locks = footprint;
                 Ok(self.push_lock(&text, Some(end.tag), &Footprint::Everything, took)?)
             }
             Command::Utility(utility) => {

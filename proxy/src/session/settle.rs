@@ -7,7 +7,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::transaction::follower::Step;
 
 use super::Session;
-use super::background::barrier_clear;
+use super::following::barrier_clear;
 use super::transaction::Entry;
 use super::trouble::{SqlError, Trouble};
 

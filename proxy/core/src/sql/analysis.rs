@@ -30,7 +30,7 @@ pub struct TransactionModes {
 
 /// One analysed statement. It holds no value of a parameter, nor of a literal unless said otherwise: the one analysis
 /// stands for all texts with the same [`super::skeleton::Skeleton`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
     /// What it is and how it is replicated.
     pub command: Command,
@@ -48,7 +48,7 @@ pub struct Analysis {
 }
 
 /// What a statement is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Only blanks and comments.
     Empty,
@@ -81,7 +81,7 @@ pub enum Command {
     /// COPY … TO STDOUT: a read whose rows come as CopyData.
     CopyOut(Read),
     /// LOCK TABLE: the same on all members, inside a transaction block only.
-    LockTable(Footprint),
+    LockTable(TableLock),
     /// SET, RESET, SET SESSION CHARACTERISTICS: the same on every connection of the session.
     Session(SessionChange),
     /// SQL-level PREPARE name AS statement: analysis of the inner statement, whose text is `sql[inner..]`.
@@ -129,7 +129,7 @@ pub enum Proof {
 }
 
 /// A read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// See [`Proof`].
     pub proof: Proof,
@@ -177,7 +177,7 @@ pub enum FootprintHint {
 }
 
 /// A write and the form in which followers get it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a statement")]
 pub struct Write {
     /// The written table.
@@ -198,7 +198,7 @@ pub struct Write {
 }
 
 /// DESIGN.md §4.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteForm {
     /// The same text and parameters, if the lead touched exactly `rows` rows; nothing if it touched none.
     /// (Other counts cannot happen for the shapes that get this form; they are treated as a refusal.)
@@ -214,7 +214,7 @@ pub enum WriteForm {
 }
 
 /// What is captured on the lead.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// Text to append to the statement (behind its last token, before a trailing semicolon or comment), starting with a blank:
     /// either ` RETURNING a, b` or, behind a client's RETURNING, `, a, b`. Each item is `(column)::text`.
@@ -245,7 +245,7 @@ pub enum CapturedOperation {
 }
 
 /// The locked form.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
     /// `LOCK TABLE …` statements to run before, in order.
     pub lock_sql: Vec<String>,
@@ -265,7 +265,7 @@ pub enum LockStrength {
 }
 
 /// A locking read of one table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLock {
     /// The locked table.
     pub table: Arc<Table>,
@@ -277,7 +277,7 @@ pub struct RowLock {
 }
 
 /// How a locking read is captured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockCapture {
     /// The token, counted from 0, before which `lead_insert` goes (FROM): see [`super::split::start_of_token`].
     pub insert_before: usize,
@@ -289,8 +289,17 @@ pub struct LockCapture {
     pub strength: LockStrength,
 }
 
+/// LOCK TABLE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableLock {
+    /// What it locks.
+    pub footprint: Footprint,
+    /// ACCESS EXCLUSIVE, which is also the default: it cannot run beside a copy of the database.
+    pub shuts_out_readers: bool,
+}
+
 /// COPY FROM STDIN.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyIn {
     /// The table.
     pub table: Arc<Table>,
@@ -358,7 +367,7 @@ pub enum TokenText {
 }
 
 /// DDL and the like.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a statement")]
 pub struct Utility {
     /// It can run in a transaction block. If not: member by member, lead first, in autocommit.

@@ -66,7 +66,7 @@ pub struct UniqueKey {
 }
 
 /// One relation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct Table {
     /// Its oid on the member that the catalog was read from.

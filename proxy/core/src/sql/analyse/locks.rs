@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::analysis::{Command, Locked};
+use super::super::analysis::{Command, Locked, TableLock};
 use super::super::catalog::{RelationKind, Table};
 use super::super::footprint::Footprint;
 use super::super::text::{Text, quote_qualified};
@@ -46,10 +46,13 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         }
         at += 1;
     }
-    let footprint = relations.footprint();
+    let read_footprint = relations.footprint();
+    let footprint = if read_footprint.is_nothing() { Footprint::Everything } else { read_footprint.clone() };
+    // Without IN … MODE it is ACCESS EXCLUSIVE.
+    let shuts_out_readers = !text.is(at, "in") || (text.is(at + 1, "access") && text.is(at + 2, "exclusive"));
     Ok(Judged {
         tables: relations.tables.iter().map(|t| t.id).collect(),
-        read_footprint: footprint.clone(),
-        ..Judged::plain(Command::LockTable(if footprint.is_nothing() { Footprint::Everything } else { footprint }))
+        read_footprint,
+        ..Judged::plain(Command::LockTable(TableLock { footprint, shuts_out_readers }))
     })
 }

@@ -34,7 +34,10 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             format!("{form}{returning}{deferred}{sequences} {}", hint(sql, &write.table, &write.footprint))
         }
         Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
-        Command::LockTable(footprint) => format!("lock table {}", touched(footprint)),
+        Command::LockTable(lock) => {
+            let readers = if lock.shuts_out_readers { " exclusive" } else { "" };
+            format!("lock table{readers} {}", touched(&lock.footprint))
+        }
         Command::Session(change) => format!("{change:?}"),
         Command::Prepare { name, inner, analysis } => {
             format!("prepare {name}: {}", describe(&sql[*inner..], analysis))

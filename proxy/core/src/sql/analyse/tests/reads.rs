@@ -142,8 +142,11 @@ fn row_locks() {
         ("select distinct name from parent for update", "refused rows of a join…"),
         ("select audit() from parent for update", "refused the function audit() may write"),
         ("select nextval('serial_id_seq') from parent for update", "refused nextval or setval in a locking SELECT"),
-        ("lock table parent in access exclusive mode", "lock table groups 10"),
-        ("lock parent, only doc", "lock table groups 10,28"),
-        ("lock view", "lock table everything"),
+        ("lock table parent in access exclusive mode", "lock table exclusive groups 10"),
+        ("lock parent in exclusive mode nowait", "lock table groups 10"),
+        ("lock table only parent * in access share mode", "lock table groups 10"),
+        ("lock parent nowait", "lock table exclusive groups 10"),
+        ("lock parent, only doc", "lock table exclusive groups 10,28"),
+        ("lock view", "lock table exclusive everything"),
     ]);
 }

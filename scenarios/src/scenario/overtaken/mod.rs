@@ -2,6 +2,8 @@
 //! heard of it; somebody else gets the row and commits. Only one of the two may be acknowledged on top of the other, and
 //! members must be equal, also behind a restart.
 
+mod log_fails;
+
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -9,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::crash_points::Bench;
 use super::regressions::support::{outcome, session, terminate, wait_for_lock};
-use crate::cluster::ClusterOptions;
+use crate::cluster::{ClusterOptions, Member};
 use crate::{Options, Result, Summary, fail};
 
 /// The thread of the first transaction stands still for so long; the second is to be done within this.
@@ -28,6 +30,8 @@ struct Case {
     within_pause: bool,
     /// A second transaction takes part.
     second: bool,
+    /// The second sends its COMMIT so long after its last statement, in milliseconds.
+    thinks_ms: u64,
 }
 
 /// Tables: rows named by key, and rows that are named by nothing finer than the table and those it depends on.
@@ -36,23 +40,39 @@ const SCHEMA: &str = "create table ov_plain(id int primary key, v int); insert i
      create table ov_child(id int primary key, parent int references ov_parent)";
 
 const CASES: &[Case] = &[
-    Case { name: "at once", table: "ov_plain", first: "select 1", within_pause: true, second: true },
+    Case { name: "at once", table: "ov_plain", first: "select 1", within_pause: true, second: true, thinks_ms: 0 },
     Case {
         name: "usual",
         table: "ov_plain",
         first: "select v from ov_plain for update",
         within_pause: false,
         second: true,
+        thinks_ms: 0,
     },
-    Case { name: "at once, no row named", table: "ov_parent", first: "select 1", within_pause: true, second: true },
+    Case {
+        name: "at once, no row named",
+        table: "ov_parent",
+        first: "select 1",
+        within_pause: true,
+        second: true,
+        thinks_ms: 0,
+    },
     Case {
         name: "usual, no row named",
         table: "ov_parent",
         first: "select v from ov_parent for update",
         within_pause: false,
         second: true,
+        thinks_ms: 0,
     },
-    Case { name: "at once, alone", table: "ov_parent", first: "select 1", within_pause: false, second: false },
+    Case {
+        name: "at once, alone",
+        table: "ov_parent",
+        first: "select 1",
+        within_pause: false,
+        second: false,
+        thinks_ms: 0,
+    },
 ];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
@@ -65,24 +85,56 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         bench.restart("").await?;
         bench.check(case.name).await?;
     }
-    Ok(Summary::default().with("cases", bench.report()))
+    let withdrawals = log_fails::run(&mut bench).await?;
+    Ok(Summary::default().with("cases", bench.report()).with("withdrawals_failed", withdrawals))
 }
 
 async fn one(bench: &Bench, case: &Case) -> Result<()> {
-    let endpoint = bench.cluster.endpoint();
     let lead = &bench.cluster.members[bench.cluster.lead().await?];
+    let before = value(lead, case).await?;
+    let Told { first, second } = race(bench, lead, case).await?;
+    // The first has lost its locks before it was registered.
+    let wanted = if case.second { "ok" } else { "none" };
+    if first != "40001" || second != wanted {
+        return fail(format!("the first was told {first}, the second {second}"));
+    }
+    let after = before + if case.second { SECOND_ADDS } else { 0 };
+    for member in &bench.cluster.members {
+        bench.cluster.wait_for_state(member.name(), "enabled", HANG_LIMIT).await?;
+        let found = value(member, case).await?;
+        if found != after {
+            return fail(format!("{} holds {found} in place of {after}", member.name()));
+        }
+    }
+    Ok(())
+}
+
+/// What the two transactions were told: `ok`, an SQLSTATE, `connection`, or `none` if there was no second one.
+struct Told {
+    first: String,
+    second: String,
+}
+
+/// The first transaction adds this.
+const FIRST_ADDS: i32 = 10;
+/// The second one adds this.
+const SECOND_ADDS: i32 = 100;
+
+/// The first stands still at its COMMIT, its connection to the lead is ended, the second gets the row.
+async fn race(bench: &Bench, lead: &Member, case: &Case) -> Result<Told> {
+    let endpoint = bench.cluster.endpoint();
     // One after the other, so they are on different threads.
     let one = session(&endpoint, "overtaken").await?;
     let other = session(&endpoint, "overtakes").await?;
-    let before: i32 = lead.endpoint().value(&format!("select v from {}", case.table)).await?.parse()?;
-    begin(&one, case, 10).await?;
+    begin(&one, case).await?;
     let waits = case.second.then(|| {
-        let (table, first) = (case.table, case.first);
+        let Case { table, first, thinks_ms, .. } = *case;
         tokio::spawn(async move {
             // The row lock too has to be waited for.
             other.batch_execute("begin").await?;
             other.simple_query(first).await?;
-            other.simple_query(&format!("update {table} set v = v + 100 where id = 1")).await?;
+            other.simple_query(&format!("update {table} set v = v + {SECOND_ADDS} where id = 1")).await?;
+            sleep(Duration::from_millis(thinks_ms)).await;
             other.batch_execute("commit").await
         })
     });
@@ -108,25 +160,16 @@ async fn one(bench: &Bench, case: &Case) -> Result<()> {
             Err(_) => return fail("the second transaction hangs"),
         },
     };
-    // The first has lost its locks before it was registered.
-    let wanted = if case.second { "ok" } else { "none" };
-    if first != "40001" || second != wanted {
-        return fail(format!("the first was told {first}, the second {second}"));
-    }
-    let after = before + if case.second { 100 } else { 0 };
-    for member in &bench.cluster.members {
-        bench.cluster.wait_for_state(member.name(), "enabled", HANG_LIMIT).await?;
-        let found = member.endpoint().value(&format!("select v from {}", case.table)).await?;
-        if found != after.to_string() {
-            return fail(format!("{} holds {found} in place of {after}", member.name()));
-        }
-    }
-    Ok(())
+    Ok(Told { first, second })
 }
 
-async fn begin(client: &Client, case: &Case, add: i32) -> Result<()> {
+async fn value(member: &Member, case: &Case) -> Result<i32> {
+    Ok(member.endpoint().value(&format!("select v from {}", case.table)).await?.parse()?)
+}
+
+async fn begin(client: &Client, case: &Case) -> Result<()> {
     client.batch_execute("begin").await?;
     client.simple_query(case.first).await?;
-    client.batch_execute(&format!("update {} set v = v + {add} where id = 1", case.table)).await?;
+    client.batch_execute(&format!("update {} set v = v + {FIRST_ADDS} where id = 1", case.table)).await?;
     Ok(())
 }
