@@ -3,6 +3,12 @@
 //! Several intents make one transaction. All their statements go out in one pipeline; the markers and COMMIT follow only
 //! when every answer is what the lead had answered. If one differs, everything is rolled back and each intent is
 //! run alone, to find the one that differs.
+//!
+//! Intents of sessions with other settings, and those with savepoints, cannot share a transaction, and a flush for each of
+//! them would make the member no faster than those that it has to catch up with. So a member that is not in use yet commits
+//! without waiting for its disk ([`Flushes::Later`]); whoever takes it into use flushes all of it before, on a connection
+//! that is older than the first of these commits: a server that has been restarted in between is noticed by that. A crash
+//! before loses rows together with their markers, and the next replay brings both.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -26,8 +32,9 @@ use crate::wire::{WireError, encode};
 /// Followers always run READ COMMITTED, and no limit of a session applies here; locks are waited for as long as [`BATCH_LIMIT`].
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;SET LOCAL statement_timeout=0;\
      SET LOCAL lock_timeout=300000;SET LOCAL idle_in_transaction_session_timeout=0";
-/// Command tags of [`BEGIN`].
-const BEGIN_TAGS: usize = 4;
+/// The same, for commits that are flushed later.
+const BEGIN_FLUSHED_LATER: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;SET LOCAL statement_timeout=0;\
+     SET LOCAL lock_timeout=300000;SET LOCAL idle_in_transaction_session_timeout=0;SET LOCAL synchronous_commit=off";
 /// Undoes what settings of an earlier context have changed.
 const RESET: [&str; 3] = ["RESET SESSION AUTHORIZATION", "RESET ALL", "DEALLOCATE ALL"];
 /// Most intents of one transaction.
@@ -51,6 +58,26 @@ pub struct Decided {
     pub intent: Intent,
 }
 
+/// When the member's commits are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushes {
+    /// Each before its answer, as the member is configured.
+    Each,
+    /// Some time later: see the module.
+    Later,
+}
+
+impl Flushes {
+    /// What opens a transaction, and how many command tags it answers with.
+    fn begin(self) -> (&'static str, usize) {
+        let text = match self {
+            Flushes::Each => BEGIN,
+            Flushes::Later => BEGIN_FLUSHED_LATER,
+        };
+        (text, text.split(';').count())
+    }
+}
+
 /// See the module.
 pub struct Applier<'j> {
     target: Target,
@@ -59,6 +86,8 @@ pub struct Applier<'j> {
     journal: &'j Journal,
     within: Duration,
     connections: HashMap<ConnectionKey, Connection>,
+    /// See [`Flushes`]; from the next transaction on.
+    pub flushes: Flushes,
     /// Where a test makes something fail.
     pub faults: FaultPoints,
 }
@@ -83,10 +112,11 @@ struct Expected {
 }
 
 impl<'j> Applier<'j> {
-    /// An applier for a member; the first login is the member's own.
+    /// An applier for a member that is not in use yet; the first login is the member's own.
     #[must_use]
     pub fn new(target: Target, logins: Vec<Login>, journal: &'j Journal, within: Duration) -> Self {
-        Applier { target, logins, journal, within, connections: HashMap::new(), faults: FaultPoints::default() }
+        let (connections, faults) = (HashMap::new(), FaultPoints::default());
+        Applier { target, logins, journal, within, connections, flushes: Flushes::Later, faults }
     }
 
     /// Runs these intents, in order. Behind an error, those before it may be applied; the markers tell.
@@ -150,12 +180,13 @@ impl<'j> Applier<'j> {
 
     async fn run_batch(&mut self, context: &Context, batch: &[Decided], table: u8) -> Result<(), RejoinError> {
         let (journal, faults) = (self.journal, self.faults.clone());
+        let (begin, begin_tags) = self.flushes.begin();
         let connection = self.connection(context).await?;
         let link = &mut connection.link;
-        link.simple(&[BEGIN.as_bytes()], Owner::Follower);
-        let mut expected = vec![Expected { hidden: BEGIN_TAGS, entries: Vec::new() }];
+        link.simple(&[begin.as_bytes()], Owner::Follower);
+        let mut expected = vec![Expected { hidden: begin_tags, entries: Vec::new() }];
         for decided in batch {
-            for entry in &decided.intent.entries {
+            for entry in decided.intent.entries.iter().filter(|entry| !is_savepoint(entry)) {
                 write_entry(connection, decided.position, entry, &mut expected, journal).await?;
             }
         }
@@ -277,13 +308,21 @@ fn entry_bytes(entry: &IntentEntry) -> usize {
     }
 }
 
-/// Savepoints and settings of one transaction must not meet another's; COPY is long.
+/// Settings of one transaction must not meet another's; COPY is long.
 fn stands_alone(intent: &Intent) -> bool {
     intent.entries.iter().any(|e| e.alone || matches!(e.statement, IntentStatement::Copy { .. }) || names_state(e))
 }
 
-/// SAVEPOINT, SET LOCAL and the like: their answers are no row counts.
+/// SAVEPOINT or RELEASE: of what stands in a log nothing is taken back, so they have no effect.
+fn is_savepoint(entry: &IntentEntry) -> bool {
+    matches!(entry.tag.as_deref(), Some(b"SAVEPOINT" | b"RELEASE"))
+}
+
+/// SET LOCAL, DDL and the like: their answers are no row counts.
 fn names_state(entry: &IntentEntry) -> bool {
+    if is_savepoint(entry) {
+        return false;
+    }
     let rows = |tag: &[u8]| [&b"INSERT"[..], b"UPDATE", b"DELETE", b"SELECT"].iter().any(|verb| tag.starts_with(verb));
     !entry.tag.as_deref().is_some_and(rows)
 }

@@ -31,7 +31,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use tokio::time::Instant;
 
-use super::applier::Applier;
+use super::applier::{Applier, Flushes};
 use super::fence::fence;
 use super::replay::Replay;
 use super::{RejoinError, tables};
@@ -138,6 +138,11 @@ async fn run(
     let to = settled(database, journal.end()).await?;
     replay.run_to(to, journal, &mut applier, table, |_| false, applied).await?;
     database.sequences_to(member, &mut connection).await?;
+
+    // From here on it is a member like others: one whose connections are lost and that answers again is taken to hold all that
+    // it has committed. (The connection is older than the first of those commits.)
+    tables::flush(&mut connection, within).await?;
+    applier.flushes = Flushes::Each;
 
     // Join: from here on an error is a fault of an enabled member.
     database.faults.reach(FaultPoint::RejoinBeforeRecord).await;

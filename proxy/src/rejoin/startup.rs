@@ -269,6 +269,7 @@ async fn redo(
     database.faults.reach(FaultPoint::StartRedone).await;
     sequences::apply(&mut found.connection, high_water, within).await?;
     database.faults.reach(FaultPoint::StartSequencesRaised).await;
+    // This commit waits for the disk, and so makes durable what was redone (see the applier).
     let all: Vec<u8> = (0..TABLES).collect();
     tables::raise_floor(&mut found.connection, end, &all, within).await?;
     database.faults.reach(FaultPoint::StartFloorRaised).await;

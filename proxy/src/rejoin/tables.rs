@@ -97,6 +97,14 @@ pub async fn set_epoch(connection: &mut Maintenance, epoch: u64, within: Duratio
     connection.query(&[&sql], within).await.map(drop)
 }
 
+/// Makes durable whatever was committed on the member before, also without waiting for its disk: this commit waits for it.
+///
+/// # Errors
+/// [`QueryError`]; also if the server was restarted since the connection was opened.
+pub async fn flush(connection: &mut Maintenance, within: Duration) -> Result<(), QueryError> {
+    connection.query(&["UPDATE raidb.member SET epoch = epoch"], within).await.map(drop)
+}
+
 /// The member holds everything up to `floor`; the tables named are emptied.
 ///
 /// # Errors

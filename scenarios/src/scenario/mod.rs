@@ -16,6 +16,7 @@ mod cut_at_once;
 mod cut_serializable;
 mod hot_rows;
 mod jdbc;
+mod killed_rejoining;
 mod last_member;
 mod lock_forever;
 mod log_limit;
@@ -82,6 +83,7 @@ table! {
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",
     crash_points_commit: "the proxy dies at every point of a commit: nothing lost, nothing by halves, members equal",
     crash_points_members: "the proxy dies at every point of a member's leaving and return, and in the recovery: as above",
+    killed_rejoining: "a member that comes back dies at every point of its return, and starts again: nothing lost, members equal",
     crash_points_start: "the proxy dies at every point of its start, twice in a row: as above",
     crash_points_log: "the proxy dies at every point of a truncation; full disk, failed flush, short write: as above",
     cut_at_commit: "a session's connections are cut between agreement and COMMIT: no wrong answer, members equal",

@@ -35,6 +35,11 @@ fn rejoin_under_load() {
 }
 
 #[test]
+fn killed_rejoining() {
+    common::run("killed_rejoining", Options::default());
+}
+
+#[test]
 fn crash_points_members() {
     common::run("crash_points_members", Options::default());
 }
