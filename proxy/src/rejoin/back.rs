@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 use super::applier::{Applier, Flushes};
 use super::fence::fence;
+use super::pacer::Pacer;
 use super::replay::Replay;
 use super::{RejoinError, tables};
 use crate::fault_points::FaultPoint;
@@ -106,11 +107,15 @@ async fn run(
     applier.faults = database.faults.clone();
     let mut replay = Replay::new(told.applied);
     let started = Instant::now();
+    let pacer = Pacer::new(database, name, replay.at());
+    let progress = |position| {
+        database.rejoin_progress(member, position);
+        pacer.look(position);
+    };
 
     // Catch up.
     for _ in 0..ROUNDS_MAX {
         let to = journal.settled();
-        let progress = |position| database.rejoin_progress(member, position);
         replay.run_to(to, journal, &mut applier, table, |_| false, progress).await?;
         if journal.settled().0.saturating_sub(to.0) < CLOSE {
             break;
@@ -121,7 +126,6 @@ async fn run(
     let limit = Instant::now() + COPIES_LIMIT;
     while Arc::strong_count(&database.copies) > 1 && Instant::now() < limit {
         tokio::time::sleep(COPIES_PAUSE).await;
-        let progress = |position| database.rejoin_progress(member, position);
         replay.run_to(journal.settled(), journal, &mut applier, table, |_| false, progress).await?;
     }
     database.sequences_to(member, &mut connection).await?;
@@ -133,7 +137,7 @@ async fn run(
     closed(&before).await?;
     let applied = |position: Position| {
         database.in_flight.applied(member, position);
-        database.rejoin_progress(member, position);
+        progress(position);
     };
     let to = settled(database, journal.end()).await?;
     replay.run_to(to, journal, &mut applier, table, |_| false, applied).await?;

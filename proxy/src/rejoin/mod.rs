@@ -16,6 +16,7 @@ pub mod adoption;
 pub mod applier;
 pub mod back;
 pub mod fence;
+mod pacer;
 pub mod replay;
 pub mod rotation;
 pub mod sequences;

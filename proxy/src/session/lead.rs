@@ -33,6 +33,10 @@ impl Session {
 
     /// Opens connections: to the lead, and to the followers if the statement may write.
     pub(crate) async fn ready_members(&mut self, writes: bool) -> Result<MemberId, Trouble> {
+        let begins = self.open.as_ref().is_some_and(|open| !open.lead_begun && (writes || open.explicit));
+        if let Some(pause) = self.database.pace.pause().filter(|_| begins) {
+            self.drive(tokio::time::sleep(pause)).await;
+        }
         loop {
             self.check_lead()?;
             if self.view.down {

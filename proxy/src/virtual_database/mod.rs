@@ -15,6 +15,7 @@ pub mod members;
 pub mod membership;
 mod newcomer;
 mod operate;
+pub mod pace;
 pub mod pick;
 mod retention;
 pub mod sequences;
@@ -94,6 +95,8 @@ pub struct VirtualDatabase {
     pub together: crate::together::Together,
     /// One member at a time rejoins, and none while the marker tables change turns.
     pub rejoining: tokio::sync::Mutex<()>,
+    /// How much transactions are held back for a member that comes back.
+    pub pace: pace::Pace,
     /// Held for reading while a member is copied, for writing while the marker tables change turns.
     pub copying: tokio::sync::RwLock<()>,
     /// Held for reading by transactions whose statements shut out readers, for writing while a member is copied: the copy

@@ -225,6 +225,7 @@ impl VirtualDatabase {
             markers: Default::default(),
             together: Default::default(),
             rejoining: tokio::sync::Mutex::new(()),
+            pace: Default::default(),
             copying: tokio::sync::RwLock::new(()),
             epoch: std::sync::atomic::AtomicU64::new(logged.epoch()),
             floors: Mutex::new(vec![None; config.members.len()]),
