@@ -23,8 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const NEAR: u64 = 256;
 /// The first pause; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
-/// The longest: a fifth of what a rejoin may add to a transaction (100 ms).
-const PAUSE_MAX: Duration = Duration::from_millis(20);
+/// The longest: a rejoin may add 100 ms to a transaction.
+const PAUSE_MAX: Duration = Duration::from_millis(80);
 
 /// Holds transactions back as long as it must, and no longer than it lives.
 pub(super) struct Pacer<'d> {
