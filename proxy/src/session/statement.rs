@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raidb_core::sql::analyse;
 use raidb_core::sql::analysis::{
-    Analysis, Command, FootprintHint, LockCapture, Proof, Read, RowLock, Write, WriteForm,
+    Analysis, Command, FootprintHint, Isolation, LockCapture, Proof, Read, RowLock, Write, WriteForm,
 };
 use raidb_core::sql::catalog::{Catalog, Table};
 use raidb_core::sql::footprint::Footprint;
@@ -19,7 +19,7 @@ use super::Session;
 use super::foreground::{Reading, Rows};
 use super::prepared::Prepared;
 use super::present_time::refuse_parameters;
-use super::transaction::Payload;
+use super::transaction::{OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
 use crate::wire::decode;
@@ -170,7 +170,21 @@ impl Session {
             Command::Write(Write { form: WriteForm::Locked(locked), .. }) => &locked.lock_sql,
             _ => return Ok(()),
         };
+        self.check_snapshot()?;
         self.lock_tables(locks).await
+    }
+
+    /// The locked form rests on a lead that sees the rows which its followers see. A snapshot that lasts and is older than the
+    /// locks shows others; one that is taken behind them does not.
+    fn check_snapshot(&self) -> Result<(), SqlError> {
+        let old = |open: &OpenTransaction| open.lead_begun && open.isolation != Isolation::ReadCommitted;
+        if !self.open.as_ref().is_some_and(old) {
+            return Ok(());
+        }
+        Err(SqlError::refused(
+            "followers would see rows that the snapshot of this transaction does not hold",
+            "Make it the first statement of the transaction, use READ COMMITTED, or give the table a key.",
+        ))
     }
 
     /// A statement that shuts out readers does not run beside a copy of a member, which reads everything: it waits for a moment,

@@ -207,7 +207,7 @@ impl InFlight {
         }
         let followed = inner.followed.iter().fold(0, |mask, f| mask | 1 << f.member.0);
         let ticket = Arc::new(Ticket {
-            seq: inner.registered.add(footprint.clone()),
+            seq: inner.registered.add(footprint.clone(), seen.is_exact()),
             footprint,
             own: members,
             pending: AtomicU32::new(members | followed),

@@ -38,6 +38,12 @@ impl Seen {
         }
     }
 
+    /// Whether what it has touched is what it holds.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        !self.rough
+    }
+
     /// A part was undone, and its locks are given back: what is remembered is not what is held.
     pub fn roughly(&mut self) {
         self.rough = true;
@@ -59,7 +65,8 @@ pub enum Order {
 /// The commits that were registered last.
 #[derive(Clone, Debug, Default)]
 pub struct Registered {
-    recent: VecDeque<Footprint>,
+    /// Footprint, and whether each row that it names was held up to here.
+    recent: VecDeque<(Footprint, bool)>,
     next: u64,
 }
 
@@ -70,12 +77,14 @@ impl Registered {
         CommitSeq(self.next)
     }
 
-    /// One more commit; its number.
-    pub fn add(&mut self, footprint: Footprint) -> CommitSeq {
+    /// One more commit; its number. `held`: [`Seen::is_exact`] of its transaction. Otherwise it may name rows that it gave back
+    /// long before (ROLLBACK TO SAVEPOINT), which others have got in good order.
+    pub fn add(&mut self, footprint: Footprint, held: bool) -> CommitSeq {
         if self.recent.len() == COMMITS_MAX {
             self.recent.pop_front();
         }
-        self.recent.push_back(footprint);
+        let exact = held && footprint.is_exact();
+        self.recent.push_back((footprint, exact));
         self.next += 1;
         CommitSeq(self.next - 1)
     }
@@ -84,7 +93,7 @@ impl Registered {
     pub fn forget(&mut self, seq: CommitSeq) {
         let oldest = self.next - self.recent.len() as u64;
         let place = seq.0.checked_sub(oldest).and_then(|place| usize::try_from(place).ok());
-        if let Some(footprint) = place.and_then(|place| self.recent.get_mut(place)) {
+        if let Some((footprint, _)) = place.and_then(|place| self.recent.get_mut(place)) {
             *footprint = Footprint::Nothing;
         }
     }
@@ -100,8 +109,8 @@ impl Registered {
         for (next, footprint) in &seen.statements {
             let Some(passed) = next.0.checked_sub(oldest) else { return Order::Unknown };
             let later = self.recent.iter().skip(usize::try_from(passed).unwrap_or(usize::MAX));
-            for other in later.filter(|other| other.conflicts(footprint)) {
-                if other.is_exact() {
+            for (_, exact) in later.filter(|(other, _)| other.conflicts(footprint)) {
+                if *exact {
                     return Order::Overtaken;
                 }
                 order = Order::Unknown;
@@ -128,15 +137,15 @@ mod tests {
     #[test]
     fn a_commit_on_the_same_row_behind_the_answer_has_overtaken() {
         let (mut registered, mut seen) = (Registered::default(), Seen::default());
-        registered.add(row(1));
+        registered.add(row(1), true);
         seen.add(registered.next(), &row(1));
         assert_eq!(registered.order(&seen), Order::Kept, "that was before");
-        registered.add(row(2));
+        registered.add(row(2), true);
         assert_eq!(registered.order(&seen), Order::Kept, "another row");
         // The row of a later statement may have been written before that.
         seen.add(registered.next(), &row(2));
         assert_eq!(registered.order(&seen), Order::Kept);
-        registered.add(row(2));
+        registered.add(row(2), true);
         assert_eq!(registered.order(&seen), Order::Overtaken);
     }
 
@@ -144,7 +153,7 @@ mod tests {
     fn what_names_no_rows_is_unknown() {
         let (mut registered, mut seen) = (Registered::default(), Seen::default());
         seen.add(registered.next(), &row(1));
-        registered.add(group());
+        registered.add(group(), true);
         assert_eq!(registered.order(&seen), Order::Unknown, "it may have been another row");
         let mut rough = Seen::default();
         rough.add(registered.next(), &group());
@@ -156,14 +165,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_given_rows_back_has_perhaps_overtaken_nobody() {
+        let (mut registered, mut seen) = (Registered::default(), Seen::default());
+        seen.add(registered.next(), &row(1));
+        registered.add(row(1), false);
+        assert_eq!(registered.order(&seen), Order::Unknown);
+    }
+
+    #[test]
     fn the_limits_end_in_unknown() {
         let (mut registered, mut seen) = (Registered::default(), Seen::default());
         seen.add(registered.next(), &row(1));
         for key in 2..=COMMITS_MAX as u64 + 1 {
-            registered.add(row(key));
+            registered.add(row(key), true);
         }
         assert_eq!(registered.order(&seen), Order::Kept);
-        registered.add(row(2));
+        registered.add(row(2), true);
         assert_eq!(registered.order(&seen), Order::Unknown, "one commit is forgotten");
         let mut long = Seen::default();
         (0..=STATEMENTS_MAX as u64).for_each(|key| long.add(registered.next(), &row(key)));
@@ -175,7 +192,7 @@ mod tests {
         let append = Footprint::one(ConflictGroup(2), Rows::Append);
         let (mut registered, mut seen) = (Registered::default(), Seen::default());
         seen.add(registered.next(), &append);
-        registered.add(append);
+        registered.add(append, true);
         assert_eq!(registered.order(&seen), Order::Kept);
     }
 }

@@ -6,14 +6,17 @@ mod cancel_storm;
 mod client_not_reading;
 mod copy_fails_at_start;
 mod ddl_overtakes;
+mod error_at_flush;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
 mod literals_as_parameters;
+mod locked_under_snapshot;
 mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
 mod row_too_large_to_capture;
+mod savepoint_gives_back;
 mod serial_over_lead_kill;
 mod serial_restarted;
 mod set_config_again;
@@ -77,11 +80,14 @@ cases! {
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
     Shared unnamed_statement,
+    Shared error_at_flush,
     Shared prepare_in_transaction,
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
     Shared cancel_storm,
     Shared literals_as_parameters,
+    Shared locked_under_snapshot,
+    Shared savepoint_gives_back,
     Shared named_not_locked,
     Shared full_batch,
     Own serial_over_lead_kill,
