@@ -6,6 +6,6 @@ mod python;
 mod raw;
 
 pub use java::{Java, JavaProcess};
-pub use program::{Printed, psql};
+pub use program::{Printed, pg_dump, psql};
 pub use python::run_python;
 pub use raw::{Message, Raw};

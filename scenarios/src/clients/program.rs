@@ -10,6 +10,7 @@ use crate::sql::Endpoint;
 use crate::{Failure, Result, fail};
 
 const PSQL: &str = "/usr/lib/postgresql/15/bin/psql";
+const PG_DUMP: &str = "/usr/lib/postgresql/15/bin/pg_dump";
 /// Longest run of psql; the statements of the scenarios take milliseconds.
 const PSQL_LIMIT: Duration = Duration::from_secs(60);
 
@@ -67,4 +68,15 @@ pub async fn psql(endpoint: &Endpoint, arguments: &[&str]) -> Result<Printed> {
     let mut command = Command::new(PSQL);
     command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d"]).arg(endpoint.url()).args(arguments);
     to_end(command, PSQL_LIMIT).await
+}
+
+/// Runs `pg_dump` with these arguments.
+///
+/// # Errors
+/// It hangs, cannot be run, or says that it failed.
+pub async fn pg_dump(endpoint: &Endpoint, arguments: &[&str]) -> Result<Printed> {
+    let mut command = Command::new(PG_DUMP);
+    command.arg("-d").arg(endpoint.url()).args(arguments);
+    let printed = to_end(command, PSQL_LIMIT).await?;
+    if printed.code == 0 { Ok(printed) } else { fail(format!("pg_dump failed: {}", printed.err)) }
 }

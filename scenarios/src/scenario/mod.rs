@@ -26,6 +26,7 @@ mod model_delayed;
 mod model_keyed;
 mod outcome_tokens;
 mod overtaken;
+mod pg_dump;
 mod pgbench_freeze_lead;
 mod pgbench_kill_lead;
 mod pgbench_plain;
@@ -95,6 +96,7 @@ table! {
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
     member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
+    pg_dump: "pg_dump through the proxy beside writes, what it saves is put back: the same as a member's, members equal",
     psycopg: "a Python application with psycopg 3",
     jdbc: "a Java application with the stock JDBC driver",
     tokio_client: "a Rust client: pipelines, COPY, cancel, portals, notices, LATIN1 text",

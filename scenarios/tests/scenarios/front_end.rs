@@ -10,6 +10,11 @@ fn psql() {
 }
 
 #[test]
+fn pg_dump() {
+    common::run("pg_dump", Options::default());
+}
+
+#[test]
 fn psycopg() {
     common::run("psycopg", Options::default());
 }

@@ -137,20 +137,28 @@ pub(crate) fn target<'t>(factor: &TableFactor, table: &'t Table) -> Option<Targe
     }
 }
 
-/// SELECT set_config('name', 'value', is_local) alone: a SET.
+/// SELECT set_config('name', 'value', is_local) alone: a SET. Also in the form of `pg_dump`, which sets what may not exist:
+/// SELECT set_config(name, 'value', false) FROM pg_settings WHERE name = 'name'.
 fn set_config(text: &Text<'_>) -> Option<Result<Judged, Stop>> {
-    let at = if text.are(1, &["pg_catalog"]) && text.symbol(2, ".") { 3 } else { 1 };
+    let catalog = |at| if text.are(at, &["pg_catalog"]) && text.symbol(at + 1, ".") { at + 2 } else { at };
+    let at = catalog(1);
     if !text.is(0, "select") || !text.is(at, "set_config") || !text.symbol(at + 1, "(") {
         return None;
     }
-    let name = latin(&text.string(at + 2)?).to_ascii_lowercase();
     let value = latin(&text.string(at + 4)?);
     let local = text.is(at + 6, "true");
     let constants = text.symbol(at + 3, ",") && text.symbol(at + 5, ",") && (local || text.is(at + 6, "false"));
     let behind = at + 8;
-    let ends = behind == text.len()
-        || (text.is(behind, "as") && behind + 2 == text.len())
-        || (text.name(behind).is_some() && behind + 1 == text.len());
+    let (name, ends) = if text.is(at + 2, "name") && text.is(behind, "from") {
+        let from = catalog(behind + 1);
+        let condition = text.is(from, "pg_settings") && text.are(from + 1, &["where", "name"]);
+        (text.string(from + 4)?, condition && text.operator(from + 3, "=") && from + 5 == text.len())
+    } else {
+        let alias = (text.is(behind, "as") && behind + 2 == text.len())
+            || (text.name(behind).is_some() && behind + 1 == text.len());
+        (text.string(at + 2)?, behind == text.len() || alias)
+    };
+    let name = latin(&name).to_ascii_lowercase();
     if !constants || !text.symbol(at + 7, ")") || !ends {
         return None;
     }

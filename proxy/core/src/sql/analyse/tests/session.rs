@@ -86,6 +86,16 @@ fn session() {
             "SetLocal { name: \"search_path\", values: Some([\"\"]) }",
         ),
         ("select set_config('session_replication_role', 'replica', false)", "refused session_replication_role…"),
+        (
+            "select set_config(name, 'view, foreign-table', false) from pg_settings where name = 'restrict_kind'",
+            "Set { name: \"restrict_kind\", values: Some([\"view, foreign-table\"]) }",
+        ),
+        (
+            "select set_config(name, 'replica', false) from pg_settings where name = 'session_replication_role'",
+            "refused session_replication_role…",
+        ),
+        ("select set_config(name, 'x', false) from pg_settings where name like 'a%'", "refused set_config()…"),
+        ("select set_config(name, 'x', false) from other where name = 'a'", "refused set_config()…"),
     ]);
 }
 
