@@ -1,4 +1,5 @@
-//! Member equality: per table row count and order-free 128-bit row hash, sequences, schema.
+//! Member equality: per table (and materialized view) row count and order-free 128-bit row hash, sequences,
+//! schema.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -23,11 +24,13 @@ pub struct EqualityOptions {
     pub sequences: bool,
     /// How long members may take to become equal; a commit on a follower may be a moment behind.
     pub settle: Duration,
+    /// Tables whose names begin so are passed over: they hold values that no two servers share.
+    pub passing_over: Option<&'static str>,
 }
 
 impl Default for EqualityOptions {
     fn default() -> Self {
-        Self { sequences: true, settle: Duration::from_secs(2) }
+        Self { sequences: true, settle: Duration::from_secs(2), passing_over: None }
     }
 }
 
@@ -86,7 +89,11 @@ async fn connect(member: &Member) -> Result<Client> {
 async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents> {
     let client = connect(member).await?;
     let mut tables = BTreeMap::new();
-    for table in names(&client, "'r'").await? {
+    let passed_over = |table: &str| options.passing_over.is_some_and(|prefix| relation(table).starts_with(prefix));
+    for table in names(&client, "'r', 'm'").await? {
+        if passed_over(&table) {
+            continue;
+        }
         let hash = |seed: u8| format!("coalesce(sum(hashtextextended(t::text, {seed})::numeric), 0)::text");
         let query = format!("select count(*)::text, {}, {} from {table} t", hash(1), hash(2));
         let mut row = rows(&client, &query).await?.into_iter().flatten().flatten();
@@ -114,6 +121,11 @@ async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
          join pg_namespace n on n.oid = c.relnamespace where c.relkind in ({kind}) and {NOT_OURS} order by 1"
     );
     Ok(rows(client, &query).await?.into_iter().flatten().flatten().collect())
+}
+
+/// The part of a qualified name behind the schema, as far as it matters to those who name tables after a prefix.
+fn relation(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 async fn explain(left: (&Member, &Contents), right: (&Member, &Contents)) -> Result<String> {

@@ -14,6 +14,7 @@ mod crash_points_start;
 mod cut_at_commit;
 mod cut_at_once;
 mod cut_serializable;
+mod differential;
 mod hot_rows;
 mod jdbc;
 mod killed_rejoining;
@@ -95,6 +96,7 @@ table! {
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
     member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",
+    differential: "a corpus of SQL on one bare server and through the proxy: the same answers, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     pg_dump: "pg_dump through the proxy beside writes, what it saves is put back: the same as a member's, members equal",
     psycopg: "a Python application with psycopg 3",

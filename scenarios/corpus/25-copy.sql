@@ -1,0 +1,168 @@
+create table t(id int primary key, a int, b text default 'dflt');
+create table s(id serial primary key, v text, n int default 7);
+create table v_at(id int primary key, at timestamptz default now());
+create table nokey(a int, b text);
+create table g(a int primary key, b int generated always as (a * 2) stored);
+copy t from stdin;
+1	10	one
+2	\N	two
+3	30	tab\there
+\.
+copy t(id, a) from stdin;
+4	40
+5	50
+\.
+copy t from stdin with (format csv, header);
+id,a,b
+6,60,"six, quoted"
+7,,"say ""hi"""
+8,80,
+\.
+copy t from stdin (format csv, header match);
+id,a,c
+9,1,x
+\.
+copy t from stdin csv delimiter ';' null 'NIL' quote '''';
+9;90;'nine;'
+10;NIL;ten
+\.
+copy t from stdin with (delimiter '|', null '-');
+11|110|eleven
+12|-|-
+\.
+copy t(b, id) from stdin;
+reordered	13
+\.
+copy s(v) from stdin;
+a
+b
+\.
+copy s(v, n) from stdin;
+c	1
+\.
+copy s from stdin;
+50	fifty	5
+\.
+insert into s(v) values ('after') returning id;
+copy v_at(id) from stdin;
+1
+2
+\.
+copy nokey from stdin;
+1	x
+1	x
+\.
+copy g(a) from stdin;
+1
+2
+\.
+copy g from stdin;
+3
+\.
+copy t from stdin where id > 20;
+20	1	no
+21	1	yes
+\.
+copy t from stdin;
+1	1	duplicate
+\.
+copy t from stdin;
+30	1	fine
+x	1	bad
+\.
+copy t from stdin;
+30	1
+\.
+copy t from stdin;
+30	1	a	b
+\.
+copy t from stdin;
+31	1	given up
+\!
+copy t from stdin;
+\.
+copy nowhere from stdin;
+\.
+copy t(nope) from stdin;
+\.
+copy t from stdin (format nonsense);
+\.
+select * from t order by id;
+select * from s order by id;
+select * from nokey;
+select * from g order by a;
+select count(at) from v_at;
+copy t to stdout;
+copy t(id, b) to stdout with (format csv, header);
+copy (select id, a from t where a is not null order by id) to stdout;
+copy (select id, b from t order by id) to stdout (format csv, force_quote *);
+copy (select id, b from t order by id) to stdout csv quote '''' delimiter '|';
+copy (select 1, null, 'x') to stdout with null 'NULL';
+copy (values (1, 'a'), (2, 'b')) to stdout;
+copy (select 'ä€', E'back\\slash', E'new\nline') to stdout;
+copy (select 'ä') to stdout (encoding 'LATIN1');
+copy (select 1::int4) to stdout (format binary);
+copy (insert into t values (60, 6, 'copied') returning *) to stdout;
+copy (delete from t where id = 60 returning id) to stdout;
+copy (select nope) to stdout;
+copy nowhere to stdout;
+copy t to '/tmp/raidb-corpus-none/file';
+copy t from '/tmp/raidb-corpus-none/file';
+copy (select 1) to program 'cat > /dev/null';
+begin;
+copy t from stdin;
+70	7	in a transaction
+71	7	too
+\.
+update t set a = 8 where id = 70;
+savepoint x;
+copy t from stdin;
+72	7	undone
+\.
+rollback to x;
+copy t from stdin;
+73	7	kept
+\.
+commit;
+select id, a, b from t where id >= 70 order by id;
+begin;
+copy t from stdin;
+80	8	rolled back
+\.
+rollback;
+begin;
+create table fresh(id int primary key, a text);
+copy fresh from stdin with (freeze);
+1	frozen
+\.
+commit;
+select * from fresh;
+create view v as select id, a from t;
+copy v to stdout;
+copy v from stdin;
+1	1
+\.
+create table big(id int primary key, t text);
+insert into big select g, repeat('x', g % 50) from generate_series(1, 300) g;
+copy (select count(*), sum(length(t)) from big) to stdout;
+create temp table tmp(id int, a int);
+copy tmp from stdin;
+1	2
+\.
+copy tmp to stdout;
+create table arr(id int primary key, a int[], j jsonb, b bytea);
+copy arr from stdin;
+1	{1,2,NULL}	{"k": "v"}	\\xdeadbeef
+2	\N	null	\\x
+\.
+select * from arr order by id;
+copy arr to stdout;
+copy t from stdin binary;
+\.
+copy t from stdin (format csv, force_null (b));
+90,1,""
+\.
+copy t from stdin (format csv, force_not_null (b));
+91,1,
+\.
+select id, b, b is null as n from t where id in (90, 91) order by id;

@@ -1,0 +1,108 @@
+//! A corpus of SQL, and generated statements, on one bare PostgreSQL and through the proxy: what a client sees is the
+//! same, byte for byte, and afterwards members hold the same, and the same as the bare server.
+//!
+//! The proxy goes first: what it refuses (0A000) is not run on the bare server either, so both stay in one state. The
+//! reason must be in `corpus/refused.txt`. With `--bare`, both sides are bare servers: the corpus itself is checked.
+//! `--only A,B` runs the topics whose names contain one of these; `--transactions N` makes 20 × N generated statements.
+
+mod answer;
+mod client;
+mod corpus;
+mod environment;
+mod generator;
+mod outcome;
+mod pair;
+mod pass;
+mod refusals;
+mod report;
+
+use corpus::{Protocol, Topic};
+use environment::Environment;
+use outcome::MemberDifference;
+use pass::Watch;
+use refusals::Refusals;
+use report::Report;
+
+use crate::{Options, Result, Summary, fail};
+
+/// Generated statements, for each of `--transactions`.
+const GENERATED_PER_TRANSACTION: usize = 20;
+
+pub(super) async fn run(options: Options) -> Result<Summary> {
+    let mut topics = corpus::read()?;
+    let written: usize = topics.iter().map(|topic| topic.statements().count()).sum();
+    let generated = generator::topics(options.seed, options.transactions * GENERATED_PER_TRANSACTION);
+    topics.extend(generated);
+    if let Some(only) = &options.only {
+        topics.retain(|topic| only.split(',').any(|part| topic.name.contains(part)));
+    }
+    let mut report = Report::new(Refusals::read()?);
+    let mut environment = None;
+    for topic in &topics {
+        for protocol in Protocol::ALL {
+            environment = one(&options, environment, topic, protocol, &mut report).await?;
+        }
+    }
+    conclude(&options, &report, written)
+}
+
+/// Runs one topic in one protocol; returns the environment if it can be used again.
+async fn one(
+    options: &Options,
+    environment: Option<Environment>,
+    topic: &Topic,
+    protocol: Protocol,
+    report: &mut Report,
+) -> Result<Option<Environment>> {
+    let environment = match environment {
+        Some(environment) => environment,
+        None => Environment::start(options).await?,
+    };
+    let passed = match pass::run(&environment, topic, protocol, Watch::End).await {
+        Ok(passed) => passed,
+        Err(failure) => {
+            // A schema that cannot be made or dropped is a finding like another; what was found before stays.
+            report.add_member_difference(MemberDifference::without_culprit(topic, protocol, failure.to_string()));
+            return Ok(None);
+        }
+    };
+    report.add(passed.compared, passed.not_run);
+    if let Some(mut difference) = passed.members {
+        drop(environment);
+        // What was found must not be lost because it cannot be found once more.
+        difference.culprit = match culprit(options, topic, protocol).await {
+            Ok(culprit) => culprit,
+            Err(failure) => Some(format!("(not looked for: {failure})")),
+        };
+        report.add_member_difference(difference);
+        return Ok(None);
+    }
+    Ok((!passed.spoilt).then_some(environment))
+}
+
+/// Runs a topic behind which members differ once more, with a comparison behind each statement.
+async fn culprit(options: &Options, topic: &Topic, protocol: Protocol) -> Result<Option<String>> {
+    let environment = Environment::start(options).await?;
+    let again = pass::run(&environment, topic, protocol, Watch::EveryStatement).await?;
+    Ok(again.members.and_then(|difference| difference.culprit))
+}
+
+fn conclude(options: &Options, report: &Report, written: usize) -> Result<Summary> {
+    let counts = report.counts();
+    let summary = Summary::default()
+        .with("written", written)
+        .with("run", counts.statements)
+        .with("identical", counts.identical)
+        .with("errors", counts.errors)
+        .with("refused", counts.refused)
+        .with("different", counts.different)
+        .with("known", counts.known)
+        .with("mended", counts.mended)
+        .with("not_run", report.not_run())
+        .with("member_differences", report.member_differences());
+    println!("{}\n{}", report.table(), report.reasons());
+    if let Some(file) = &options.report {
+        report.write(file, &format!("seed {}, {summary}", options.seed))?;
+    }
+    if report.passed() { Ok(summary) } else { fail(format!("{summary}\n{}", report.findings())) }
+}
