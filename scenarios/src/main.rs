@@ -52,10 +52,14 @@ struct RunArguments {
     /// One bare PostgreSQL in place of the proxy: checks load and checkers themselves.
     #[arg(long)]
     bare: bool,
-    /// Only this part of a scenario that has several: a fault of `chaos`.
+    /// Only these parts of a scenario that has several: faults of `chaos`, levels (rc,rr,ser) of `list_append` and
+    /// `hermitage`.
     #[arg(long)]
     only: Option<String>,
-    /// Where `chaos` writes its table as Markdown.
+    /// Faults during the load of `list_append`: a list of those of `chaos`; without a value, all of them.
+    #[arg(long, num_args = 0..=1, default_missing_value = "all")]
+    faults: Option<String>,
+    /// Where `chaos` and `list_append` write their tables as Markdown.
     #[arg(long)]
     report: Option<PathBuf>,
     /// Keep the run's folder.
@@ -75,6 +79,7 @@ impl RunArguments {
             raidb: self.raidb.clone(),
             bare: self.bare,
             only: self.only.clone(),
+            faults: self.faults.clone(),
             report: self.report.clone(),
             keep: self.keep,
         }

@@ -23,8 +23,10 @@ pub struct Options {
     pub raidb: Option<PathBuf>,
     /// Run against one bare PostgreSQL in place of proxy and members: validates load and checkers themselves.
     pub bare: bool,
-    /// Only this part of a scenario that has several: a fault of `chaos`.
+    /// Only these parts of a scenario that has several: faults of `chaos`, levels of `list_append` and `hermitage`.
     pub only: Option<String>,
+    /// Faults during the load of `list_append`: a list of those of `chaos`, or `all`.
+    pub faults: Option<String>,
     /// Where a scenario that has a table of results writes it as Markdown.
     pub report: Option<PathBuf>,
     /// Keep the run's folder (member data, logs, configuration) and print where it is.
@@ -43,6 +45,7 @@ impl Default for Options {
             raidb: None,
             bare: false,
             only: None,
+            faults: None,
             report: None,
             keep: false,
         }

@@ -1,6 +1,7 @@
-//! What is looked at after a run, always on each member directly, never through the proxy.
+//! What is looked at after a run: members, always each directly and never through the proxy; and what clients were told.
 
 mod hang_report;
+pub mod isolation;
 mod member_equality;
 mod schema;
 

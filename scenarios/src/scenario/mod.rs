@@ -15,13 +15,16 @@ mod cut_at_commit;
 mod cut_at_once;
 mod cut_serializable;
 mod differential;
+mod hermitage;
 mod hot_rows;
 mod jdbc;
 mod killed_rejoining;
 mod last_member;
+mod list_append;
 mod lock_forever;
 mod log_limit;
 mod log_lost;
+mod long_fork;
 mod member_add;
 mod model_delayed;
 mod model_keyed;
@@ -93,6 +96,9 @@ table! {
     overtaken: "locks lost with the connection at the moment of COMMIT: nobody is decided out of order, members equal",
     churn: "clients come, write, COPY and go while members are taken out and brought back: no hang, nothing lost or twice",
     cut_serializable: "the same for serializable transactions, of which the lead's COMMIT decides",
+    list_append: "histories at each isolation level, also under faults: no anomaly that the level forbids, nothing lost",
+    hermitage: "the Hermitage cases at each isolation level: each step answers and waits as on one PostgreSQL",
+    long_fork: "reads outside transactions, on all members: one order of all writes, nothing acknowledged is missed",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
     member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",

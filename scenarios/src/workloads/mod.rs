@@ -2,7 +2,9 @@
 
 pub mod activemq;
 mod bystander;
+mod ended;
 pub mod hot_rows;
+pub mod list_append;
 pub mod lock_forever;
 pub mod model;
 mod outcomes;
@@ -10,4 +12,5 @@ pub mod pgbench;
 pub mod unique_inserts;
 
 pub use bystander::Bystander;
+pub use ended::Ended;
 pub use outcomes::Outcomes;

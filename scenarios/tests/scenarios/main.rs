@@ -5,6 +5,7 @@
 mod activemq;
 mod common;
 mod front_end;
+mod isolation;
 mod membership;
 mod pgbench;
 mod write_path;

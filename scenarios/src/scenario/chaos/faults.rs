@@ -24,7 +24,7 @@ const FROZEN_BEYOND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One kind of fault; a line of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in super::super) enum Fault {
     /// `kill -9` of a random member.
     MemberKill,
     /// `kill -9` of the proxy.
@@ -39,7 +39,7 @@ pub(super) enum Fault {
 
 /// What was done.
 #[derive(Debug)]
-pub(super) struct Inflicted {
+pub(in super::super) struct Inflicted {
     /// Just before the first signal.
     pub at: Instant,
     /// When the last process was started again (not: when it was ready), or went on.
@@ -51,11 +51,11 @@ pub(super) struct Inflicted {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 5] =
+    pub(in super::super) const ALL: [Self; 5] =
         [Self::MemberKill, Self::ProxyKill, Self::MemberAndProxy, Self::AllMembers, Self::MemberFreeze];
 
     /// All of them, or those in the comma-separated list.
-    pub(super) fn chosen(only: Option<&str>) -> Result<Vec<Self>> {
+    pub(in super::super) fn chosen(only: Option<&str>) -> Result<Vec<Self>> {
         let Some(only) = only else {
             return Ok(Self::ALL.to_vec());
         };
@@ -66,7 +66,7 @@ impl Fault {
             .collect()
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::MemberKill => "member_kill",
             Self::ProxyKill => "proxy_kill",
@@ -78,7 +78,7 @@ impl Fault {
 
     /// True if enough members stay for clients to notice nothing: no lost connection, no unknown outcome, and no error
     /// but one that asks for the transaction to be tried again.
-    pub(super) fn is_unnoticed(self) -> bool {
+    pub(in super::super) fn is_unnoticed(self) -> bool {
         match self {
             Self::MemberKill | Self::MemberFreeze => true,
             Self::ProxyKill | Self::MemberAndProxy | Self::AllMembers => false,
@@ -86,7 +86,7 @@ impl Fault {
     }
 
     /// Does it, and undoes it after a random delay. All choices come from `chance`.
-    pub(super) async fn inflict(
+    pub(in super::super) async fn inflict(
         self,
         cluster: &mut Cluster,
         chance: &mut StdRng,

@@ -23,21 +23,22 @@ use crate::cluster::{Cluster, ClusterOptions, Member};
 use crate::{Failure, Options, Result, Summary, fail};
 use checks::{Base, Findings, check};
 use diagnosis::explain;
-use faults::{Fault, Inflicted};
+use faults::Inflicted;
 use load::{CycleLog, Load};
 use report::Report;
-use watch::Watch;
 
+pub(super) use faults::Fault;
 pub(super) use report::percentile;
+pub(super) use watch::Watch;
 
 /// `member_timeout` of the proxy: short, so that cycles are.
-const MEMBER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const MEMBER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest time from the last start of a process until all members are enabled.
-const ENABLED_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const ENABLED_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time until every client has had another write acknowledged, with all members enabled.
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 /// The load runs for so many milliseconds before the fault.
-const RUN_UP_MS: std::ops::Range<u64> = 500..1500;
+pub(super) const RUN_UP_MS: std::ops::Range<u64> = 500..1500;
 /// Acknowledged keys above which the growing tables are emptied, so that a long run's checks stay short.
 const KEYS_LIMIT: usize = 10_000;
 

@@ -27,13 +27,13 @@ struct History {
 
 /// The task that looks; it ends with this.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in super::super) struct Watch {
     history: Arc<Mutex<History>>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
-    pub(super) fn start(admin: &str) -> Self {
+    pub(in super::super) fn start(admin: &str) -> Self {
         let history = Arc::new(Mutex::new(History::default()));
         let task = tokio::spawn(look_for_ever(admin.to_owned(), Arc::clone(&history)));
         Self { history, task }
@@ -41,7 +41,7 @@ impl Watch {
 
     /// Waits until a look that began after `back` saw all members enabled, and, if `out` names a member, until that
     /// one was seen in another state since `since`.
-    pub(super) async fn all_enabled(
+    pub(in super::super) async fn all_enabled(
         &self,
         (since, back): (Instant, Instant),
         out: Option<&str>,
@@ -60,7 +60,7 @@ impl Watch {
     }
 
     /// Waits for a look that began after `moment`; `limit` is for a proxy that does not answer.
-    pub(super) async fn look_after(&self, moment: Instant, limit: Duration) -> Result<()> {
+    pub(in super::super) async fn look_after(&self, moment: Instant, limit: Duration) -> Result<()> {
         while lock(&self.history).latest.is_none_or(|latest| latest < moment) {
             if moment.elapsed() > limit {
                 return fail(format!("/status does not answer within {limit:?}"));
@@ -71,7 +71,7 @@ impl Watch {
     }
 
     /// If the last look began after `moment` and saw all members enabled: since when that has been so.
-    pub(super) fn all_enabled_since(&self, moment: Instant) -> Option<Instant> {
+    pub(in super::super) fn all_enabled_since(&self, moment: Instant) -> Option<Instant> {
         let history = lock(&self.history);
         let (since, look) = history.changes.last()?;
         let states = look.as_ref().ok()?;
@@ -105,7 +105,7 @@ impl Watch {
     }
 
     /// All changes since `since`, one a line, with the time from there on.
-    pub(super) fn timeline(&self, since: Instant) -> String {
+    pub(in super::super) fn timeline(&self, since: Instant) -> String {
         let mut text = String::new();
         for (when, look) in &lock(&self.history).changes {
             let Some(after) = when.checked_duration_since(since) else {

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
+use crate::workloads::Ended;
 use crate::workloads::unique_inserts::Journal;
-
-use super::writes::Ended;
 
 /// Unknown outcomes and unexpected answers of one cycle whose text is kept.
 const TEXTS_KEPT: usize = 20;

@@ -9,7 +9,8 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::ledger::Kind;
-use super::writes::{Ended, write};
+use super::writes::write;
+use crate::workloads::Ended;
 
 /// Wait before the next attempt to connect.
 const RETRY: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! The transactions of the load, and what an error at each point says about whether it was done.
+//! The transactions of the load, and where each broke off.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
@@ -6,22 +6,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use super::ledger::Kind;
 use super::tables::{ACCOUNTS, BRANCHES, ITEMS, TELLERS};
-use crate::Failure;
-
-/// How a transaction ended, as its client was told.
-#[derive(Debug)]
-pub(super) enum Ended {
-    /// Committed.
-    Done,
-    /// Rolled back by the client's own wish.
-    RolledBack,
-    /// Not committed, for certain: the SQLSTATE, or `lost` (before COMMIT was sent).
-    NotDone(String),
-    /// Committed or not.
-    Unknown(String),
-    /// An answer that no single database would give.
-    Unexpected(String),
-}
+use crate::workloads::Ended;
 
 /// Where a transaction broke off.
 enum Broken {
@@ -50,9 +35,9 @@ pub(super) async fn write(kind: Kind, session: (&Client, bool), key: i64, chance
     match result {
         Ok(ended) => ended,
         Err(Broken::Wrong(text)) => Ended::Unexpected(text),
-        Err(Broken::Commit(error)) => at_commit(error),
+        Err(Broken::Commit(error)) => Ended::at_commit(error),
         Err(Broken::Before(error)) => {
-            let ended = before_commit(error);
+            let ended = Ended::before_commit(error);
             if !session.client.is_closed() && session.client.batch_execute("rollback").await.is_err() {
                 // The connection is gone as well; the transaction with it.
                 return match ended {
@@ -62,33 +47,6 @@ pub(super) async fn write(kind: Kind, session: (&Client, bool), key: i64, chance
             }
             ended
         }
-    }
-}
-
-/// SQLSTATEs by which a database says that it is not there, or that the transaction is to be tried again.
-fn is_expected(code: &str) -> bool {
-    ["40", "08"].contains(&&code[..2.min(code.len())]) || code.starts_with("57P")
-}
-
-fn before_commit(error: Error) -> Ended {
-    let code = error.code().map(|code| code.code().to_owned());
-    match code {
-        None => Ended::NotDone("lost".to_owned()),
-        Some(code) if is_expected(&code) => Ended::NotDone(code),
-        Some(code) => Ended::Unexpected(format!("{code} {}", Failure::from(error))),
-    }
-}
-
-fn at_commit(error: Error) -> Ended {
-    let code = error.code().map(|code| code.code().to_owned());
-    let text = Failure::from(error).to_string();
-    match code.as_deref() {
-        None => Ended::Unknown(text),
-        // 40003 is statement_completion_unknown.
-        Some("40003") => Ended::Unknown(format!("40003 {text}")),
-        Some(code) if code == "57P03" || code.starts_with("40") => Ended::NotDone(code.to_owned()),
-        Some(code) if is_expected(code) => Ended::Unknown(format!("{code} {text}")),
-        Some(code) => Ended::Unexpected(format!("{code} {text}")),
     }
 }
 

@@ -1,0 +1,20 @@
+//! Isolation through the proxy is what one PostgreSQL gives.
+
+use scenarios::Options;
+
+use crate::common;
+
+#[test]
+fn list_append() {
+    common::run("list_append", Options { clients: 30, transactions: 15, ..Options::default() });
+}
+
+#[test]
+fn hermitage() {
+    common::run("hermitage", Options::default());
+}
+
+#[test]
+fn long_fork() {
+    common::run("long_fork", Options { seconds: 4, ..Options::default() });
+}
