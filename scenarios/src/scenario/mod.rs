@@ -2,6 +2,7 @@
 
 mod activemq_kill;
 mod activemq_takeover;
+mod applications;
 mod bad_input;
 mod big_result;
 mod chaos;
@@ -14,6 +15,7 @@ mod crash_points_start;
 mod cut_at_commit;
 mod cut_at_once;
 mod cut_serializable;
+mod django;
 mod hot_rows;
 mod jdbc;
 mod last_member;
@@ -23,6 +25,7 @@ mod log_lost;
 mod member_add;
 mod model_delayed;
 mod model_keyed;
+mod node_postgres;
 mod outcome_tokens;
 mod overtaken;
 mod pgbench_freeze_lead;
@@ -35,6 +38,7 @@ mod rejoin_under_load;
 mod restart_keeps_disabled;
 mod single_row_verdicts;
 mod slow_client;
+mod sqlalchemy;
 mod tls_scram;
 mod tokio_client;
 
@@ -94,6 +98,9 @@ table! {
     member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     psycopg: "a Python application with psycopg 3",
+    sqlalchemy: "a Python application on SQLAlchemy: Alembic's migrations, mapper, Core; as on a bare PostgreSQL",
+    django: "a Django project: makemigrations, migrate, models, admin site, manage.py; as on a bare PostgreSQL",
+    node_postgres: "a JavaScript application on node-postgres; as on a bare PostgreSQL",
     jdbc: "a Java application with the stock JDBC driver",
     tokio_client: "a Rust client: pipelines, COPY, cancel, portals, notices, LATIN1 text",
     tls_scram: "TLS and SCRAM-SHA-256 from the client and towards the members; wrong passwords",
