@@ -8,7 +8,8 @@ source scripts/lib/install.sh
 install_postgresql
 install_c_compiler
 install_activemq
-install_psycopg
+install_python_clients
+install_node_clients
 
 scripts/check.sh
 

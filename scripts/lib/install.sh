@@ -78,17 +78,34 @@ install_activemq() {
         libcommons-dbcp-java libcommons-pool-java
 }
 
-# psycopg 3 in the virtual environment of scenarios/src/clients/python.rs; made here, so that no two
-# tests make it at the same time.
-install_psycopg() {
-    local venv=/var/tmp/raidb-venv
-    [[ ! -e $venv/ready ]] || return 0
+# The packages of the clients in the scenarios, each in a folder of its own, as scenarios/src/clients/environment.rs makes
+# them; made here, so that no test waits for the network. A copy of the list of packages marks a folder as complete.
+readonly CLIENTS=/var/tmp/raidb-clients
+readonly PYTHON_PACKAGES=$REPO/scenarios/clients/requirements.txt
+readonly NODE_PACKAGES=$REPO/scenarios/clients/node/package-lock.json
+
+install_python_clients() {
+    local home=$CLIENTS/python
+    ! cmp -s "$PYTHON_PACKAGES" "$home/ready" || return 0
     command -v python3 >/dev/null || install_missing python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_missing python3-venv
-    say "installing psycopg into $venv"
-    python3 -m venv --clear "$venv"
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'psycopg[binary]==3.3.*'
-    touch "$venv/ready"
+    say "installing psycopg, SQLAlchemy and Django into $home"
+    mkdir -p "$CLIENTS"
+    python3 -m venv --clear "$home"
+    "$home/bin/python" -m pip install -q --disable-pip-version-check -r "$PYTHON_PACKAGES"
+    cp "$PYTHON_PACKAGES" "$home/ready"
+}
+
+install_node_clients() {
+    local home=$CLIENTS/node
+    ! cmp -s "$NODE_PACKAGES" "$home/ready" || return 0
+    command -v node >/dev/null || install_missing nodejs
+    command -v npm >/dev/null || install_missing npm
+    say "installing node-postgres into $home"
+    mkdir -p "$home"
+    cp "$(dirname "$NODE_PACKAGES")/package.json" "$NODE_PACKAGES" "$home"
+    (cd "$home" && npm ci --silent --no-audit --no-fund)
+    cp "$NODE_PACKAGES" "$home/ready"
 }
 
 install_rivals() {

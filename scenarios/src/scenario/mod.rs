@@ -2,6 +2,7 @@
 
 mod activemq_kill;
 mod activemq_takeover;
+mod applications;
 mod bad_input;
 mod big_result;
 mod chaos;
@@ -16,6 +17,7 @@ mod cut_at_once;
 mod cut_serializable;
 mod differential;
 mod hermitage;
+mod django;
 mod hot_rows;
 mod jdbc;
 mod killed_rejoining;
@@ -28,6 +30,7 @@ mod long_fork;
 mod member_add;
 mod model_delayed;
 mod model_keyed;
+mod node_postgres;
 mod outcome_tokens;
 mod overtaken;
 mod pg_dump;
@@ -41,6 +44,7 @@ mod rejoin_under_load;
 mod restart_keeps_disabled;
 mod single_row_verdicts;
 mod slow_client;
+mod sqlalchemy;
 mod tls_scram;
 mod tokio_client;
 
@@ -106,6 +110,9 @@ table! {
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     pg_dump: "pg_dump through the proxy beside writes, what it saves is put back: the same as a member's, members equal",
     psycopg: "a Python application with psycopg 3",
+    sqlalchemy: "a Python application on SQLAlchemy: Alembic's migrations, mapper, Core; as on a bare PostgreSQL",
+    django: "a Django project: makemigrations, migrate, models, admin site, manage.py; as on a bare PostgreSQL",
+    node_postgres: "a JavaScript application on node-postgres; as on a bare PostgreSQL",
     jdbc: "a Java application with the stock JDBC driver",
     tokio_client: "a Rust client: pipelines, COPY, cancel, portals, notices, LATIN1 text",
     tls_scram: "TLS and SCRAM-SHA-256 from the client and towards the members; wrong passwords",

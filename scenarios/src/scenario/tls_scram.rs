@@ -26,7 +26,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let files = cluster.certificates.clone().ok_or_else(|| Failure::new("no certificates"))?;
     encrypted(&endpoint, &files).await?;
     wrong_passwords(&endpoint).await?;
-    let printed = run_python("psycopg_app.py", &[&format!("{}?sslmode=require", endpoint.url())]).await?;
+    let printed = run_python("psycopg_app.py", &[&format!("{}?sslmode=require", endpoint.url())], &[]).await?;
     printed.expect("OK")?;
     if cluster.proxy.is_some() {
         members_see_tls(&cluster).await?;

@@ -20,6 +20,21 @@ fn psycopg() {
 }
 
 #[test]
+fn sqlalchemy() {
+    common::run("sqlalchemy", Options::default());
+}
+
+#[test]
+fn django() {
+    common::run("django", Options::default());
+}
+
+#[test]
+fn node_postgres() {
+    common::run("node_postgres", Options::default());
+}
+
+#[test]
 fn jdbc() {
     common::run("jdbc", Options::default());
 }
