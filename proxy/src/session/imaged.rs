@@ -266,7 +266,7 @@ impl Session {
         }
         let role = self.role_of_session().await?;
         let (login, again) = as_login(role.as_deref());
-        self.setting_entry(login, true).await?;
+        self.setting_entry(login).await?;
         for (schema, table) in tables {
             for (sql, tag) in images::install(schema, table) {
                 let started = tokio::time::Instant::now();
@@ -279,7 +279,7 @@ impl Session {
             tracing::info!(database = self.database.name, schema, table, "takes images of rows from now on");
             self.database.untaken.lock().remove(&(schema.clone(), table.clone()));
         }
-        self.setting_entry(again, true).await?;
+        self.setting_entry(again).await?;
         self.own_catalog_surely().await
     }
 
@@ -290,14 +290,11 @@ impl Session {
         Ok(role.filter(|role| role != "none"))
     }
 
-    /// A setting of the transaction, on the lead as well if `on_lead`.
-    async fn setting_entry(&mut self, sql: Option<String>, on_lead: bool) -> Result<(), Trouble> {
+    /// A setting of the transaction, on the lead and by the transcript.
+    async fn setting_entry(&mut self, sql: Option<String>) -> Result<(), Trouble> {
         let Some(sql) = sql else { return Ok(()) };
-        if on_lead {
-            self.lead_command(&sql).await?;
-        }
-        self.push_setting(sql)?;
-        Ok(())
+        self.lead_command(&sql).await?;
+        Ok(self.push_setting(sql)?)
     }
 
     fn push_setting(&mut self, sql: String) -> Result<(), SqlError> {

@@ -117,7 +117,10 @@ impl Session {
                 }
                 Err(trouble) => {
                     self.unit_failed(&unit);
-                    return Err(trouble);
+                    return Err(match (trouble, &execute) {
+                        (Trouble::Sql(error), Some((_, statement, _))) => self.answer_dropped(error, statement, mark),
+                        (trouble, _) => trouble,
+                    });
                 }
                 Ok(()) => return Ok(()),
             }

@@ -135,9 +135,21 @@ impl Session {
                     self.staged.truncate(mark);
                     self.next_view().await;
                 }
+                Err(Trouble::Sql(error)) => return Err(self.answer_dropped(error, &statement, mark)),
                 other => return other,
             }
         }
+    }
+
+    /// The statement is refused, or fails, behind the lead's answer: the client must not see both. What has left cannot be taken
+    /// back; where its end would follow, the session ends.
+    pub(super) fn answer_dropped(&mut self, error: SqlError, statement: &Statement, mark: usize) -> Trouble {
+        if !self.released {
+            self.staged.truncate(mark);
+        } else if matches!(statement.analysis.command, Command::Imaged(_)) {
+            return Trouble::Fatal(error);
+        }
+        Trouble::Sql(error)
     }
 
     async fn try_simple_on_lead(&mut self, statement: &Statement) -> Result<(), Trouble> {

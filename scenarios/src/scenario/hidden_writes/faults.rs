@@ -19,7 +19,7 @@ use crate::{Failure, Result, fail};
 const CLIENTS: u64 = 6;
 const LOAD: Duration = Duration::from_secs(3);
 /// Longest return of a member.
-const RETURN_LIMIT: Duration = Duration::from_secs(30);
+const RETURN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Clients that meet in the same rows, some with triggers and some without.
 pub(super) async fn side_by_side(cluster: &Cluster, seed: u64) -> Result<u64> {
@@ -101,7 +101,7 @@ pub(super) async fn member_is_away(cluster: &mut Cluster) -> Result<()> {
         client.batch_execute(&format!("select bump('away {n}'); insert into part values ({n}, 'away')")).await?;
     }
     client.batch_execute("select empties(); delete from part where v = 'away'").await?;
-    cluster.wait_for_state(&name, "disabled", Duration::from_secs(10)).await?;
+    cluster.wait_for_state(&name, "disabled", Duration::from_secs(40)).await?;
     cluster.members[follower].restart().await?;
     all_enabled(cluster).await
 }
@@ -136,7 +136,7 @@ pub(super) async fn lead_dies(cluster: &mut Cluster) -> Result<()> {
     // The foreign key has locked a row of account on the lead that is gone.
     carried(&other, "insert into line(account_id) values (13); commit", &["40001"]).await?;
     let name = cluster.members[lead].name().to_owned();
-    cluster.wait_for_state(&name, "disabled", Duration::from_secs(10)).await?;
+    cluster.wait_for_state(&name, "disabled", Duration::from_secs(40)).await?;
     let endpoint = cluster.endpoint();
     // A new lead takes images too.
     endpoint.execute("update account set note = 'new lead' where id = 14; select bump('new lead')").await?;
