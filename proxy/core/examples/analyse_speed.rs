@@ -43,6 +43,8 @@ fn table(id: u32, schema: &str, name: &str, columns: &[&str], key: bool) -> Tabl
         keys: if key { vec![UniqueKey { columns: vec![0], primary: true }] } else { Vec::new() },
         unique_indexes: usize::from(key),
         has_triggers: false,
+        captured: false,
+        fires_on_replica: false,
         has_rules: false,
         has_row_security: false,
         has_deferrable: false,

@@ -4,6 +4,7 @@
 //!   transaction of the intent. One of the two takes new rows; the other is truncated once everything in it lies at or
 //!   below the floor (docs/adr/0003: appended and truncated, because a row updated in place leaves dead versions
 //!   that no vacuum may remove while some transaction stays open).
+//! * `raidb.capture()` and what belongs to it: functions that take images of rows (`capture.sql`).
 //! * `raidb.member`: one row: whose member this is, the newest epoch that it has seen, and the floor: it holds every
 //!   intent up to there.
 
@@ -26,8 +27,16 @@ const CREATE: &str = "SET client_min_messages = error; CREATE SCHEMA IF NOT EXIS
      GRANT USAGE ON SCHEMA raidb TO PUBLIC; \
      GRANT INSERT ON raidb.applied_0, raidb.applied_1 TO PUBLIC";
 
+/// The functions that take images of rows (docs/adr/0010): pieces, separated by [`PIECE_ENDS`].
+const CAPTURE: &str = include_str!("capture.sql");
+const PIECE_ENDS: &str = "\n--\n";
+/// Stands on the member as the comment of `raidb.capture()`. Count it up with every change of `capture.sql`.
+const CAPTURE_VERSION: &str = "raidb capture 1";
+
 const EXISTS: &str = "SELECT pg_catalog.to_regclass('raidb.member') IS NOT NULL \
      AND pg_catalog.to_regclass('raidb.applied_0') IS NOT NULL AND pg_catalog.to_regclass('raidb.applied_1') IS NOT NULL";
+
+const CAPTURES: &str = "SELECT pg_catalog.obj_description(pg_catalog.to_regprocedure('raidb.capture()'), 'pg_proc')";
 
 const READ: &str = "SELECT database, name, epoch, floor FROM raidb.member; \
      SELECT position FROM raidb.applied_0 UNION SELECT position FROM raidb.applied_1 ORDER BY 1";
@@ -53,7 +62,7 @@ impl Told {
     }
 }
 
-/// Creates the tables, if need be, and reads them.
+/// Creates tables and functions, if need be, and reads the tables.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -63,9 +72,16 @@ pub async fn read(
     name: &str,
     within: Duration,
 ) -> Result<Told, QueryError> {
-    let exists = connection.query(&[EXISTS], within).await?;
+    let exists = connection.query(&[EXISTS, CAPTURES], within).await?;
     if value(&exists, 0, 0) != Some("t") {
         connection.query(&[CREATE], within).await?;
+    }
+    if value(&exists, 1, 0) != Some(CAPTURE_VERSION) {
+        let comment = format!("COMMENT ON FUNCTION raidb.capture() IS {}", literal(CAPTURE_VERSION));
+        let pieces: Vec<&str> = CAPTURE.split(PIECE_ENDS).chain([&comment[..]]).collect();
+        connection.query(&["BEGIN"], within).await?;
+        connection.query(&pieces, within).await?;
+        connection.query(&["COMMIT"], within).await?;
     }
     let results = connection.query(&[READ], within).await?;
     let number = |text: Option<&str>| text.and_then(|t| t.parse().ok()).unwrap_or(0);

@@ -28,7 +28,7 @@ use crate::members::pg::link::UnitOutcome;
 use crate::virtual_database::in_flight::Ticket;
 
 /// Checks deferred constraints.
-const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+const CHECK_NOW: &str = super::imaged::RUN_DEFERRED;
 
 impl Session {
     /// Commits what is open, on all members. On success nothing is open any more.
@@ -57,6 +57,11 @@ impl Session {
         self.check_token()?;
         if self.may_commit_at_once() {
             return self.commit_at_once().await;
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        if open.imaged && open.deferred && open.lead_begun {
+            // Triggers of users may be among what is deferred.
+            self.images_of_deferred().await?;
         }
         let Some(open) = &self.open else { return Ok(()) };
         if open.deferred && open.lead_begun {

@@ -42,6 +42,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Read(_)
         | Command::RowLock(_)
         | Command::Write(_)
+        | Command::Imaged(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
         | Command::Execute { .. }

@@ -15,7 +15,7 @@ use super::control::is_control;
 use super::foreground::{Reading, Rows, Step};
 use super::frames::parse_if_unknown;
 use super::prepared::{PREPARED_MAX, Portal, Prepared, PreparedStatement, portable_types};
-use super::reads::{ReadPlan, write_probe_begin, writes_in_disguise};
+use super::reads::{ReadPlan, write_probe_begin};
 use super::statement::{Bound, Statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
@@ -73,7 +73,7 @@ impl Session {
             }
         }
         if let Some(batch) = self.read_batch(&messages) {
-            return self.run_read_batch(&messages, batch).await;
+            return self.run_read_batch(messages, batch).await;
         }
         self.lead_batch(messages).await
     }
@@ -177,7 +177,7 @@ impl Session {
         Some(batch)
     }
 
-    async fn run_read_batch(&mut self, messages: &[Message], batch: ReadBatch) -> Result<(), Trouble> {
+    async fn run_read_batch(&mut self, messages: Vec<Message>, batch: ReadBatch) -> Result<(), Trouble> {
         if let Some(statement) = batch.parsed.first().or(batch.needed.first()) {
             self.current = statement.prepared.text.clone();
         }
@@ -188,8 +188,9 @@ impl Session {
             sequences: Vec::new(),
         });
         let mut parses: Vec<Bytes> = Vec::new();
+        let mark = self.staged.len();
         let result = {
-            let (batch, parses, probe) = (&batch, &mut parses, plan.probe);
+            let (batch, parses, probe, messages) = (&batch, &mut parses, plan.probe, &messages[..]);
             let mut write = move |link: &mut Link| {
                 parses.clear();
                 write_read_batch(link, messages, batch, probe, parses)
@@ -197,15 +198,22 @@ impl Session {
             self.balanced(&plan, &mut write).await
         };
         match result {
+            Ok(end)
+                if plan.probe
+                    && !self.released
+                    && end.error.as_ref().is_some_and(|frame| super::lead::is_read_only_violation(frame)) =>
+            {
+                // It has done nothing: READ ONLY. It runs again on the lead, where what it writes is found.
+                self.staged.truncate(mark);
+                self.after_read_batch(&[], &batch, &[], true);
+                return self.lead_batch(messages).await;
+            }
             Ok(end) => {
                 let failed = end.error.is_some();
                 let stood = if failed { end.parsed.saturating_sub(usize::from(plan.probe)) } else { parses.len() };
-                self.after_read_batch(messages, &batch, &parses[..stood.min(parses.len())], failed);
+                self.after_read_batch(&messages, &batch, &parses[..stood.min(parses.len())], failed);
                 if let Some(frame) = end.error {
-                    let refused = plan.probe && super::lead::is_read_only_violation(&frame);
-                    let frame =
-                        if refused { super::foreground::local_error(&writes_in_disguise()) } else { stale_plan(frame) };
-                    self.staged.extend_from_slice(&frame);
+                    self.staged.extend_from_slice(&stale_plan(frame));
                 }
             }
             Err(trouble) => self.fail(trouble, 0).await?,

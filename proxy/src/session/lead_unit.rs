@@ -9,6 +9,7 @@ use raidb_core::sql::analysis::{Command, Proof, Read};
 use super::Session;
 use super::extended::stale_plan;
 use super::foreground::{Reading, Rows, Step};
+use super::imaged::as_imaged;
 use super::prepared::PreparedStatement;
 use super::statement::{Bound, CommandExt, Statement};
 use super::trouble::{SqlError, Trouble};
@@ -78,9 +79,24 @@ impl Session {
         if unit.pending.iter().any(|p| matches!(p, Pending::Bind { .. } | Pending::DescribePortal(_))) {
             self.open_implicit();
         }
+        let mut execute = execute;
         loop {
             let mark = self.staged.len();
             let result = match self.try_unit(&unit, execute.as_ref()).await {
+                Err(Trouble::Undone) => {
+                    self.staged.truncate(mark);
+                    self.unbind(execute.as_ref());
+                    continue;
+                }
+                Err(Trouble::Writes) => {
+                    self.staged.truncate(mark);
+                    self.unbind(execute.as_ref());
+                    execute = execute.map(|(portal, statement, max)| (portal, as_imaged(&statement), max));
+                    if let Some((_, statement, _)) = &execute {
+                        self.learn_that_it_writes(statement);
+                    }
+                    continue;
+                }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
                     match self.change_lead().await {
@@ -101,7 +117,10 @@ impl Session {
                 }
                 Err(trouble) => {
                     self.unit_failed(&unit);
-                    return Err(trouble);
+                    return Err(match (trouble, &execute) {
+                        (Trouble::Sql(error), Some((_, statement, _))) => self.answer_dropped(error, statement, mark),
+                        (trouble, _) => trouble,
+                    });
                 }
                 Ok(()) => return Ok(()),
             }
@@ -150,8 +169,14 @@ impl Session {
     async fn try_unit(&mut self, unit: &Unit, execute: Option<&(Bytes, Statement, i32)>) -> Result<(), Trouble> {
         let writes = execute.is_some_and(|(_, s, _)| s.analysis.command.may_write());
         let lead = self.ready_members(writes).await?;
-        if let Some((_, statement, _)) = execute {
+        let mut images = None;
+        if let Some((portal, statement, _)) = execute {
             self.before_statement(statement, lead).await?;
+            images = self.before_images(statement).await?;
+            if images.is_some() && portal.is_empty() {
+                // A simple query was in between, which drops the unnamed portal.
+                self.unbind(Some(&(portal.clone(), statement.clone(), 0)));
+            }
         }
         let probe = execute.is_some_and(|(_, s, _)| {
             matches!(
@@ -173,7 +198,11 @@ impl Session {
             if statement.bound.is_some() {
                 self.rebind_if_lost(lead, portal, statement, &mut reading.steps)?;
             }
-            let rows_max = if matches!(statement.analysis.command, Command::Write(_)) { 0 } else { *rows_max };
+            let rows_max = if matches!(statement.analysis.command, Command::Write(_) | Command::Imaged(_)) {
+                0
+            } else {
+                *rows_max
+            };
             if let Some(link) = self.link(lead) {
                 encode::execute(link.out(), portal, rows_max);
             }
@@ -194,9 +223,19 @@ impl Session {
                 {
                     open.lead_only_state = true;
                 }
-                self.after_statement(statement, end, took, 0).await
+                match images {
+                    Some(before) => self.behind_images(statement, before, end, took, 0).await,
+                    None => self.after_statement(statement, end, took, 0).await,
+                }
             }
             None => end.error.map_or(Ok(()), |frame| Err(Trouble::Answer(frame))),
+        }
+    }
+
+    /// The portal does not stand on the lead any more.
+    fn unbind(&mut self, execute: Option<&(Bytes, Statement, i32)>) {
+        if let Some(portal) = execute.and_then(|(portal, ..)| self.names.portal(portal)) {
+            portal.bound_on = None;
         }
     }
 

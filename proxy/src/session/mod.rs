@@ -25,6 +25,7 @@ mod fault;
 mod following;
 pub mod foreground;
 pub mod frames;
+pub mod imaged;
 pub mod intent;
 pub mod judge;
 pub mod lead;

@@ -53,13 +53,7 @@ impl Session {
                     open.sequences_doubted = true;
                 }
                 if utility.changes_catalog {
-                    // The statement is in the transcript: a change of lead now must not run it again.
-                    while let Err(trouble) = self.read_own_catalog().await {
-                        match trouble {
-                            Trouble::LeadChanged => self.change_lead().await?,
-                            other => return Err(other),
-                        }
-                    }
+                    self.own_catalog_surely().await?;
                 }
                 Ok(())
             }
@@ -75,13 +69,8 @@ impl Session {
     fn explain_error(&self, statement: &Statement, frame: &[u8], shift: usize) -> Trouble {
         let probed =
             matches!(&statement.analysis.command, Command::Read(r) | Command::CopyOut(r) if r.proof == Proof::Probe);
-        if probed && is_read_only_violation(frame) && !self.settings.read_only {
-            self.database.counters.refusals.add();
-            return SqlError::refused(
-                "it is written as a read, but it writes (a function that it calls changes the database)",
-                "Run the writes of that function as statements of their own.",
-            )
-            .into();
+        if probed && is_read_only_violation(frame) && !self.released {
+            return Trouble::Writes;
         }
         Trouble::Answer(shift_position(frame, shift))
     }
@@ -261,6 +250,17 @@ impl Session {
                 entry.literals = literals;
             });
         }
+    }
+
+    /// The same, over changes of lead: what made it necessary is in the transcript, and must not run again.
+    pub(super) async fn own_catalog_surely(&mut self) -> Result<(), Trouble> {
+        while let Err(trouble) = self.read_own_catalog().await {
+            match trouble {
+                Trouble::LeadChanged => self.change_lead().await?,
+                other => return Err(other),
+            }
+        }
+        Ok(())
     }
 
     /// DDL of this transaction: its later statements must be judged by what it made.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::foreground::{Reading, Rows, Step, UnitEnd};
+use super::imaged::as_imaged;
 use super::statement::Statement;
 use super::trouble::{SqlError, Trouble, shift_position};
 use crate::members::pg::link::{Link, Owner};
@@ -70,6 +71,7 @@ impl Session {
         let prefix: &[u8] = if plan.probe { PROBE_BEGIN } else { b"" };
         let sql = statement.sql.clone();
         let hidden = usize::from(plan.probe);
+        let mark = self.staged.len();
         let end = self
             .balanced(&plan, &mut |link: &mut Link| {
                 link.simple(&[prefix, &sql], Owner::Foreground);
@@ -77,9 +79,13 @@ impl Session {
             })
             .await?;
         match end.error {
-            Some(frame) if plan.probe && super::lead::is_read_only_violation(&frame) => {
-                self.database.counters.refusals.add();
-                Err(writes_in_disguise().into())
+            Some(frame) if plan.probe && super::lead::is_read_only_violation(&frame) && !self.released => {
+                // It has done nothing: READ ONLY. It runs again where what it writes is found.
+                self.staged.truncate(mark);
+                self.open_implicit();
+                let statement = as_imaged(statement);
+                self.learn_that_it_writes(&statement);
+                self.simple_on_lead(&statement).await
             }
             Some(frame) => Err(Trouble::Answer(shift_position(&frame, prefix.len()))),
             None => Ok(()),
@@ -122,7 +128,8 @@ impl Session {
         let cancel = link.cancel_key();
         let reading = write(link);
         if plan.probe {
-            link.simple(&[b"COMMIT"], Owner::Discarded);
+            // What a READ ONLY transaction does not refuse (a large object, say) must not stay on this member alone.
+            link.simple(&[b"ROLLBACK"], Owner::Discarded);
         }
         let started = Instant::now();
         let _pending = PendingGuard::new(self.database.clone(), member);
@@ -157,15 +164,6 @@ impl Session {
             self.next_view().await;
         }
     }
-}
-
-/// The refusal of a read that turned out to write.
-#[must_use]
-pub fn writes_in_disguise() -> SqlError {
-    SqlError::refused(
-        "it is written as a read, but it writes (a function that it calls changes the database)",
-        "Run the writes of that function as statements of their own.",
-    )
 }
 
 /// BEGIN READ ONLY before a pipeline that is not proven, as frames of the same pipeline.

@@ -148,7 +148,7 @@ impl Session {
             Trouble::Fatal(_) | Trouble::ClientGone => return Err(trouble),
             Trouble::Sql(error) => super::foreground::local_error(&error),
             Trouble::Answer(frame) => super::trouble::move_position(&frame, offset),
-            Trouble::LeadChanged | Trouble::MemberLost | Trouble::ViewChanged => {
+            Trouble::LeadChanged | Trouble::MemberLost | Trouble::ViewChanged | Trouble::Undone | Trouble::Writes => {
                 super::foreground::local_error(&SqlError::retry("the lead was lost"))
             }
         };

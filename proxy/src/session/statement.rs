@@ -17,6 +17,7 @@ use raidb_core::sql::split::{end_of_last_token, start_of_token};
 
 use super::Session;
 use super::foreground::{Reading, Rows};
+use super::imaged::as_imaged;
 use super::prepared::Prepared;
 use super::present_time::refuse_parameters;
 use super::transaction::{OpenTransaction, Payload};
@@ -25,7 +26,7 @@ use crate::members::pg::link::Owner;
 use crate::wire::decode;
 
 /// Texts longer than this are analysed anew each time.
-const CACHED_TEXT_MAX: usize = 16 * 1024;
+pub(super) const CACHED_TEXT_MAX: usize = 16 * 1024;
 
 /// A statement that cannot run beside a copy of a member waits so long for its end.
 const NO_COPY_WAIT: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ impl Session {
     }
 
     /// Whether rows captured as text come back exactly under this session's settings.
-    fn must_capture_exactly(&self) -> Result<(), SqlError> {
+    pub(crate) fn must_capture_exactly(&self) -> Result<(), SqlError> {
         if self.settings.exact_text() {
             return Ok(());
         }
@@ -116,9 +117,16 @@ impl Session {
 
     /// Runs a simple statement on the lead, and again on the next lead if the first is lost.
     pub(crate) async fn simple_on_lead(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        let mut statement = std::borrow::Cow::Borrowed(statement);
         loop {
             let mark = self.staged.len();
-            match self.try_simple_on_lead(statement).await {
+            match self.try_simple_on_lead(&statement).await {
+                Err(Trouble::Undone) => self.staged.truncate(mark),
+                Err(Trouble::Writes) => {
+                    self.staged.truncate(mark);
+                    statement = std::borrow::Cow::Owned(as_imaged(&statement));
+                    self.learn_that_it_writes(&statement);
+                }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
                     self.change_lead().await?;
@@ -127,15 +135,28 @@ impl Session {
                     self.staged.truncate(mark);
                     self.next_view().await;
                 }
+                Err(Trouble::Sql(error)) => return Err(self.answer_dropped(error, &statement, mark)),
                 other => return other,
             }
         }
+    }
+
+    /// The statement is refused, or fails, behind the lead's answer: the client must not see both. What has left cannot be taken
+    /// back; where its end would follow, the session ends.
+    pub(super) fn answer_dropped(&mut self, error: SqlError, statement: &Statement, mark: usize) -> Trouble {
+        if !self.released {
+            self.staged.truncate(mark);
+        } else if matches!(statement.analysis.command, Command::Imaged(_)) {
+            return Trouble::Fatal(error);
+        }
+        Trouble::Sql(error)
     }
 
     async fn try_simple_on_lead(&mut self, statement: &Statement) -> Result<(), Trouble> {
         let writes = statement.analysis.command.may_write();
         let lead = self.ready_members(writes).await?;
         self.before_statement(statement, lead).await?;
+        let images = self.before_images(statement).await?;
         let plan = self.lead_text(statement)?;
         let begin = self.take_begin();
         let hidden = usize::from(!begin.is_empty()) + plan.hidden;
@@ -149,7 +170,10 @@ impl Session {
         let shift = begin.len() + plan.prefix.len();
         let reading = Reading { hidden_commands: hidden, rows: plan.rows, steps: VecDeque::new(), silent: false };
         let (end, took) = self.read_client_unit(lead, reading).await?;
-        self.after_statement(statement, end, took, shift).await
+        match images {
+            Some(before) => self.behind_images(statement, before, end, took, shift).await,
+            None => self.after_statement(statement, end, took, shift).await,
+        }
     }
 
     /// What must happen on the lead before the statement: waits of a strict read, table locks.
@@ -195,7 +219,12 @@ impl Session {
             Command::LockTable(lock) => lock.shuts_out_readers,
             _ => false,
         };
-        if !shuts_out || self.open.as_ref().is_none_or(|open| open.no_copy.is_some()) {
+        if shuts_out { self.no_copy().await } else { Ok(()) }
+    }
+
+    /// No member is copied from here on, up to the end of the transaction.
+    pub(super) async fn no_copy(&mut self) -> Result<(), Trouble> {
+        if self.open.as_ref().is_none_or(|open| open.no_copy.is_some()) {
             return Ok(());
         }
         let permit = self.database.shut_out.clone().read_owned();
@@ -354,6 +383,7 @@ impl CommandExt for Command {
     fn may_write(&self) -> bool {
         match self {
             Command::Write(_)
+            | Command::Imaged(_)
             | Command::RowLock(_)
             | Command::CopyIn(_)
             | Command::LockTable(_)

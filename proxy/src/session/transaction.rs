@@ -119,6 +119,10 @@ pub struct OpenTransaction {
     pub own_catalog: Option<Arc<Catalog>>,
     /// A statement ran that may have set sequences back.
     pub sequences_doubted: bool,
+    /// Its transcript has images of rows.
+    pub imaged: bool,
+    /// Tables to which it gave the triggers that take images.
+    pub installed: usize,
     /// Settings that take effect for later connections if it commits.
     pub settings: Vec<PendingSetting>,
     /// Sequences of which it has used values, with the highest.
@@ -158,6 +162,8 @@ impl OpenTransaction {
             meaning_changed: false,
             own_catalog: None,
             sequences_doubted: false,
+            imaged: false,
+            installed: 0,
             settings: Vec::new(),
             sequences: std::collections::BTreeMap::new(),
             copies: None,

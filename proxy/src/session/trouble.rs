@@ -79,6 +79,10 @@ impl SqlError {
 /// Why the work on a statement stopped.
 #[derive(Clone, Debug)]
 pub enum Trouble {
+    /// The statement was undone on the lead, and what it needs was made there: it runs again.
+    Undone,
+    /// What was taken for a read writes; it has done nothing.
+    Writes,
     /// The member that ran the statement is gone (or this connection to it), and nothing was open there: run it elsewhere.
     MemberLost,
     /// The lead changed: complete what the old one answered, then run the statement again on the new one.

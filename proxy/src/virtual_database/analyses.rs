@@ -76,6 +76,15 @@ impl Analyses {
         }
         analysis
     }
+
+    /// More is known of a text, or of all texts of its shape, than it tells: this is its analysis.
+    pub fn learn(&self, text: &[u8], settings: &Arc<Settings>, catalog: &Catalog, analysis: Arc<Analysis>) {
+        let of = match Skeleton::of(text, settings).filter(|_| is_shareable(&analysis)) {
+            Some(skeleton) => Of::Shape(skeleton),
+            None => Of::Text(text.into()),
+        };
+        self.0.insert(Key { catalog: catalog.version, settings: settings.clone(), of }, analysis);
+    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,9 @@ pub struct VirtualDatabase {
     pub in_flight: InFlight,
     /// Sequences to be carried to followers.
     pub sequences: Sequences,
+    /// Tables that were seen to be written by hidden statements and take no images yet: the next such statement puts
+    /// the triggers there first. As many as there are tables at most.
+    pub untaken: parking_lot::Mutex<std::collections::BTreeSet<(String, String)>>,
     /// Counters.
     pub counters: Counters,
     /// Analyses by text.

@@ -209,6 +209,7 @@ impl VirtualDatabase {
             named: AtomicBool::new(false),
             in_flight: Default::default(),
             sequences: Default::default(),
+            untaken: Default::default(),
             copies: Arc::default(),
             shut_out: Arc::default(),
             counters: Default::default(),

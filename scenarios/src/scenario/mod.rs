@@ -18,6 +18,7 @@ mod cut_serializable;
 mod differential;
 mod hermitage;
 mod django;
+mod hidden_writes;
 mod hot_rows;
 mod jdbc;
 mod killed_rejoining;
@@ -81,6 +82,7 @@ table! {
     pgbench_freeze_lead: "SIGSTOP of the lead under TPC-B: 0 errors, nothing lost, pause below member_timeout + 1 s",
     model_keyed: "the original model's statements with delayed followers: members equal, nobody disabled, no hang",
     model_delayed: "the grown model with delayed followers: members equal, nobody disabled, no hang, no last resort",
+    hidden_writes: "triggers, rules, functions, procedures, DO, MERGE, writing CTEs; faults: members equal",
     hot_rows: "clients update the same ten rows in random order: only 40P01, no hang, members equal",
     lock_forever: "an endless lock transaction survives the loss of the lead and holds up nobody else",
     restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",

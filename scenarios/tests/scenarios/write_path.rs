@@ -23,6 +23,11 @@ fn model_delayed() {
 }
 
 #[test]
+fn hidden_writes() {
+    common::run("hidden_writes", Options::default());
+}
+
+#[test]
 fn hot_rows() {
     common::run("hot_rows", Options { seconds: 8, ..Options::default() });
 }

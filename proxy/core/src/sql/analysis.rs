@@ -78,6 +78,8 @@ pub enum Command {
     Write(Write),
     /// COPY … FROM STDIN, in the locked form.
     CopyIn(CopyIn),
+    /// Writes of which the text does not tell all: those of triggers, rules, functions, procedures.
+    Imaged(Imaged),
     /// COPY … TO STDOUT: a read whose rows come as CopyData.
     CopyOut(Read),
     /// LOCK TABLE: the same on all members, inside a transaction block only.
@@ -211,6 +213,16 @@ pub enum WriteForm {
     Captured(Capture),
     /// `LOCK TABLE` first, everywhere, then the same statement.
     Locked(Locked),
+}
+
+/// A statement that runs on the lead alone; followers get what it left behind, from images of the rows that it changed
+/// ([`super::images`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imaged {
+    /// Tables that it is known to write. Those that it turns out to write come on top.
+    pub tables: Vec<Arc<Table>>,
+    /// Why no other form fits, and what is said where images cannot be taken or applied.
+    pub instead_of: Refusal,
 }
 
 /// What is captured on the lead.

@@ -83,8 +83,12 @@ pub struct Table {
     pub keys: Vec<UniqueKey>,
     /// Number of unique or exclusion indexes of any kind, usable as a key or not.
     pub unique_indexes: usize,
-    /// User triggers that are not internal (foreign keys' are internal).
+    /// User triggers that are not internal (foreign keys' are internal) and not those that take images.
     pub has_triggers: bool,
+    /// The triggers that take images stand on it ([`super::images`]).
+    pub captured: bool,
+    /// It has triggers or rules of users that fire where images are applied.
+    pub fires_on_replica: bool,
     /// Rewrite rules other than a view's own.
     pub has_rules: bool,
     /// Row level security is on.

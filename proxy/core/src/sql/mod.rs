@@ -3,7 +3,7 @@
 //! The way of a statement: [`split`] cuts a simple query's text, [`analyse()`] judges one statement by its tokens
 //! ([`lexer`]) and the parser's tree, [`rows`] builds what followers get for captured rows, [`key_hash`] makes the
 //! footprint when parameters are known ([`literals`] finds the constants), [`skeleton`] tells which texts share an
-//! analysis. [`catalog_query`] reads the facts that all this rests on.
+//! analysis. [`images`] is for writes that no text tells of. [`catalog_query`] reads the facts that all this rests on.
 
 mod analyse;
 pub mod analysis;
@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod catalog_query;
 pub mod footprint;
 mod functions;
+pub mod images;
 pub mod key_hash;
 pub mod lexer;
 pub mod literals;

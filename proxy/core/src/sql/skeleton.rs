@@ -15,7 +15,7 @@
 //!    are UTF-8, (b) whether they may mean the current time, (c) what sequence they name behind `nextval(` and the
 //!    like, (d) what SET and its like set. Strings for which (a) is no or (b) is yes give the text no skeleton. Those of
 //!    (c) stay in the skeleton. For (d): only queries, INSERT, UPDATE and DELETE have a skeleton, and of their analyses
-//!    only reads, writes and row locks are shared ([`is_shareable`]); `SELECT set_config(…)` is none of these.
+//!    only reads, writes (also imaged ones) and row locks are shared ([`is_shareable`]); `SELECT set_config(…)` is none of these.
 //!
 //! `analyse/tests/shapes.rs` checks it: the tests' statements and random ones, with their literals exchanged.
 
@@ -77,7 +77,7 @@ impl Skeleton {
 #[must_use]
 pub fn is_shareable(analysis: &Analysis) -> bool {
     analysis.standard_conforming
-        && matches!(analysis.command, Command::Read(_) | Command::Write(_) | Command::RowLock(_))
+        && matches!(analysis.command, Command::Read(_) | Command::Write(_) | Command::Imaged(_) | Command::RowLock(_))
 }
 
 /// What the next token is, as far as it matters for a string.

@@ -56,6 +56,8 @@ pub(crate) fn table(id: u32, name: &str, columns: &[&str]) -> Table {
         keys: Vec::new(),
         unique_indexes: 0,
         has_triggers: false,
+        captured: false,
+        fires_on_replica: false,
         has_rules: false,
         has_row_security: false,
         has_deferrable: false,

@@ -222,7 +222,11 @@ async fn session(
                     None
                 }
                 Trouble::ClientGone => return None,
-                Trouble::LeadChanged | Trouble::MemberLost | Trouble::ViewChanged => Some(SqlError::no_member()),
+                Trouble::LeadChanged
+                | Trouble::MemberLost
+                | Trouble::ViewChanged
+                | Trouble::Undone
+                | Trouble::Writes => Some(SqlError::no_member()),
             };
             if let Some(error) = error {
                 error.write(session.client.out(), "FATAL");

@@ -175,10 +175,8 @@ fn sequence_call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effec
         return;
     }
     let Some(argument) = text.string(i + 2).filter(|_| ends_constant(text, i + 3)) else {
-        effects.denied.get_or_insert(Refusal {
-            reason: format!("{name}() is called with a name that is not a constant"),
-            hint: format!("write the sequence's name as a text: {name}('schema.sequence')"),
-        });
+        // Which sequence that is, the lead tells afterwards.
+        effects.unproven(|| format!("{name}() of a name that is not a constant"));
         return;
     };
     let inner = Text::new(&argument, true);

@@ -3,11 +3,11 @@
 use super::super::analysis::{Command, Proof, Read};
 use super::super::footprint::Footprint;
 use super::super::text::Text;
-use super::{Judged, Scope, Stop, refuse, scan, unknown};
+use super::{Judged, Scope, Stop, hidden, scan, unknown};
 
 /// What is said of a statement that is not read and might write.
 pub(crate) fn unreadable(error: &str) -> Stop {
-    refuse(
+    hidden(
         format!("raidb cannot read this statement (parser: {error})"),
         "write it in a simpler form; if PostgreSQL accepts it as it is, please report it",
     )

@@ -21,7 +21,7 @@ use super::read::is_default;
 use super::relations::{check_children, check_writable, display, relations};
 use super::set_write::{Effective, assigned_columns, check_calls, client_returning, object_id_column};
 use super::tree::{self, Facts, fold, split_name};
-use super::{Judged, Scope, Stop, fallback, refuse, unknown};
+use super::{Judged, Scope, Stop, fallback, hidden, unknown};
 
 /// INSERT as the first word.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
@@ -182,7 +182,7 @@ fn form(
     };
     let assigned = assigned_columns(parts.target, &update.assignments)?;
     let key = unassigned_key(table, &assigned).ok_or_else(|| {
-        refuse(
+        hidden(
             format!("this INSERT … ON CONFLICT DO UPDATE of \"{}\" leaves no key by which followers could repeat it", table.name),
             "give the table a primary key that DO UPDATE does not assign, or insert one row a statement with constant values",
         )

@@ -11,6 +11,7 @@ mod delete;
 mod effects;
 mod explain;
 mod fallback;
+mod imaged;
 mod insert;
 mod locks;
 mod pin;
@@ -74,6 +75,8 @@ impl<'c> Scope<'c> {
 pub(crate) enum Stop {
     /// Cannot be made safe.
     Refused(Refusal),
+    /// What it writes cannot be told from its text: followers get images of it, if that is possible.
+    Hidden(Refusal),
     /// A name that the catalog does not know.
     Unknown(String),
 }
@@ -99,6 +102,11 @@ pub(crate) fn refuse(reason: impl Into<String>, hint: impl Into<String>) -> Stop
     Stop::Refused(Refusal { reason: reason.into(), hint: hint.into() })
 }
 
+/// Ends the analysis of a write of which the text does not tell all. The refusal is what is said where images cannot be had.
+pub(crate) fn hidden(reason: impl Into<String>, hint: impl Into<String>) -> Stop {
+    Stop::Hidden(Refusal { reason: reason.into(), hint: hint.into() })
+}
+
 /// Ends the analysis with an unknown name.
 pub(crate) fn unknown(what: &str) -> Stop {
     Stop::Unknown(what.to_owned())
@@ -108,9 +116,14 @@ pub(crate) fn unknown(what: &str) -> Stop {
 #[must_use]
 pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis {
     let text = Text::new(text, settings.standard_conforming_strings);
-    let judged = judge(&text, &Scope { catalog, settings }).unwrap_or_else(|stop| {
+    let scope = Scope { catalog, settings };
+    let judged = judge(&text, &scope).or_else(|stop| match stop {
+        Stop::Hidden(instead_of) => imaged::judge(&text, &scope, instead_of),
+        other => Err(other),
+    });
+    let judged = judged.unwrap_or_else(|stop| {
         Judged::plain(match stop {
-            Stop::Refused(refusal) => Command::Refused(refusal),
+            Stop::Refused(refusal) | Stop::Hidden(refusal) => Command::Refused(refusal),
             Stop::Unknown(what) => Command::Unknown { what },
         })
     });

@@ -11,7 +11,8 @@ use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
 use super::{
-    Judged, Scope, Stop, delete, fallback, insert, judge_query, refuse, row_lock, scan, session, unknown, update,
+    Judged, Scope, Stop, delete, fallback, hidden, insert, judge_query, refuse, row_lock, scan, session, unknown,
+    update,
 };
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
@@ -19,10 +20,11 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     if let Some(judged) = set_config(text) {
         return judged;
     }
-    if row_lock::has_clause(text) {
+    let parsed = tree::parse(text, &|_| false);
+    if row_lock::has_clause(text) && !parsed.as_ref().is_ok_and(writes_behind_with) {
         return row_lock::judge(text, scope);
     }
-    let statement = match tree::parse(text, &|_| false) {
+    let statement = match parsed {
         Ok(statement) => statement,
         Err(error) => return fallback::query(text, scope, &error),
     };
@@ -38,18 +40,24 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     }
 }
 
-/// MERGE is refused.
-pub(crate) fn merge() -> Stop {
-    refuse("MERGE is not supported by this version", "use INSERT … ON CONFLICT, or UPDATE and INSERT")
+/// WITH … INSERT and the like: rows that its queries lock are locked on the way to what it writes.
+fn writes_behind_with(statement: &Statement) -> bool {
+    let Statement::Query(query) = statement else { return false };
+    matches!(&*query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
 }
 
-/// Refuses a query that writes.
+/// MERGE.
+pub(crate) fn merge() -> Stop {
+    hidden("MERGE is not supported by this version", "use INSERT … ON CONFLICT, or UPDATE and INSERT")
+}
+
+/// Ends the analysis of a query that writes.
 pub(crate) fn check_no_writes(facts: &Facts) -> Result<(), Stop> {
     if facts.into {
         return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE and then INSERT … SELECT"));
     }
     if facts.writes {
-        return Err(refuse(
+        return Err(hidden(
             "a WITH query that writes cannot be captured",
             "send its parts as statements of their own in one transaction",
         ));
@@ -85,7 +93,7 @@ pub(crate) fn judge_read(effects: Effects, relations: &Relations, doubtful: bool
     }
     let unproven = effects.unproven.or_else(|| relations.hidden.clone());
     if let Some(what) = unproven.as_ref().filter(|_| !effects.sequences.is_empty()) {
-        return Err(refuse(
+        return Err(hidden(
             format!("nextval or setval together with {what}, which may write"),
             "call nextval or setval in a SELECT of its own",
         ));

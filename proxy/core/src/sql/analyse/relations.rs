@@ -6,7 +6,7 @@ use super::super::analysis::Refusal;
 use super::super::catalog::{RelationKind, Table};
 use super::super::footprint::{Footprint, Rows, Touch};
 use super::tree::Facts;
-use super::{Scope, Stop, refuse, unknown};
+use super::{Scope, Stop, hidden, refuse, unknown};
 
 /// Schemas of PostgreSQL itself.
 pub(crate) const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"];
@@ -103,7 +103,7 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
     match table.kind {
         RelationKind::Table | RelationKind::Partitioned => {}
         RelationKind::View => {
-            return Err(refuse(format!("\"{name}\" is a view"), "write to the table that the view shows"));
+            return Err(hidden(format!("\"{name}\" is a view"), "write to the table that the view shows"));
         }
         RelationKind::Foreign => {
             return Err(refuse(
@@ -115,24 +115,32 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
             return Err(unknown(&format!("table \"{name}\"")));
         }
     }
-    let refused = if table.temporary {
-        ("is temporary or unlogged", "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED")
+    let stop = |stop: fn(Refusal) -> Stop, what: &str, hint: &str| {
+        Err(stop(Refusal { reason: format!("table \"{name}\" {what}"), hint: hint.to_owned() }))
+    };
+    if table.temporary {
+        stop(
+            Stop::Refused,
+            "is temporary or unlogged",
+            "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED",
+        )
+    } else if table.has_user_functions {
+        stop(
+            Stop::Refused,
+            "has a check, an index or a generated column that calls a user's function",
+            "replace the function by a built-in immutable one",
+        )
     } else if table.has_triggers {
-        (
+        stop(
+            Stop::Hidden,
             "has triggers of users",
             "drop or disable the triggers (ALTER TABLE … DISABLE TRIGGER USER), or do their work in the application",
         )
     } else if table.has_rules {
-        ("has rewrite rules", "drop the rules, or do their work in the application")
-    } else if table.has_user_functions {
-        (
-            "has a check, an index or a generated column that calls a user's function",
-            "replace the function by a built-in immutable one",
-        )
+        stop(Stop::Hidden, "has rewrite rules", "drop the rules, or do their work in the application")
     } else {
-        return Ok(());
-    };
-    Err(Stop::Refused(Refusal { reason: format!("table \"{name}\" {}", refused.0), hint: refused.1.to_owned() }))
+        Ok(())
+    }
 }
 
 /// Rows written through a partitioned table or a parent land in its children: those must be writable as well.
@@ -152,7 +160,7 @@ pub(crate) fn check_cascades(table: &Table, scope: &Scope<'_>) -> Result<(), Sto
     let other = scope.group(table).find(|other| other.id != table.id && (other.has_triggers || other.has_rules));
     match other {
         None => Ok(()),
-        Some(other) => Err(refuse(
+        Some(other) => Err(hidden(
             format!(
                 "table \"{}\", which foreign keys or inheritance join to \"{}\", has triggers or rules of users",
                 other.name, table.name

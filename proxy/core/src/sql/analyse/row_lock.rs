@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlparser::ast::{GroupByExpr, Query, Select, SetExpr, Statement};
 
 use super::super::analysis::{Command, FootprintHint, LockCapture, LockStrength, RowLock};
-use super::super::catalog::Table;
+use super::super::catalog::{RelationKind, Table};
 use super::super::text::Text;
 use super::capture::items;
 use super::effects::Effects;
@@ -31,6 +31,15 @@ fn strength(text: &Text<'_>, i: usize) -> Option<(LockStrength, usize)> {
 /// Whether rows are locked anywhere in the text.
 pub(crate) fn has_clause(text: &Text<'_>) -> bool {
     (0..text.len()).any(|i| strength(text, i).is_some())
+}
+
+/// Triggers and rules do not fire where rows are locked.
+fn check_lockable(table: &Table) -> Result<(), Stop> {
+    match check_writable(table) {
+        Err(Stop::Hidden(_)) if matches!(table.kind, RelationKind::Table | RelationKind::Partitioned) => Ok(()),
+        Err(Stop::Hidden(refusal)) => Err(Stop::Refused(refusal)),
+        other => other,
+    }
 }
 
 struct Clause {
@@ -81,7 +90,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     let relations = relations(&facts, scope)?;
     let (select, table) = locked_table(query, scope)?;
     let target = single_target(select, table).ok_or_else(several)?;
-    check_writable(table)?;
+    check_lockable(table)?;
     let effects = check_calls(text, &relations, scope)?;
     let pinned = pinned_key(table, &pins(text, &target, select.selection.as_ref()));
     let repeatable = pinned.is_some() && effects.lead_only.is_none() && facts.queries == 1 && !clause.impatient;

@@ -110,6 +110,9 @@ pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(),
     let value = values.and_then(<[String]>::first).map(String::as_str);
     match name {
         token::SETTING => Err(token::refuse_set_config()),
+        "raidb.capture" => {
+            Err(refuse("raidb.capture is raidb's own: it makes triggers take images of rows", "leave it to raidb"))
+        }
         "session_replication_role" => Err(refuse(
             "session_replication_role turns off foreign keys, on which the members' equality rests",
             "use ALTER TABLE … DISABLE TRIGGER USER to skip triggers",

@@ -13,7 +13,7 @@ use super::locks::locked;
 use super::pin::{Pin, Target, pinned_key, qualifies};
 use super::relations::{Relations, check_cascades};
 use super::tree::{self, Facts};
-use super::{Judged, Scope, Stop, fallback, refuse, scan, unknown};
+use super::{Judged, Scope, Stop, fallback, hidden, scan, unknown};
 
 /// Facts of `WITH … INSERT | UPDATE | DELETE`; a writing WITH query is refused.
 pub(crate) fn with_facts(query: &Query, inner: &Statement) -> Result<Facts, Stop> {
@@ -53,7 +53,7 @@ impl Effective {
             ColumnDefault::Null | ColumnDefault::Immutable | ColumnDefault::Generated => {}
             ColumnDefault::LeadOnly => self.lead_only = true,
             ColumnDefault::Unproven => {
-                return Err(refuse(
+                return Err(hidden(
                     format!(
                         "the default of column \"{}\" calls a user's function that may write",
                         table.columns[column].name
@@ -81,13 +81,13 @@ pub(crate) fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<
         return Err(unknown(&format!("sequence \"{sequence}\"")));
     }
     if let Some(what) = effects.writes_elsewhere() {
-        return Err(refuse(
+        return Err(hidden(
             format!("{what} may write, which followers would not see"),
             "call it in a SELECT first and write its result; or declare it IMMUTABLE if it only computes",
         ));
     }
     if let Some(view) = &relations.effects {
-        return Err(refuse(
+        return Err(hidden(
             format!("\"{view}\", which the statement reads, may have effects of its own"),
             "read it in a SELECT first and write its result",
         ));
@@ -180,7 +180,7 @@ fn set_form(write: &SetWrite<'_>, assigned: &[usize], returning: bool, scope: &S
     let table = write.table;
     let alternative = locked_if_safe(write, assigned, scope);
     let Some(key) = unassigned_key(table, assigned) else {
-        return alternative.map(WriteForm::Locked).ok_or_else(|| Stop::Refused(no_key(write)));
+        return alternative.map(WriteForm::Locked).ok_or_else(|| Stop::Hidden(no_key(write)));
     };
     let (operation, values) = match &write.assigned {
         None => (CapturedOperation::Delete, Vec::new()),
@@ -190,7 +190,7 @@ fn set_form(write: &SetWrite<'_>, assigned: &[usize], returning: bool, scope: &S
         }
     };
     if write.assigned.is_some() && values.is_empty() {
-        return Err(refuse(
+        return Err(hidden(
             "only generated columns are assigned",
             "leave them out: they follow from the other columns",
         ));
@@ -240,7 +240,7 @@ fn no_key(write: &SetWrite<'_>) -> Refusal {
 /// Refuses positioned writes, which no member but the lead could follow.
 pub(crate) fn check_not_positioned(text: &Text<'_>) -> Result<(), Stop> {
     if (0..text.len()).any(|i| text.are(i, &["where", "current", "of"])) {
-        return Err(refuse("WHERE CURRENT OF names a cursor's row", "name the row by its primary key"));
+        return Err(hidden("WHERE CURRENT OF names a cursor's row", "name the row by its primary key"));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{Relations, check_writable};
 use super::utility_checks::{check_alter_table, check_create_table, check_no_frozen_time};
-use super::{Judged, Scope, Stop, read, refuse, unknown};
+use super::{Judged, Scope, Stop, hidden, read, refuse, unknown};
 
 /// Kinds of objects that CREATE, ALTER and DROP may name; longer ones first.
 const KINDS: &[&str] = &[
@@ -74,12 +74,6 @@ const REFUSED_KINDS: &[(&str, &str, &str)] = &[
 
 /// Statements that are refused by their first word.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("do", "DO runs code that raidb cannot see through", "send its statements one by one in a transaction"),
-    (
-        "call",
-        "CALL runs code that raidb cannot see through",
-        "send the procedure's statements one by one in a transaction",
-    ),
     ("listen", "notifications are not passed between members", "poll a table, or connect to a member directly"),
     ("unlisten", "notifications are not passed between members", "poll a table, or connect to a member directly"),
     ("notify", "notifications are not passed between members", "write to a table that the listeners poll"),
@@ -100,6 +94,13 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
     }
     match first {
         "merge" => Err(read::merge()),
+        "do" => {
+            Err(hidden("DO runs code that raidb cannot see through", "send its statements one by one in a transaction"))
+        }
+        "call" => Err(hidden(
+            "CALL runs code that raidb cannot see through",
+            "send the procedure's statements one by one in a transaction",
+        )),
         "create" => object(text, first, scope),
         "alter" | "drop" => object(text, first, scope).map(shuts_out_readers),
         "truncate" => truncate(text, scope).map(shuts_out_readers),

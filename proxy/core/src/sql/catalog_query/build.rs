@@ -7,6 +7,7 @@ use super::super::analyse::{Scope, Settings, scan};
 use super::super::catalog::{
     Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table, UniqueKey, Volatility,
 };
+use super::super::images::TRIGGERS;
 use super::super::text::{Text, quote_qualified};
 use super::CATALOG_RESULTS;
 use super::groups::Groups;
@@ -161,6 +162,8 @@ fn relations(results: &Results) -> Result<Drafts, CatalogError> {
             keys: Vec::new(),
             unique_indexes: 0,
             has_triggers: row.flag(7)?,
+            captured: row.number::<usize>(8)? >= TRIGGERS,
+            fires_on_replica: row.flag(9)?,
             has_rules: row.flag(6)?,
             has_row_security: row.flag(5)?,
             has_deferrable: false,

@@ -20,6 +20,14 @@ macro_rules! trusted {
     };
 }
 
+/// A trigger `t` is not one of those that take images.
+macro_rules! not_ours {
+    () => {
+        "t.tgfoid NOT IN (SELECT p.oid FROM pg_proc p JOIN pg_namespace o ON o.oid = p.pronamespace \
+         WHERE o.nspname = 'raidb' AND p.proname = 'capture')"
+    };
+}
+
 /// Names and volatilities of the functions that a fresh database has.
 pub const BUILTIN_SQL: &str = "SELECT proname, max(CASE provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END) \
     FROM pg_catalog.pg_proc WHERE oid < 16384 GROUP BY proname";
@@ -64,7 +72,18 @@ pub const CATALOG_SQL: &str = concat!(
     "c.relhasrules AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN' ",
     "AND r.ev_enabled IN ('O', 'A')), ",
     "c.relhastriggers AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal ",
-    "AND t.tgenabled IN ('O', 'A')) ",
+    "AND t.tgenabled IN ('O', 'A') AND ",
+    not_ours!(),
+    "), ",
+    "(SELECT count(*) FROM pg_trigger t WHERE c.relhastriggers AND t.tgrelid = c.oid AND t.tgenabled = 'A' AND NOT ",
+    not_ours!(),
+    "), ",
+    "(c.relhasrules AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN' ",
+    "AND r.ev_enabled IN ('A', 'R'))) OR ",
+    "(c.relhastriggers AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal ",
+    "AND t.tgenabled IN ('A', 'R') AND ",
+    not_ours!(),
+    ")) ",
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace ",
     "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(temp|toast)';",
     // 6: columns of what is not a system relation

@@ -19,11 +19,11 @@ fn results() -> Vec<Rows> {
         rows(&["~=="]),
         rows(&["f"]),
         rows(&[
-            "16400|public|parent|r|f|f|f|f",
-            "16401|public|child|r|f|f|f|t",
-            "16402|public|v|v|f|f|f|f",
-            "16403|public|w|v|f|f|f|f",
-            "1259|pg_catalog|pg_class|r|f|f|f|f",
+            "16400|public|parent|r|f|f|f|f|2|f",
+            "16401|public|child|r|f|f|f|t|0|t",
+            "16402|public|v|v|f|f|f|f|0|f",
+            "16403|public|w|v|f|f|f|f|0|f",
+            "1259|pg_catalog|pg_class|r|f|f|f|f|0|f",
         ]),
         rows(&[
             "16400|1|id|integer|23|t|||~|t",
@@ -50,6 +50,7 @@ fn a_catalog_from_rows() {
     let (parent, child) = (find("parent"), find("child"));
     assert_eq!(parent.group, child.group);
     assert!(parent.has_deferrable && parent.has_foreign_keys && !parent.inherits);
+    assert!(parent.captured && !parent.fires_on_replica && !child.captured && child.fires_on_replica);
     assert_eq!((parent.keys.len(), parent.unique_indexes), (1, 2));
     assert_eq!(parent.columns[1].default, ColumnDefault::LeadOnly);
     let defaults: Vec<_> = child.columns.iter().map(|c| c.default.clone()).collect();

@@ -33,6 +33,11 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
                 if write.sequences.is_empty() { String::new() } else { format!(" seq {}", write.sequences.join(",")) };
             format!("{form}{returning}{deferred}{sequences} {}", hint(sql, &write.table, &write.footprint))
         }
+        Command::Imaged(imaged) => {
+            let tables: Vec<&str> = imaged.tables.iter().map(|table| table.name.as_str()).collect();
+            assert!(!imaged.instead_of.hint.is_empty(), "{imaged:?}");
+            format!("imaged ({}): {}", tables.join(","), imaged.instead_of.reason)
+        }
         Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
         Command::LockTable(lock) => {
             let readers = if lock.shuts_out_readers { " exclusive" } else { "" };

@@ -3,6 +3,7 @@
 #![expect(clippy::too_many_lines, reason = "a table of statements is as long as it is")]
 
 mod describe;
+mod imaged;
 mod reads;
 mod refusals;
 mod robustness;

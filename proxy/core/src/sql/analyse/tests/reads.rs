@@ -81,10 +81,13 @@ fn probed() {
 fn not_reads() {
     check(&[
         ("select * into x from parent", "refused SELECT INTO makes a table…"),
-        ("with x as (delete from parent returning *) select * from x", "refused a WITH query that writes…"),
-        ("with x as (insert into parent values (1) returning *) select * from x", "refused a WITH query that writes…"),
-        ("select nextval('serial_id_' || 'seq')", "refused nextval() is called with a name that is not a constant"),
-        ("select nextval('serial_id_seq'), audit()", "refused nextval or setval together with…"),
+        ("with x as (delete from parent returning *) select * from x", "imaged (parent): a WITH query that writes…"),
+        (
+            "with x as (insert into parent values (1) returning *) select * from x",
+            "imaged (parent): a WITH query that writes…",
+        ),
+        ("select nextval('serial_id_' || 'seq')", "read probe lead everything"),
+        ("select nextval('serial_id_seq'), audit()", "imaged (): nextval or setval together with…"),
         ("select nextval('nosuch')", "unknown sequence \"nosuch\""),
         ("select pg_advisory_lock(1)", "refused pg_advisory_lock() has effects…"),
         ("select pg_notify('a', 'b')", "refused pg_notify() has effects…"),

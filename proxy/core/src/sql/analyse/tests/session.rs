@@ -56,6 +56,7 @@ fn session() {
         ("set extra_float_digits = 0", "refused with extra_float_digits below 1…"),
         ("set client_encoding = 'SHIFT_JIS_2004'", "refused raidb cannot read statements…"),
         ("set session_replication_role = replica", "refused session_replication_role…"),
+        ("set local raidb.capture = on", "refused raidb.capture is raidb's own…"),
         ("set session authorization bob", "refused SET SESSION AUTHORIZATION…"),
         (
             "set transaction read only",
@@ -159,11 +160,11 @@ fn utilities() {
         ("reindex table parent", "utility alone everything"),
         ("reindex table concurrently parent", "refused CONCURRENTLY…"),
         ("checkpoint", "utility alone everything"),
-        ("do $$ begin end $$", "refused DO runs code…"),
-        ("call p()", "refused CALL runs code…"),
+        ("do $$ begin end $$", "imaged (): DO runs code…"),
+        ("call p()", "imaged (): CALL runs code…"),
         ("listen x", "refused notifications…"),
         ("notify x, 'y'", "refused notifications…"),
-        ("merge into parent using child on true when matched then delete", "refused MERGE…"),
+        ("merge into parent using child on true when matched then delete", "imaged (parent): MERGE…"),
         ("security label on table parent is 'x'", "refused security labels…"),
     ]);
 }

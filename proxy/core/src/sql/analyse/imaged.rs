@@ -1,0 +1,119 @@
+//! Writes of which the text does not tell all: those that reach triggers, rules or functions of users, those that no other
+//! form fits, and those that the parser cannot read.
+//!
+//! What they write is found on the lead ([`super::super::images`]), so nothing rests on what is read here, except what may not
+//! be executed at all.
+
+use std::sync::Arc;
+
+use super::super::analysis::{Command, Imaged, Refusal};
+use super::super::catalog::{RelationKind, Table};
+use super::super::footprint::Footprint;
+use super::super::text::Text;
+use super::relations::{OWN_SCHEMA, is_system};
+use super::{Judged, Scope, Stop, refuse, scan, tree, unknown};
+
+/// Statements that may have this form.
+const WORDS: &[&str] = &["insert", "update", "delete", "merge", "with", "select", "values", "table", "do", "call"];
+
+/// Judges a statement again that ended with [`Stop::Hidden`].
+pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> Result<Judged, Stop> {
+    if !text.any(0, WORDS) && !text.symbol(0, "(") {
+        return Err(Stop::Refused(instead_of));
+    }
+    let effects = scan(text, 0..text.len(), scope);
+    if let Some(refusal) = effects.denied {
+        return Err(Stop::Refused(refusal));
+    }
+    if let Some(sequence) = effects.unknown_sequence {
+        return Err(unknown(&format!("sequence \"{sequence}\"")));
+    }
+    if makes_a_table(text) {
+        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE and then INSERT … SELECT"));
+    }
+    let mut tables: Vec<Arc<Table>> = Vec::new();
+    for target in targets(text, scope) {
+        let written: Vec<&Arc<Table>> = match target.inherits {
+            true => scope.group(target).filter(|other| other.inherits).collect(),
+            false => vec![target],
+        };
+        for table in written {
+            check(table)?;
+            if table.kind == RelationKind::Table && !tables.iter().any(|known| known.id == table.id) {
+                tables.push(Arc::clone(table));
+            }
+        }
+    }
+    Ok(Judged {
+        tables: tables.iter().map(|table| table.id).collect(),
+        // What its functions read is not known.
+        read_footprint: Footprint::Everything,
+        ..Judged::plain(Command::Imaged(Imaged { tables, instead_of }))
+    })
+}
+
+/// SELECT … INTO: an INTO that belongs to no INSERT and no MERGE.
+fn makes_a_table(text: &Text<'_>) -> bool {
+    let body = text.any(0, &["do", "call"]);
+    let parsed = tree::parse(text, &|_| false).map(|statement| tree::facts(&statement).into);
+    !body
+        && parsed
+            .unwrap_or_else(|_| (1..text.len()).any(|i| text.is(i, "into") && !text.any(i - 1, &["insert", "merge"])))
+}
+
+/// The relations that stand where INSERT, UPDATE, DELETE and MERGE name what they write, if the catalog knows them.
+fn targets<'c>(text: &Text<'_>, scope: &Scope<'c>) -> Vec<&'c Arc<Table>> {
+    let mut found = Vec::new();
+    for i in 0..text.len() {
+        let at = if text.is(i, "into")
+            || (text.is(i, "from") && i > 0 && text.is(i - 1, "delete"))
+            || text.is(i, "update")
+        {
+            i + 1
+        } else {
+            continue;
+        };
+        let at = at + usize::from(text.is(at, "only"));
+        let known = text.qualified(at).and_then(|(schema, name, _)| scope.resolve(schema.as_deref(), &name));
+        found.extend(known);
+    }
+    found
+}
+
+/// Refuses what no image helps with.
+fn check(table: &Table) -> Result<(), Stop> {
+    let name = &table.name;
+    if is_system(table) || table.schema == OWN_SCHEMA {
+        return Err(refuse(
+            format!("\"{}\".\"{name}\" is a system table", table.schema),
+            "use the statements made for it (CREATE, ALTER, GRANT …)",
+        ));
+    }
+    if table.kind == RelationKind::Foreign {
+        return Err(refuse(
+            format!("\"{name}\" is a foreign table: each member would write to the other server"),
+            "write to the other server directly",
+        ));
+    }
+    if table.temporary {
+        return Err(refuse(
+            format!("table \"{name}\" is temporary or unlogged"),
+            "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED",
+        ));
+    }
+    if table.has_user_functions && table.kind != RelationKind::View {
+        return Err(refuse(
+            format!("table \"{name}\" has a check, an index or a generated column that calls a user's function"),
+            "replace the function by a built-in immutable one",
+        ));
+    }
+    if table.fires_on_replica {
+        return Err(refuse(
+            format!(
+                "table \"{name}\" has triggers or rules that are enabled ALWAYS or for REPLICA: they would run on followers too"
+            ),
+            "ALTER TABLE … ENABLE TRIGGER (or RULE), without ALWAYS or REPLICA",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Writes of which the text does not tell all.
+
+use super::check;
+
+#[test]
+fn targets_and_reasons() {
+    check(&[
+        (
+            "insert into triggered values (1, 2) returning id",
+            "imaged (triggered): table \"triggered\" has triggers of users",
+        ),
+        ("with a as (update triggered set v = 1) delete from keyless", "imaged (triggered,keyless): a WITH query…"),
+        ("merge into keyless k using parent p on k.a = p.id when matched then delete", "imaged (keyless): MERGE…"),
+        ("call p(lower('x'))", "imaged (): CALL…"),
+        ("do language plpgsql $$ begin delete from parent; end $$", "imaged (): DO…"),
+        ("prepare p as insert into triggered values ($1, $2)", "prepare p: imaged (triggered): table…"),
+        // Rows are locked without firing anything.
+        ("select * from triggered where id = 1 for update", "lock same key(0=1)"),
+        (
+            "with q as (select id from triggered for update skip locked limit 1) delete from triggered where id in (select id from q)",
+            "imaged (triggered): table…",
+        ),
+    ]);
+}
+
+#[test]
+fn what_no_image_helps_with_is_refused() {
+    check(&[
+        ("insert into triggered select lo_create(0)", "refused lo_create() has effects…"),
+        ("call p(pg_advisory_lock(1))", "refused pg_advisory_lock() has effects…"),
+        ("with a as (delete from temporary returning id) select * from a", "refused table \"temporary\" is temporary…"),
+        ("with a as (delete from calls returning id) select * from a", "refused table \"calls\" has a check…"),
+        ("with a as (delete from parent returning id) select * into b from a", "refused SELECT INTO…"),
+        ("merge into foreign_table using parent on true when matched then delete", "refused \"foreign_table\"…"),
+        ("merge into pg_catalog.pg_class using parent on true when matched then delete", "refused \"pg_catalog\"…"),
+        ("copy triggered from stdin", "refused table \"triggered\" has triggers of users"),
+        ("truncate triggered", "refused table \"triggered\" has triggers of users"),
+        ("explain analyze insert into triggered values (1, 2)", "refused EXPLAIN ANALYZE…"),
+    ]);
+}

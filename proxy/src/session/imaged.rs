@@ -1,0 +1,385 @@
+//! Statements whose writes are hidden: they run on the lead alone, between two questions; followers get what they left behind.
+//!
+//! ```text
+//!   SAVEPOINT; what has the transaction done so far?     hidden
+//!   the client's statement                               its answer is staged
+//!   what has it done now? the images                     hidden
+//! ```
+//! If it wrote a table that takes no images, it is undone, the triggers are put there (as entries of the transcript, like DDL of the
+//! client), and it runs again: once for a table. docs/adr/0010-captured-images.md.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::{Analysis, Command, Imaged, Refusal};
+use raidb_core::sql::catalog::{RelationKind, Table};
+use raidb_core::sql::footprint::{Footprint, Rows as Touched, Touch};
+use raidb_core::sql::images::{self, Finding, Permission, Report, TableChange};
+use raidb_core::sql::quote_ident;
+
+use super::Session;
+use super::foreground::{CapturedRow, Reading, Rows, UnitEnd};
+use super::prepared::PreparedStatement;
+use super::statement::{CACHED_TEXT_MAX, Statement};
+use super::transaction::Payload;
+use super::trouble::{SqlError, Trouble, shift_position};
+use crate::members::pg::link::Owner;
+use crate::wire::decode;
+
+/// Images of one statement; beyond, it fails with 54000.
+const IMAGES_MAX: usize = 200_000;
+/// Tables that one transaction may give the triggers; beyond, it fails with 54000.
+const INSTALLED_MAX: usize = 64;
+
+/// Columns of a report.
+const COLUMNS: usize = 6;
+
+/// Settings that a function must not change behind the proxy's back: what texts mean, and who writes. The role stands at [`ROLE`].
+macro_rules! settings {
+    () => {
+        "SELECT 'settings', pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role'), \
+         pg_catalog.concat_ws(' ', pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), \
+         pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('session_replication_role')), \
+         pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
+         pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('raidb.capture')), pg_catalog.current_setting('TimeZone')"
+    };
+}
+
+/// Index of the role in [`Report::settings`].
+const ROLE: usize = 1;
+
+const BEGIN: &str =
+    concat!("SAVEPOINT raidb_image;SET LOCAL raidb.capture = on;SELECT * FROM raidb.capture_begin();", settings!());
+const END: &str = concat!(settings!(), ";SET LOCAL raidb.capture = off;SELECT * FROM raidb.capture_end()");
+const RELEASE: &str = "RELEASE SAVEPOINT raidb_image";
+const NOTHING_WRITTEN: &str = "SET LOCAL raidb.capture = off;RELEASE SAVEPOINT raidb_image";
+const UNDO: &str = "ROLLBACK TO SAVEPOINT raidb_image;RELEASE SAVEPOINT raidb_image";
+const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
+/// Runs triggers that wait for the end of the transaction.
+pub(super) const RUN_DEFERRED: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
+/// What was found before a statement.
+pub(crate) struct Before {
+    report: Report,
+    instead_of: Refusal,
+}
+
+/// A read that turned out to write, as what it is.
+pub(crate) fn as_imaged(statement: &Statement) -> Statement {
+    let refusal = Refusal {
+        reason: "it is written as a read, but it writes (a function that it calls changes the database)".into(),
+        hint: "Run the writes of that function as statements of their own.".into(),
+    };
+    let command = Command::Imaged(Imaged { tables: Vec::new(), instead_of: refusal });
+    let analysis =
+        Analysis { command, read_footprint: Footprint::Everything, read_key: None, ..(*statement.analysis).clone() };
+    Statement { analysis: Arc::new(analysis), ..statement.clone() }
+}
+
+impl Session {
+    /// A text that was taken for a read writes: texts of its kind are not tried as reads again, as long as the catalog stays.
+    pub(super) fn learn_that_it_writes(&mut self, statement: &Statement) {
+        let catalog = self.catalog();
+        // EXECUTE is what the prepared statement is.
+        let is_read = matches!(self.analysis(&statement.sql, false).command, Command::Read(_) | Command::CopyOut(_));
+        if !is_read
+            || statement.sql.len() > CACHED_TEXT_MAX
+            || self.open.as_ref().is_some_and(|open| open.own_catalog.is_some())
+        {
+            return;
+        }
+        let settings = self.settings.meaning(&catalog.default_search_path);
+        self.database.analyses.learn(&statement.sql, &settings, &catalog, statement.analysis.clone());
+        if let Some(bound) = &statement.bound
+            && let Some(known) = self.names.statement(&bound.prepared.name).cloned()
+            && known.prepared.identity == bound.prepared.identity
+        {
+            self.names.keep(PreparedStatement { analysis: statement.analysis.clone(), ..known });
+        }
+    }
+
+    /// Asks what the transaction has done so far, and has images taken from here on. `None`: the statement has another form.
+    pub(super) async fn before_images(&mut self, statement: &Statement) -> Result<Option<Before>, Trouble> {
+        let Command::Imaged(imaged) = &statement.analysis.command else { return Ok(None) };
+        self.must_capture_exactly()?;
+        let untaken: Vec<(String, String)> = imaged
+            .tables
+            .iter()
+            .map(|table| (table.schema.clone(), table.name.clone()))
+            .chain(self.database.untaken.lock().iter().cloned())
+            .filter(|name| self.known_table(name).is_some_and(|t| t.kind == RelationKind::Table && !t.captured))
+            .collect();
+        self.take_images_of(&untaken).await?;
+        let report = self.ask_lead(BEGIN).await?;
+        if let Permission::Forbidden(user) = &report.permission {
+            self.database.counters.refusals.add();
+            let hint = format!(
+                "GRANT SET ON PARAMETER session_replication_role TO {} on every member, or connect as a superuser: then \
+                 raidb can repeat what the statement does. Or: {}",
+                quote_ident(user),
+                imaged.instead_of.hint
+            );
+            return Err(SqlError::refused(&imaged.instead_of.reason, hint).into());
+        }
+        Ok(Some(Before { report, instead_of: imaged.instead_of.clone() }))
+    }
+
+    /// The lead has answered: what it did goes into the transcript.
+    pub(super) async fn behind_images(
+        &mut self,
+        statement: &Statement,
+        before: Before,
+        end: UnitEnd,
+        took: Duration,
+        shift: usize,
+    ) -> Result<(), Trouble> {
+        if let Some(frame) = end.error {
+            return Err(Trouble::Answer(shift_position(&frame, shift)));
+        }
+        if before.report.permission == Permission::ReadOnly {
+            let lead = self.lead();
+            let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
+            link.simple(&[NOTHING_WRITTEN.as_bytes()], Owner::Discarded);
+            return Ok(());
+        }
+        let behind = self.ask_lead(END).await?;
+        self.sequences_of(&before.report, &behind);
+        self.check_generation(statement).await?;
+        if behind.images.len() > IMAGES_MAX {
+            return Err(SqlError::new(
+                "54000",
+                format!("the statement changes more than {IMAGES_MAX} rows of which images are taken"),
+                "Run it in smaller portions.",
+            )
+            .into());
+        }
+        match images::judge(&before.report, &behind, &self.catalog()) {
+            Finding::Complete => {}
+            Finding::Refused(refusal) => {
+                self.database.counters.refusals.add();
+                if behind.advisory && !before.report.advisory {
+                    // Those of the session would outlive the rollback.
+                    self.lead_command(UNLOCK).await?;
+                }
+                tracing::debug!(session = %self.handle.id, "refused behind the lead; {}", before.instead_of.reason);
+                return Err(SqlError::refused(refusal.reason, refusal.hint).into());
+            }
+            Finding::Untaken(tables) => return self.undo_untaken(tables).await,
+        }
+        let changes = images::net(&behind.images);
+        let tables = self.tables_of(&changes)?;
+        if changes.iter().any(|change| change.truncated) {
+            // A follower that is being copied has its tables read.
+            self.no_copy().await?;
+        }
+        let pairs: Vec<(&TableChange, &Table)> = changes.iter().zip(tables.iter().map(|table| &**table)).collect();
+        self.push_images(&behind, &pairs, took)?;
+        let lead = self.lead();
+        if let Some(link) = self.link(lead) {
+            link.simple(&[RELEASE.as_bytes()], Owner::Discarded);
+        }
+        Ok(())
+    }
+
+    /// Triggers of users that wait for COMMIT run now, and what they do goes into the transcript.
+    pub(super) async fn images_of_deferred(&mut self) -> Result<(), Trouble> {
+        let refusal =
+            Refusal { reason: "a trigger that waits for COMMIT writes".into(), hint: "Make it NOT DEFERRABLE.".into() };
+        let analysis = Analysis {
+            command: Command::Imaged(Imaged { tables: Vec::new(), instead_of: refusal }),
+            tables: Vec::new(),
+            read_footprint: Footprint::Everything,
+            read_key: None,
+            parameters: 0,
+            standard_conforming: true,
+        };
+        loop {
+            let generation = self.judgeable().await;
+            let sql = Bytes::from_static(RUN_DEFERRED.as_bytes());
+            let statement = Statement { sql, analysis: Arc::new(analysis.clone()), bound: None, generation };
+            let Some(before) = self.before_images(&statement).await? else { return Ok(()) };
+            self.lead_command(RUN_DEFERRED).await?;
+            let end = UnitEnd::default();
+            match self.behind_images(&statement, before, end, Duration::ZERO, 0).await {
+                Err(Trouble::Undone) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// One question to the lead.
+    async fn ask_lead(&mut self, sql: &str) -> Result<Report, Trouble> {
+        let rows = self.lead_rows(sql, COLUMNS).await?;
+        let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|row| row.iter().map(Option::as_deref).collect()).collect();
+        Report::of(&rows).ok_or_else(|| {
+            SqlError::new("XX000", "the lead's report of a statement cannot be read", "Report this.").into()
+        })
+    }
+
+    /// Runs queries of the proxy's own that all have so many columns, and gives their rows as bytes.
+    async fn lead_rows(&mut self, sql: &str, columns: usize) -> Result<Vec<CapturedRow>, Trouble> {
+        let lead = self.lead();
+        let begin = self.take_begin();
+        let Some(link) = self.link(lead) else {
+            return Err(if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost });
+        };
+        link.simple(&[&begin, sql.as_bytes()], Owner::Foreground);
+        let reading = Reading { rows: Rows::Capture { columns, hide: true }, silent: true, ..Reading::default() };
+        let end = self.read_unit(lead, reading).await?;
+        end.error.map_or(Ok(end.captured), |frame| Err(Trouble::Answer(frame)))
+    }
+
+    /// Undoes the statement, puts the triggers on the tables, and has it run again.
+    async fn undo_untaken(&mut self, tables: Vec<(String, String)>) -> Result<(), Trouble> {
+        if self.released {
+            // Next time the triggers are there before.
+            self.database.untaken.lock().extend(tables);
+            return Err(SqlError::retry(
+                "tables that the statement writes were not known, and its rows had left already",
+            )
+            .into());
+        }
+        self.lead_command(UNDO).await?;
+        self.take_images_of(&tables).await?;
+        Err(Trouble::Undone)
+    }
+
+    /// Puts the triggers that take images on these tables, on the lead now and on the followers by the transcript.
+    async fn take_images_of(&mut self, tables: &[(String, String)]) -> Result<(), Trouble> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        if let Some(open) = self.open.as_mut() {
+            open.installed += tables.len();
+            if open.installed > INSTALLED_MAX {
+                return Err(SqlError::new(
+                    "54000",
+                    format!(
+                        "the transaction writes hidden rows to more than {INSTALLED_MAX} tables for the first time"
+                    ),
+                    "Do it in several transactions once; after that the tables are known.",
+                )
+                .into());
+            }
+        }
+        let role = self.role_of_session().await?;
+        let (login, again) = as_login(role.as_deref());
+        self.setting_entry(login).await?;
+        for (schema, table) in tables {
+            for (sql, tag) in images::install(schema, table) {
+                let started = tokio::time::Instant::now();
+                if let Err(trouble) = self.lead_command(&sql).await {
+                    return Err(cannot_install(trouble, table));
+                }
+                let tag = Some(Bytes::from_static(tag.as_bytes()));
+                self.push_entry(Payload::Simple(Bytes::from(sql)), tag, &Footprint::Everything, started.elapsed())?;
+            }
+            tracing::info!(database = self.database.name, schema, table, "takes images of rows from now on");
+            self.database.untaken.lock().remove(&(schema.clone(), table.clone()));
+        }
+        self.setting_entry(again).await?;
+        self.own_catalog_surely().await
+    }
+
+    /// The role that SET ROLE has set, if any.
+    async fn role_of_session(&mut self) -> Result<Option<String>, Trouble> {
+        let rows = self.lead_results("SELECT pg_catalog.current_setting('role')").await?;
+        let role = rows.into_iter().flatten().flatten().flatten().next();
+        Ok(role.filter(|role| role != "none"))
+    }
+
+    /// A setting of the transaction, on the lead and by the transcript.
+    async fn setting_entry(&mut self, sql: Option<String>) -> Result<(), Trouble> {
+        let Some(sql) = sql else { return Ok(()) };
+        self.lead_command(&sql).await?;
+        Ok(self.push_setting(sql)?)
+    }
+
+    fn push_setting(&mut self, sql: String) -> Result<(), SqlError> {
+        let tag = Some(Bytes::from_static(b"SET"));
+        self.push_entry(Payload::Simple(Bytes::from(sql)), tag, &Footprint::Nothing, Duration::ZERO)
+    }
+
+    fn known_table(&self, (schema, name): &(String, String)) -> Option<Arc<Table>> {
+        self.catalog().resolve(Some(schema), name, &[]).cloned()
+    }
+
+    fn tables_of(&mut self, changes: &[TableChange]) -> Result<Vec<Arc<Table>>, SqlError> {
+        let tables: Option<Vec<Arc<Table>>> = changes.iter().map(|change| self.known_table(&change.table)).collect();
+        tables.ok_or_else(|| {
+            self.stale = true;
+            SqlError::retry("the statement writes a table that the proxy's catalog does not know yet")
+        })
+    }
+
+    /// What followers get. No wait in between: a change of lead finds all of it in the transcript, or nothing.
+    fn push_images(
+        &mut self,
+        behind: &Report,
+        changes: &[(&TableChange, &Table)],
+        took: Duration,
+    ) -> Result<(), SqlError> {
+        let statements = images::follower::statements(changes, self.settings.standard_conforming)
+            .map_err(|_| SqlError::retry("the statement writes a table whose columns were changed"))?;
+        if let Some(open) = self.open.as_mut() {
+            open.imaged = true;
+            let deferred = changes.iter().any(|(_, table)| table.has_deferrable);
+            open.deferred |= deferred;
+            // Rows that a function or a foreign key has locked are locked on this lead alone, and what waits for COMMIT
+            // waits here.
+            open.lead_only_state |= behind.locks_rows || deferred;
+        }
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let mut groups: Vec<_> = changes.iter().map(|(_, table)| table.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let touches = groups.into_iter().map(|group| Touch { group, rows: Touched::All }).collect();
+        let footprint = Footprint::Touches(touches);
+        let role = behind.settings.get(ROLE).filter(|role| *role != "none");
+        let (login, again) = as_login(role.map(String::as_str));
+        // The user with which raidb connects: rows may have been written with rights that the role does not have.
+        login.map_or(Ok(()), |sql| self.push_setting(sql))?;
+        self.push_setting("SET LOCAL session_replication_role = replica".into())?;
+        for statement in statements {
+            let tag = Some(Bytes::from(statement.tag));
+            self.push_entry(Payload::Simple(Bytes::from(statement.sql)), tag, &footprint, took)?;
+        }
+        self.push_setting("SET LOCAL session_replication_role = origin".into())?;
+        again.map_or(Ok(()), |sql| self.push_setting(sql))
+    }
+
+    /// Sequences that the statement has used: what they have handed out stays so, also if it is undone.
+    fn sequences_of(&mut self, before: &Report, behind: &Report) {
+        let lead: MemberId = self.lead();
+        for (name, value) in behind.sequences.iter().filter(|sequence| !before.sequences.contains(sequence)) {
+            self.database.sequences.advanced(name, *value, lead);
+            let Some(open) = self.open.as_mut() else { continue };
+            // It may have been set back.
+            open.sequences_doubted = true;
+            if let Some(value) = value {
+                open.sequences.insert(name.clone(), *value);
+            }
+        }
+    }
+}
+
+/// The settings that lead to the login's own rights, and back to a role.
+fn as_login(role: Option<&str>) -> (Option<String>, Option<String>) {
+    let again = role.map(|role| format!("SET LOCAL ROLE {}", quote_ident(role)));
+    (again.is_some().then(|| "SET LOCAL ROLE NONE".to_owned()), again)
+}
+
+fn cannot_install(trouble: Trouble, table: &str) -> Trouble {
+    match &trouble {
+        Trouble::Answer(frame) if &decode::sqlstate(frame) == b"42501" => SqlError::refused(
+            format!("the triggers that take images cannot be put on table \"{table}\", which belongs to somebody else"),
+            "Run the statement once as the table's owner, through raidb; the triggers stay.",
+        )
+        .into(),
+        _ => trouble,
+    }
+}
