@@ -5,6 +5,8 @@
 //! tree says which relations and clauses there are, the tokens say which functions are called. What neither can read is
 //! refused; nothing is a read by default.
 
+mod advisory;
+mod call;
 mod capture;
 mod copy;
 mod delete;
@@ -13,6 +15,7 @@ mod explain;
 mod fallback;
 mod insert;
 mod locks;
+mod notification;
 mod pin;
 mod read;
 mod relations;
@@ -171,6 +174,7 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         "explain" => explain::judge(text, scope),
         "copy" => copy::judge(text, scope),
         "lock" => locks::judge(text, scope),
+        "listen" | "unlisten" | "notify" => notification::judge(text, &first),
         "declare" | "fetch" | "move" | "close" => read::cursor(text, &first, scope),
         _ => utility::judge(text, &first, scope),
     }

@@ -80,9 +80,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "CALL runs code that raidb cannot see through",
         "send the procedure's statements one by one in a transaction",
     ),
-    ("listen", "notifications are not passed between members", "poll a table, or connect to a member directly"),
-    ("unlisten", "notifications are not passed between members", "poll a table, or connect to a member directly"),
-    ("notify", "notifications are not passed between members", "write to a table that the listeners poll"),
     (
         "refresh",
         "a materialized view is filled by each member for itself",
