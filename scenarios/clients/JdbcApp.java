@@ -10,7 +10,11 @@ import java.sql.SQLWarning;
 import java.sql.Savepoint;
 import java.sql.Statement;
 import java.sql.Timestamp;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import org.postgresql.PGConnection;
+import org.postgresql.PGNotification;
 
 /** A small application on the stock JDBC driver: what stores and frameworks do with it. Prints OK and a count. */
 public final class JdbcApp {
@@ -27,6 +31,8 @@ public final class JdbcApp {
             generatedKeys(connection);
             warningsAndTimeouts(connection);
             tokens(connection);
+            notifications(connection, arguments[0]);
+            advisoryLocks(connection, arguments[0]);
         }
         System.out.println("OK " + checks);
     }
@@ -284,6 +290,62 @@ public final class JdbcApp {
             }
         }
         check(number(connection, "select count(*) from jdbc_token") == 4, "what was told is true");
+    }
+
+    /** getNotifications: those of another connection and its own, with the process id that the sender knows as its own. */
+    private static void notifications(Connection connection, String url) throws SQLException {
+        PGConnection listener = connection.unwrap(PGConnection.class);
+        execute(connection, "listen jdbc_news");
+        try (Connection other = DriverManager.getConnection(url)) {
+            other.setAutoCommit(false);
+            try (PreparedStatement notify = other.prepareStatement("select pg_notify(?, ?)")) {
+                for (int i = 0; i < 8; i++) {
+                    notify.setString(1, "jdbc_news");
+                    notify.setString(2, "n" + i);
+                    notify.execute();
+                }
+            }
+            check(listener.getNotifications(100).length == 0, "nothing is told before COMMIT");
+            other.commit();
+            List<String> told = new ArrayList<>();
+            int sender = other.unwrap(PGConnection.class).getBackendPID();
+            while (told.size() < 8) {
+                PGNotification[] next = listener.getNotifications(10_000);
+                check(next != null && next.length > 0, "notifications come: " + told);
+                for (PGNotification one : next) {
+                    check(one.getPID() == sender && one.getName().equals("jdbc_news"), "sender and channel");
+                    told.add(one.getParameter());
+                }
+            }
+            check(told.equals(List.of("n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7")), "all, in order: " + told);
+        }
+        execute(connection, "notify jdbc_news, 'own'");
+        PGNotification[] own = listener.getNotifications();
+        check(own.length == 1 && own[0].getPID() == listener.getBackendPID(), "its own notification");
+        execute(connection, "unlisten *");
+    }
+
+    /** Advisory locks, by a statement that the driver prepares at last. */
+    private static void advisoryLocks(Connection connection, String url) throws SQLException {
+        try (Connection other = DriverManager.getConnection(url);
+                PreparedStatement lock = connection.prepareStatement("select pg_try_advisory_lock(?)");
+                PreparedStatement unlock = connection.prepareStatement("select pg_advisory_unlock(?)")) {
+            for (long key = 0; key < 8; key++) {
+                lock.setLong(1, key);
+                unlock.setLong(1, key);
+                check(truth(lock), "a free lock");
+                try (PreparedStatement again = other.prepareStatement("select pg_try_advisory_lock(" + key + ")")) {
+                    check(!truth(again), "a lock that is held");
+                }
+                check(truth(unlock) && !truth(unlock), "given back once");
+            }
+        }
+    }
+
+    private static boolean truth(PreparedStatement statement) throws SQLException {
+        try (ResultSet rows = statement.executeQuery()) {
+            return rows.next() && rows.getBoolean(1);
+        }
     }
 
     private JdbcApp() {}

@@ -119,6 +119,42 @@ def tokens(conn):
         pass
 
 
+def notifications(conn, url):
+    """notifies(): those of another connection, with the process id that the sender knows as its own; and its own."""
+    conn.execute("listen py_news")
+    with psycopg.connect(url) as other:
+        other.execute("select pg_notify('py_news', %s)", ("one",))
+        other.execute("notify py_news, 'two'")
+        check(list(conn.notifies(timeout=0.1)) == [], "nothing is told before COMMIT")
+        other.commit()
+        told = list(conn.notifies(timeout=10, stop_after=2))
+        check([n.payload for n in told] == ["one", "two"], f"payloads: {told}")
+        check({n.pid for n in told} == {other.info.backend_pid}, f"sender: {told}")
+        other.execute("select pg_notify('py_news', 'never')")
+        other.rollback()
+    conn.execute("notify py_news")
+    own = list(conn.notifies(timeout=10, stop_after=1))
+    check([(n.pid, n.payload) for n in own] == [(conn.info.backend_pid, "")], f"its own: {own}")
+    conn.execute("unlisten py_news")
+    conn.execute("notify py_news")
+    check(list(conn.notifies(timeout=0.1)) == [], "nothing behind UNLISTEN")
+
+
+def advisory_locks(conn, url):
+    """Session and transaction locks by parameters of several types, binary and text."""
+    with psycopg.connect(url, autocommit=True) as other:
+        for key in (1, -70000, 2**40):
+            for binary in (False, True):
+                conn.execute("select pg_advisory_lock(%s)", (key,))
+                got = other.cursor(binary=binary).execute("select pg_try_advisory_lock(%s)", (key,)).fetchone()
+                check(got == (False,), f"lock {key} is held: {got}")
+                check(conn.execute("select pg_advisory_unlock(%s)", (key,), binary=binary).fetchone() == (True,), "given back")
+        with conn.transaction():
+            conn.execute("select pg_advisory_xact_lock(%s, %s)", (1, 2))
+            check(other.execute("select pg_try_advisory_lock(1, 2)").fetchone() == (False,), "lock of a transaction")
+        check(other.execute("select pg_try_advisory_lock(1, 2)").fetchone() == (True,), "given back by COMMIT")
+
+
 def cursors(url):
     """Server-side cursor, dict rows, notices, LISTEN's absence of harm, error positions."""
     with psycopg.connect(url, row_factory=dict_row) as conn:
@@ -146,6 +182,8 @@ def main():
         check(conn.info.parameter_status("server_encoding") == "UTF8", "parameter status")
         for part in (types, transactions, batches, copy, tokens):
             part(conn)
+        notifications(conn, url)
+        advisory_locks(conn, url)
     cursors(url)
     print("OK", CHECKS)
 

@@ -4,6 +4,7 @@
 //! Nothing here performs I/O, reads a clock or knows a runtime (DESIGN.md §9, invariant 5): time and
 //! bytes are passed in, decisions come out. The crate `raidb` is the shell that carries them out.
 
+pub mod advisory;
 pub mod config;
 pub mod ids;
 pub mod log;

@@ -53,8 +53,9 @@ impl Session {
                 }
             }
             let stepped = self.step_follower(member, cx);
+            let locked = self.step_locks(member);
             let read = self.poll_link(member, cx);
-            if !stepped && !read {
+            if !stepped && !locked && !read {
                 return;
             }
         }
@@ -92,6 +93,7 @@ impl Session {
                     self.database.in_flight.proved(ticket);
                 }
             }
+            Owner::Locks => self.locks_answered(member, outcome),
             Owner::Setting => {
                 if let Some((sqlstate, message)) = outcome.error {
                     let detail =

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::frames;
 use super::links::{CommitState, Expects};
-use super::transaction::Payload;
+use super::transaction::{OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
@@ -37,6 +37,8 @@ impl Session {
     /// An error means that the transaction is rolled back (or about to be, by the caller), except
     /// [`Trouble::Fatal`] with 08007: then nobody knows.
     pub(crate) async fn commit(&mut self) -> Result<(), Trouble> {
+        // Whoever gets our rows when COMMIT has taken effect takes his place behind this one.
+        let place = self.notices.has_notifications().then(|| self.database.notifications.place());
         loop {
             let result = self.try_commit().await;
             // What does not count must be known not to count before another intent is written, or anything is told.
@@ -46,6 +48,7 @@ impl Session {
                 Err(Trouble::ViewChanged) => {}
                 Ok(()) => {
                     self.token_committed();
+                    self.notices_committed(place);
                     return Ok(());
                 }
                 other => return other,
@@ -55,6 +58,15 @@ impl Session {
 
     async fn try_commit(&mut self) -> Result<(), Trouble> {
         self.check_token()?;
+        if self.open.is_some() && self.locks_lost() {
+            // The session ends behind this: see `Session::poll_client_frame`.
+            return Err(
+                SqlError::retry("the session's advisory locks were lost with its connection to the lead").into()
+            );
+        }
+        if self.has_locks_only() {
+            return self.commit_locks_only().await;
+        }
         if self.may_commit_at_once() {
             return self.commit_at_once().await;
         }
@@ -104,6 +116,15 @@ impl Session {
             return Ok(());
         }
         self.decide(lead).await
+    }
+
+    /// Whether what followers have of it is in nobody's way once the lead has committed: locks, and no write.
+    fn has_locks_only(&self) -> bool {
+        let locks_only = |open: &OpenTransaction| {
+            open.lead_begun && !open.transcript.is_empty() && open.transcript.iter().all(|entry| !entry.logged)
+        };
+        // A token's transaction is told of by the log.
+        self.transaction_token().is_none() && self.open.as_ref().is_some_and(locks_only)
     }
 
     pub(super) fn refuse_if_stopped(&self) -> Result<(), SqlError> {

@@ -36,6 +36,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Discard { .. }
         | Command::CopyIn(_)
         | Command::Token(_)
+        | Command::Notification(_)
         | Command::Refused(_) => true,
         Command::Utility(utility) => !utility.transactional,
         Command::Empty
@@ -45,6 +46,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Imaged(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
+        | Command::Advisory(_)
         | Command::Execute { .. }
         | Command::Unknown { .. } => false,
     }
@@ -65,6 +67,7 @@ impl Session {
                 self.names_command(statement).await
             }
             Command::Token(command) => self.token_command(statement, command).await,
+            Command::Notification(command) => self.notification_command(statement, command),
             Command::Utility(utility) => self.utility_outside(statement, utility).await,
             Command::Refused(refusal) => {
                 self.database.counters.refusals.add();
@@ -205,6 +208,7 @@ impl Session {
         open.seen.roughly();
         if let Some(undo) = open.transcript.rollback_to(name) {
             open.settings.retain(|s| s.at <= undo.length);
+            self.notices.undo(undo.length);
             for member in self.view.members().filter(|m| *m != lead) {
                 self.slot(member).cursor.undo(&undo);
             }
@@ -411,6 +415,8 @@ impl Session {
                 self.forget_names();
                 self.forget_waiting_token();
                 self.settings.discard();
+                self.locks_discarded();
+                self.unlisten_all();
                 self.read_meaning_surely().await;
             }
             _ => {}
@@ -470,6 +476,7 @@ fn entry(sql: String, tag: &'static str) -> Entry {
         alone: false,
         all_or_nothing: false,
         literals: false,
+        logged: true,
         answered_at: tokio::time::Instant::now(),
         lead_took: std::time::Duration::ZERO,
     }

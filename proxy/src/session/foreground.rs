@@ -59,6 +59,8 @@ pub enum Rows {
         /// See above.
         hide: bool,
     },
+    /// To the client as they are, and all their values are captured too.
+    Watch,
     /// Nothing goes to the client.
     Discard,
     /// The proxy's own query: rows are kept as text, by statement.
@@ -210,7 +212,7 @@ impl Session {
             b'D' | b'd' => {
                 if head.tag == b'D' && !head.continued && !head.more {
                     take_row(frame, reading, end, staged)?;
-                } else if !matches!(reading.rows, Rows::Forward) && head.tag == b'D' {
+                } else if !matches!(reading.rows, Rows::Forward | Rows::Watch) && head.tag == b'D' {
                     return Err(SqlError::new(
                         "54000",
                         "a row is too large to be captured",
@@ -289,6 +291,12 @@ fn take_row(frame: &[u8], reading: &Reading, end: &mut UnitEnd, staged: &mut Byt
     let Rows::Capture { columns, hide } = reading.rows else {
         match reading.rows {
             Rows::Forward => staged.extend_from_slice(frame),
+            Rows::Watch => {
+                let values = decode::split_row(frame, decode::column_count(frame)).map(|(_, values)| values);
+                let values = values.unwrap_or_default().into_iter().map(|v| v.map(Bytes::copy_from_slice));
+                end.captured.push(values.collect());
+                staged.extend_from_slice(frame);
+            }
             Rows::Results => end.rows.push(decode::text_row(frame)),
             Rows::Discard | Rows::Capture { .. } => {}
         }
@@ -361,7 +369,7 @@ fn take_control(tag: u8, frame: &[u8], reading: &mut Reading, end: &mut UnitEnd,
 
 fn describe_rows(frame: &[u8], reading: &Reading, staged: &mut BytesMut) {
     match reading.rows {
-        Rows::Forward => staged.extend_from_slice(frame),
+        Rows::Forward | Rows::Watch => staged.extend_from_slice(frame),
         Rows::Discard | Rows::Results => {}
         Rows::Capture { hide: true, .. } => {
             // A simple query without rows has no description; Describe is answered with NoData.

@@ -186,7 +186,7 @@ impl Session {
             },
             token: self.transaction_token(),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
-            entries: open.transcript.iter().map(logged).collect(),
+            entries: open.transcript.iter().filter(|entry| entry.logged).map(logged).collect(),
         })
     }
 

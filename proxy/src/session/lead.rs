@@ -10,6 +10,7 @@ use raidb_core::sql::footprint::Footprint;
 use tokio::time::Instant;
 
 use super::Session;
+use super::advisory::locks_are_lost;
 use super::foreground::{Reading, Rows, UnitEnd};
 use super::transaction::{Entry, Payload, TRANSCRIPT_BYTES_MAX};
 use super::trouble::{SqlError, Trouble};
@@ -41,6 +42,9 @@ impl Session {
             self.check_lead()?;
             if self.view.down {
                 return Err(SqlError::no_member().into());
+            }
+            if self.locks_lost() {
+                return Err(Trouble::Fatal(locks_are_lost()));
             }
             self.epoch_open().await?;
             let lead = self.lead();
@@ -182,6 +186,7 @@ impl Session {
             alone: false,
             all_or_nothing: false,
             literals: false,
+            logged: true,
             answered_at: Instant::now(),
             lead_took,
         });

@@ -176,7 +176,7 @@ impl Session {
             let plain = Statement { bound: None, ..statement.clone() };
             return self.copy_in(&plain, &copy.clone()).await;
         }
-        if matches!(command, Command::Token(_)) {
+        if matches!(command, Command::Token(_) | Command::Notification(_)) {
             // It may have a parameter.
             self.run_unit(unit, None).await?;
             return self.control(&statement).await;

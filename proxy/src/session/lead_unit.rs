@@ -99,7 +99,12 @@ impl Session {
                 }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
-                    match self.change_lead().await {
+                    let unlocked = execute.as_ref().map_or(Ok(()), |(_, s, _)| self.unlock_unanswered(s));
+                    let changed = match unlocked {
+                        Ok(()) => self.change_lead().await,
+                        Err(error) => Err(error.into()),
+                    };
+                    match changed {
                         Ok(()) => continue,
                         lost => lost,
                     }
@@ -246,7 +251,7 @@ impl Session {
     /// How the rows of the unit's statement are read (and how its description is trimmed).
     fn describing(&self, unit: &Unit, execute: Option<&(Bytes, Statement, i32)>) -> Result<Rows, SqlError> {
         if let Some((_, statement, _)) = execute {
-            return Ok(self.rewritten(statement)?.map_or(Rows::Forward, |(_, rows)| rows));
+            return self.rows_of(statement);
         }
         for pending in &unit.pending {
             let statement = match pending {
@@ -254,7 +259,7 @@ impl Session {
                 Pending::Bind { statement, .. } => statement.clone(),
                 _ => continue,
             };
-            return Ok(self.rewritten(&statement)?.map_or(Rows::Forward, |(_, rows)| rows));
+            return self.rows_of(&statement);
         }
         Ok(Rows::Forward)
     }
@@ -445,7 +450,7 @@ fn write_bind(
     write_parse(link, on_lead, &bound.prepared.types, false, steps);
     let extra = match on_lead.rows {
         Rows::Capture { columns, .. } => columns,
-        Rows::Forward | Rows::Discard | Rows::Results => 0,
+        Rows::Forward | Rows::Watch | Rows::Discard | Rows::Results => 0,
     };
     match with_formats(&bound.tail, extra) {
         Some(tail) => encode::bind(link.out(), portal, &on_lead.name, &tail),

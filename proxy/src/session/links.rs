@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Session;
+use super::advisory::SlotLocks;
 use super::frames::SentUnit;
 use super::registration::Proof;
 use super::trouble::{SqlError, Trouble};
@@ -119,6 +120,8 @@ pub(crate) struct MemberSlot {
     pub(crate) difference: Option<UnitOutcome>,
     /// Index of the entry that differed.
     pub(crate) differed_at: usize,
+    /// What the connection has of the session's advisory locks.
+    pub(crate) locks: SlotLocks,
 }
 
 impl MemberSlot {
@@ -268,6 +271,7 @@ impl Session {
             link.simple(&[sql], Owner::Setting);
         }
         let slot = self.slot(member);
+        slot.locks = SlotLocks::default();
         slot.link = Some(link);
         slot.permit = Some(permit);
         slot.units.clear();
@@ -318,6 +322,7 @@ impl Session {
         let slot = self.slot(member);
         // In any case: who polls a broken link again and again gets nowhere.
         slot.link = None;
+        slot.locks = SlotLocks::default();
         slot.permit = None;
         slot.units.clear();
         if slot.lost {

@@ -13,6 +13,7 @@
 //! **Cancel safety.** The session's future is dropped only when the session ends; members roll back what is open on a
 //! closed connection.
 
+pub mod advisory;
 pub mod background;
 pub mod batch;
 pub mod commit;
@@ -33,6 +34,7 @@ pub mod lead_batch;
 pub mod lead_change;
 pub mod lead_unit;
 pub mod links;
+pub mod notifications;
 pub mod outcome;
 pub mod prepared;
 pub mod present_time;
@@ -54,6 +56,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use raidb_core::advisory::HeldLocks;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use tokio::time::{Instant, Sleep};
@@ -65,8 +68,10 @@ use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
 use crate::virtual_database::in_flight::ProvisionalId;
 use crate::virtual_database::membership::View;
+use crate::virtual_database::notifications::Mailbox;
 use crate::wire::{Channel, FrameHead, WireError, encode};
 use links::MemberSlot;
+use notifications::Notices;
 use prepared::Names;
 use settings::SessionSettings;
 use transaction::{Block, OpenTransaction};
@@ -136,6 +141,12 @@ pub struct Session {
     pub(crate) noting_token: Option<tokio::task::JoinHandle<()>>,
     /// The member of the last balanced read.
     pub(crate) last_reader: Option<MemberId>,
+    /// Advisory locks that the client holds until it gives them back, or the session ends.
+    pub(crate) locks: HeldLocks,
+    /// What its open transaction does with notifications.
+    pub(crate) notices: Notices,
+    /// Notifications for it; none before its first LISTEN.
+    pub(crate) mailbox: Option<Arc<Mailbox>>,
     /// Sessions like this one, with which it commits together.
     pub(crate) group: Option<Arc<Group>>,
     /// What its first connection reported.
@@ -193,6 +204,9 @@ impl Session {
             named: token::Named::Nothing,
             noting_token: None,
             last_reader: None,
+            locks: HeldLocks::default(),
+            notices: Notices::default(),
+            mailbox: None,
             group: None,
             reported: Vec::new(),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
@@ -303,6 +317,10 @@ impl Session {
             );
             return Poll::Ready(Err(Trouble::Fatal(error)));
         }
+        if self.locks_lost() {
+            return Poll::Ready(Err(Trouble::Fatal(advisory::locks_are_lost())));
+        }
+        self.take_notifications()?;
         // The client is always sent what is ready before it is waited for.
         if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
             return Poll::Ready(Err(Trouble::ClientGone));
@@ -354,6 +372,11 @@ impl Session {
 
     /// Releases everything and tells the client that the next statement may come.
     pub(crate) async fn ready(&mut self) -> Result<(), Trouble> {
+        if self.mailbox.is_some() {
+            // Its own notifications come before it is told that the statement is over, as in PostgreSQL.
+            self.release_staged();
+            self.take_notifications()?;
+        }
         encode::ready(&mut self.staged, self.block.status());
         self.release_staged();
         self.released = false;
@@ -407,6 +430,7 @@ impl Drop for Session {
             std::process::abort();
         }
         self.token_gone();
+        self.unlisten_all();
         self.close_links();
         if let Some(ticket) = self.ticket.take() {
             self.database.in_flight.void(&ticket);

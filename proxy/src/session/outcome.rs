@@ -46,6 +46,7 @@ impl Session {
                 let text = String::from_utf8_lossy(&statement.sql).into_owned();
                 Ok(self.push_lock(&text, Some(end.tag), &Footprint::Everything, took)?)
             }
+            Command::Advisory(advisory) => self.after_advisory(statement, advisory, &end, took).await,
             Command::Utility(utility) => {
                 let footprint = utility.footprint.clone();
                 self.push_entry(Payload::Simple(statement.sql.clone()), Some(end.tag), &footprint, took)?;

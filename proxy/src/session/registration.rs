@@ -59,8 +59,9 @@ impl Session {
             Registration::Registered { ticket, order_kept } => {
                 self.early = None;
                 self.ticket = Some(ticket.clone());
+                // Advisory locks of the session may be why nobody else touches the rows: they, too, must be held still.
                 // Under SERIALIZABLE the lead's COMMIT comes first, and says it.
-                let ask = !order_kept && begun && isolation != Isolation::Serializable;
+                let ask = (!order_kept || !self.locks.is_empty()) && begun && isolation != Isolation::Serializable;
                 self.slot(lead).proof = if ask { Proof::Asked } else { Proof::NotNeeded };
                 if ask && let Some(link) = self.link(lead) {
                     encode::bare(link.out(), b'S');

@@ -82,10 +82,11 @@ impl Session {
     /// A follower that is part of an open transaction needs its connection back.
     pub(super) fn reopen_if_needed(&mut self, member: MemberId, cx: &mut Context<'_>) {
         let needed = {
-            let wanted = !matches!(self.follower_step(member), Step::Agreed);
+            let locks = self.lacks_locks(member);
+            let wanted = locks || !matches!(self.follower_step(member), Step::Agreed);
             let is_lead = self.open.as_ref().is_none_or(|open| open.lead == member);
             let slot = self.slot(member);
-            slot.work.is_none() && !slot.lost && (slot.involved() || !is_lead) && wanted
+            slot.work.is_none() && !slot.lost && (slot.involved() || !is_lead || locks) && wanted
         };
         if !needed || !self.view.is_enabled(member) {
             return;

@@ -6,6 +6,7 @@ use std::task::Poll;
 use raidb_core::ids::MemberId;
 
 use super::Session;
+use super::trouble::Trouble;
 
 impl Session {
     /// Forgets the open transaction; nothing of it is left on the lead.
@@ -24,6 +25,7 @@ impl Session {
     /// Rolls back what is open, everywhere. The lead's answer is awaited, followers do it in the background.
     pub(crate) async fn rollback(&mut self) {
         self.token_aborted();
+        self.notices.clear();
         let Some(open) = self.open.as_mut() else { return };
         let undo = open.transcript.clear();
         let (lead, begun, epoch) = (open.lead, open.lead_begun, open.epoch);
@@ -52,6 +54,29 @@ impl Session {
         }
     }
 
+    /// Commits a transaction that holds locks and has changed nothing: the lead alone has something to commit, the others are
+    /// undone at once, as by a rollback. Nothing of it goes into the log.
+    ///
+    /// # Errors
+    /// As [`Session::lead_command`].
+    pub(super) async fn commit_locks_only(&mut self) -> Result<(), Trouble> {
+        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        // Before the lead: whoever gets a lock there may have to be served before the lead's answer comes, or never does.
+        let undo = open.transcript.clear();
+        let lead = open.lead;
+        for member in self.view.members().filter(|m| *m != lead) {
+            self.slot(member).cursor.undo(&undo);
+        }
+        match self.lead_command("COMMIT").await {
+            // It has ended with its lead, and there is nothing that another one could have to commit.
+            Ok(()) | Err(Trouble::LeadChanged) => {}
+            Err(other) => return Err(other),
+        }
+        self.followers_clean().await;
+        self.close_transaction();
+        Ok(())
+    }
+
     /// Waits until nothing of a transaction is left on the followers' connections. Whatever is sent there next (a read, a
     /// setting) would otherwise run inside what is being rolled back, see it, or be undone with it.
     async fn followers_clean(&mut self) {
@@ -69,6 +94,7 @@ impl Session {
         let undo = open.transcript.failed();
         open.seen.roughly();
         open.settings.retain(|s| s.at <= undo.length);
+        self.notices.undo(undo.length);
         let lead = open.lead;
         for member in self.view.members().filter(|m| *m != lead) {
             self.slot(member).cursor.undo(&undo);

@@ -129,6 +129,7 @@ impl Session {
                 }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
+                    self.unlock_unanswered(statement)?;
                     self.change_lead().await?;
                 }
                 Err(Trouble::MemberLost) if !self.released => {
@@ -184,6 +185,9 @@ impl Session {
     ) -> Result<(), Trouble> {
         if let (Command::Write(write), Some(bound)) = (&statement.analysis.command, &statement.bound) {
             refuse_parameters(&write.table, bound)?;
+        }
+        if let Command::Advisory(advisory) = &statement.analysis.command {
+            self.check_advisory(statement, advisory)?;
         }
         self.no_copy_beside(statement).await?;
         let footprint = self.read_footprint(statement);
@@ -297,13 +301,18 @@ impl Session {
     /// The text for the lead and how to read its answer.
     fn lead_text<'a>(&self, statement: &'a Statement) -> Result<LeadPlan<'a>, Trouble> {
         let whole = || vec![statement.sql.clone()];
-        let (text, rows) = self.rewritten(statement)?.unwrap_or_else(|| (whole(), Rows::Forward));
+        let (text, rows) = self.rewritten(statement)?.unwrap_or_else(|| (whole(), rows_as_they_are(statement)));
         let probe = matches!(
             &statement.analysis.command,
             Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
         );
         let (prefix, hidden): (&[u8], usize) = if probe { (PROBE_BEGIN, 2) } else { (b"", 0) };
         Ok(LeadPlan { prefix, hidden, text, rows, probe })
+    }
+
+    /// How the rows of the statement's answer are read.
+    pub(crate) fn rows_of(&self, statement: &Statement) -> Result<Rows, SqlError> {
+        Ok(self.rewritten(statement)?.map_or_else(|| rows_as_they_are(statement), |(_, rows)| rows))
     }
 
     /// The rewritten text for the lead, if the statement is captured.
@@ -348,6 +357,14 @@ impl Session {
     }
 }
 
+/// How the rows of a text that was not rewritten are read.
+fn rows_as_they_are(statement: &Statement) -> Rows {
+    match &statement.analysis.command {
+        Command::Advisory(_) => Rows::Watch,
+        _ => Rows::Forward,
+    }
+}
+
 /// What goes to the lead for one simple statement.
 struct LeadPlan<'a> {
     prefix: &'a [u8],
@@ -387,6 +404,7 @@ impl CommandExt for Command {
             | Command::RowLock(_)
             | Command::CopyIn(_)
             | Command::LockTable(_)
+            | Command::Advisory(_)
             | Command::Utility(_) => true,
             Command::Empty
             | Command::Begin(_)
@@ -403,6 +421,7 @@ impl CommandExt for Command {
             | Command::Deallocate(_)
             | Command::Discard { .. }
             | Command::Token(_)
+            | Command::Notification(_)
             | Command::Unknown { .. }
             | Command::Refused(_) => false,
         }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raidb_core::log::{Position, RecordKind, TokenRecord};
-use raidb_core::sql::analysis::{Command, TokenCommand, TokenText};
+use raidb_core::sql::analysis::{Command, NotificationCommand, TokenCommand, TokenText};
 use raidb_core::token::{NotTaken, Token};
 
 use super::Session;
 use super::lead_unit::result_formats_at;
+use super::notifications::parameters_of;
 use super::statement::{Bound, Statement};
 use super::trouble::{SqlError, Trouble};
 use crate::time::utc;
@@ -308,21 +309,20 @@ fn column(command: &TokenCommand) -> Option<(&'static str, &'static str)> {
 /// The answer to Describe of a statement (`types`: those of its Parse) that the proxy runs itself.
 pub(super) fn describe_statement(command: &Command, types: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
-    let parameter = match command {
+    let parameters = match command {
         Command::Token(TokenCommand::Set(text) | TokenCommand::Outcome { token: text, .. }) => {
-            *text == TokenText::Parameter
+            u16::from(*text == TokenText::Parameter)
         }
-        _ => false,
+        Command::Notification(command) => parameters_of(command),
+        _ => 0,
     };
-    if parameter {
-        let declared = types.get(2..6).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-        encode::frame(&mut out, b't', |out| {
-            out.put_u16(1);
+    encode::frame(&mut out, b't', |out| {
+        out.put_u16(parameters);
+        for n in 0..usize::from(parameters) {
+            let declared = types.get(2 + 4 * n..6 + 4 * n).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
             out.put_u32(if declared == 0 { TEXT_OID } else { declared });
-        });
-    } else {
-        encode::no_parameters(&mut out);
-    }
+        }
+    });
     describe_rows(command, false, &mut out);
     out.freeze()
 }
@@ -337,12 +337,16 @@ pub(super) fn describe_portal(command: &Command, tail: &[u8]) -> Bytes {
 }
 
 fn describe_rows(command: &Command, binary: bool, out: &mut BytesMut) {
-    let column = match command {
-        Command::Token(command) => column(command),
-        _ => None,
-    };
-    let Some((column, _)) = column else { return encode::bare(out, b'n') };
-    encode::text_row_description(out, &[column]);
+    match command {
+        Command::Notification(NotificationCommand::Function { column, .. }) => {
+            encode::void_row_description(out, column);
+        }
+        Command::Token(command) => match column(command) {
+            Some((column, _)) => encode::text_row_description(out, &[column]),
+            None => return encode::bare(out, b'n'),
+        },
+        _ => return encode::bare(out, b'n'),
+    }
     if binary && let Some(format) = out.last_mut() {
         *format = 1;
     }

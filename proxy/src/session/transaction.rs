@@ -79,6 +79,8 @@ pub struct Entry {
     pub all_or_nothing: bool,
     /// Its literals mean the same as parameters, where its text allows that.
     pub literals: bool,
+    /// It stands in the recovery log too: what only sessions need of each other does not.
+    pub logged: bool,
     /// When the lead answered.
     pub answered_at: Instant,
     /// How long the lead took: the follower gets `member_timeout` more.

@@ -23,7 +23,7 @@ const SEQUENCES_LIMIT: Duration = Duration::from_secs(10);
 /// Pause before a new lead is asked again to take the sequences' states.
 const SEQUENCES_PAUSE: Duration = Duration::from_millis(20);
 /// How long a probe of a suspected member may take.
-pub(super) const PROBE_MAX: Duration = Duration::from_secs(1);
+pub(crate) const PROBE_MAX: Duration = Duration::from_secs(1);
 
 /// What came of a report that a member fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,12 +8,13 @@ pub mod handles;
 pub mod heartbeat;
 pub mod in_flight;
 pub mod journal;
-mod leaving;
+pub(crate) mod leaving;
 pub mod markers;
 pub mod member;
 pub mod members;
 pub mod membership;
 mod newcomer;
+pub mod notifications;
 mod operate;
 pub mod pace;
 pub mod pick;
@@ -92,6 +93,8 @@ pub struct VirtualDatabase {
     pub tokens: tokens::Tokens,
     /// Cloned by each open transaction with rows of COPY, which its session cannot send again to a member that joins.
     pub copies: Arc<()>,
+    /// Who listens to which channel.
+    pub notifications: Arc<notifications::Notifications>,
     /// Which marker table takes new rows.
     pub markers: Markers,
     /// Connections on which sessions commit together.

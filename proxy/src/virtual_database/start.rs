@@ -223,6 +223,7 @@ impl VirtualDatabase {
             defaults: RwLock::new(MemberDefaults::default()),
             loader: CatalogLoader::new(),
             journal: Journal::new(log, logged.epoch()),
+            notifications: Default::default(),
             markers: Default::default(),
             together: Default::default(),
             rejoining: tokio::sync::Mutex::new(()),

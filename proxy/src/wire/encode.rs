@@ -121,24 +121,38 @@ pub fn authentication(out: &mut BytesMut, code: u32, body: &[u8]) {
     });
 }
 
-/// `t` without parameters.
-pub fn no_parameters(out: &mut BytesMut) {
-    frame(out, b't', |out| out.put_u16(0));
-}
-
 /// `T` and `D` of one text column: for answers that the proxy gives itself (`SHOW raidb…`).
 pub fn text_row_description(out: &mut BytesMut, columns: &[&str]) {
     frame(out, b'T', |out| {
         out.put_u16(u16::try_from(columns.len()).unwrap_or(u16::MAX));
-        for column in columns {
-            cstr(out, column.as_bytes());
-            out.put_u32(0);
-            out.put_u16(0);
-            out.put_u32(25);
-            out.put_i16(-1);
-            out.put_i32(-1);
-            out.put_u16(0);
-        }
+        columns.iter().for_each(|column| column_description(out, column, 25, -1));
+    });
+}
+
+/// `T` of the one column of a function that returns nothing.
+pub fn void_row_description(out: &mut BytesMut, column: &str) {
+    frame(out, b'T', |out| {
+        out.put_u16(1);
+        column_description(out, column, 2278, 4);
+    });
+}
+
+fn column_description(out: &mut BytesMut, name: &str, type_oid: u32, type_size: i16) {
+    cstr(out, name.as_bytes());
+    out.put_u32(0);
+    out.put_u16(0);
+    out.put_u32(type_oid);
+    out.put_i16(type_size);
+    out.put_i32(-1);
+    out.put_u16(0);
+}
+
+/// `A` of a server: NotificationResponse.
+pub fn notification(out: &mut BytesMut, pid: u32, channel: &str, payload: &str) {
+    frame(out, b'A', |out| {
+        out.put_u32(pid);
+        cstr(out, channel.as_bytes());
+        cstr(out, payload.as_bytes());
     });
 }
 

@@ -3,6 +3,7 @@
 mod activemq_kill;
 mod activemq_takeover;
 mod applications;
+mod advisory_locks;
 mod bad_input;
 mod big_result;
 mod chaos;
@@ -32,6 +33,7 @@ mod member_add;
 mod model_delayed;
 mod model_keyed;
 mod node_postgres;
+mod notifications;
 mod outcome_tokens;
 mod overtaken;
 mod pg_dump;
@@ -86,6 +88,8 @@ table! {
     hot_rows: "clients update the same ten rows in random order: only 40P01, no hang, members equal",
     lock_forever: "an endless lock transaction survives the loss of the lead and holds up nobody else",
     restart_keeps_disabled: "a disabled member stays disabled over restarts of the proxy, though it is back",
+    advisory_locks: "advisory locks in all forms, a lock service, leads killed under competition: never two holders, no hang",
+    notifications: "LISTEN and NOTIFY: order, savepoints, process ids, kills of the lead: each exactly once",
     last_member: "all but one die: goes on; the last dies: 57P03; it returns: goes on",
     outcome_tokens: "what is told of a named transaction is what became of it: lost clients, kill -9 of the proxy",
     log_lost: "the proxy and its log are gone: members made equal row by row, no stale one adopted, nothing lost",

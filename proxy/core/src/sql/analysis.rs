@@ -109,6 +109,10 @@ pub enum Command {
     },
     /// Outcome by token: the proxy answers it alone.
     Token(TokenCommand),
+    /// A function of advisory locks, alone in its SELECT: on the lead, then on every connection of the session.
+    Advisory(Advisory),
+    /// LISTEN, UNLISTEN, NOTIFY: the proxy does it alone.
+    Notification(NotificationCommand),
     /// The same statement on every member.
     Utility(Utility),
     /// Names a relation that the catalog does not know: most likely an error (42P01). It is run on the lead where it can be
@@ -376,6 +380,81 @@ pub enum TokenText {
     Literal(String),
     /// It is `$1`.
     Parameter,
+}
+
+/// A call of a function of advisory locks. It holds values of literals: it is shared by no other text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advisory {
+    /// Which function.
+    pub call: AdvisoryCall,
+    /// Its arguments.
+    pub arguments: Vec<IntegerArgument>,
+}
+
+/// A function of advisory locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvisoryCall {
+    /// `pg_[try_]advisory_[xact_]lock[_shared]`.
+    Lock {
+        /// It ends with the transaction, not with the session.
+        transaction: bool,
+        /// Others may share it.
+        shared: bool,
+    },
+    /// `pg_advisory_unlock[_shared]`.
+    Unlock {
+        /// The shared mode is given back.
+        shared: bool,
+    },
+    /// `pg_advisory_unlock_all`.
+    UnlockAll,
+}
+
+/// An integer that a call is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntegerArgument {
+    /// In the text.
+    Literal(i64),
+    /// `$n`, 1-based.
+    Parameter(u16),
+    /// NULL: the call does nothing.
+    Null,
+}
+
+/// What a session has to do with notifications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotificationCommand {
+    /// LISTEN channel.
+    Listen(String),
+    /// UNLISTEN channel, or `*` (`None`).
+    Unlisten(Option<String>),
+    /// NOTIFY channel [, payload].
+    Notify {
+        /// Channel, as PostgreSQL folds it.
+        channel: String,
+        /// Payload; empty if there is none.
+        payload: String,
+    },
+    /// SELECT pg_notify(channel, payload).
+    Function {
+        /// Channel.
+        channel: TextArgument,
+        /// Payload.
+        payload: TextArgument,
+        /// Name of the answer's column.
+        column: String,
+    },
+}
+
+/// A text that a call is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextArgument {
+    /// In the text.
+    Literal(String),
+    /// `$n`, 1-based.
+    Parameter(u16),
+    /// NULL.
+    Null,
 }
 
 /// DDL and the like.

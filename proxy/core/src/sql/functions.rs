@@ -238,9 +238,11 @@ pub(crate) fn denied(name: &str) -> Option<Refusal> {
     let hint = if (name.starts_with("lo_") && name != "lo_get") || matches!(name, "lowrite" | "loread") {
         "large objects are not replicated: keep the bytes in a bytea column"
     } else if starts(&["pg_advisory", "pg_try_advisory"]) {
-        "advisory locks would be held on one member alone: lock a row with SELECT … FOR UPDATE, or use LOCK TABLE"
+        "send SELECT pg_advisory_lock(…) and its like alone, with constants or parameters as arguments"
     } else if name == "pg_notify" {
-        "NOTIFY reaches one member's listeners alone: connect to a member directly, or poll a table"
+        "send SELECT pg_notify('channel', 'payload') alone, with constants or parameters, or NOTIFY"
+    } else if name == "pg_listening_channels" {
+        "the proxy listens, no member does: remember in the application what it listens to"
     } else if starts(&["dblink", "postgres_fdw_"]) {
         "what it does on the other server would be done once for each member: connect to that server directly"
     } else if matches!(name, "pg_terminate_backend" | "pg_cancel_backend" | "pg_log_backend_memory_contexts") {

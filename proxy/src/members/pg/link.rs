@@ -38,6 +38,8 @@ pub enum Owner {
     Setting,
     /// Whoever asked whether the transaction is still open.
     Proof,
+    /// Advisory locks of the session that are taken, or given back, on this connection too.
+    Locks,
     /// Nobody.
     Discarded,
 }

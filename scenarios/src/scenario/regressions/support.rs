@@ -64,7 +64,7 @@ pub(super) async fn expect_on_all(members: &[Member], query: &str, wanted: &str)
 }
 
 /// SQLSTATE of an error; `connection` if the connection was lost.
-pub(super) fn code(error: &tokio_postgres::Error) -> String {
+pub(in super::super) fn code(error: &tokio_postgres::Error) -> String {
     error.code().map_or_else(|| "connection".to_owned(), |code| code.code().to_owned())
 }
 

@@ -5,6 +5,8 @@
 //! tree says which relations and clauses there are, the tokens say which functions are called. What neither can read is
 //! refused; nothing is a read by default.
 
+mod advisory;
+mod call;
 mod capture;
 mod copy;
 mod delete;
@@ -14,6 +16,7 @@ mod fallback;
 mod imaged;
 mod insert;
 mod locks;
+mod notification;
 mod pin;
 mod read;
 mod relations;
@@ -184,6 +187,7 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         "explain" => explain::judge(text, scope),
         "copy" => copy::judge(text, scope),
         "lock" => locks::judge(text, scope),
+        "listen" | "unlisten" | "notify" => notification::judge(text, &first),
         "declare" | "fetch" | "move" | "close" => read::cursor(text, &first, scope),
         _ => utility::judge(text, &first, scope),
     }

@@ -11,14 +11,17 @@ use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
 use super::{
-    Judged, Scope, Stop, delete, fallback, hidden, insert, judge_query, refuse, row_lock, scan, session, unknown,
-    update,
+    Judged, Scope, Stop, advisory, delete, fallback, hidden, insert, judge_query, notification, refuse, row_lock, scan,
+    session, unknown, update,
 };
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if let Some(judged) = set_config(text) {
         return judged;
+    }
+    if let Some(judged) = advisory::judge(text).or_else(|| notification::function(text)) {
+        return Ok(judged);
     }
     let parsed = tree::parse(text, &|_| false);
     if row_lock::has_clause(text) && !parsed.as_ref().is_ok_and(writes_behind_with) {

@@ -186,8 +186,16 @@ fn prepare(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     }
     let inner = text.tokens[at + 1].start;
     let analysis = analyse(&text.bytes[inner..], scope.catalog, scope.settings);
-    if let Command::Refused(refusal) = analysis.command {
-        return Err(Stop::Refused(refusal));
+    match analysis.command {
+        Command::Refused(refusal) => return Err(Stop::Refused(refusal)),
+        // Arguments of EXECUTE are not looked into.
+        Command::Advisory(_) | Command::Notification(_) => {
+            return Err(refuse(
+                "PREPARE of advisory locks and notifications is not supported",
+                "send the statement itself, or prepare it in the driver (extended protocol)",
+            ));
+        }
+        _ => {}
     }
     Ok(Judged::plain(Command::Prepare { name, inner, analysis: Arc::new(analysis) }))
 }

@@ -74,9 +74,6 @@ const REFUSED_KINDS: &[(&str, &str, &str)] = &[
 
 /// Statements that are refused by their first word.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("listen", "notifications are not passed between members", "poll a table, or connect to a member directly"),
-    ("unlisten", "notifications are not passed between members", "poll a table, or connect to a member directly"),
-    ("notify", "notifications are not passed between members", "write to a table that the listeners poll"),
     (
         "refresh",
         "a materialized view is filled by each member for itself",

@@ -77,7 +77,7 @@ fn session() {
         ("deallocate prepare all", "Deallocate(None)"),
         ("prepare p as select * from parent", "prepare p: read groups 10"),
         ("prepare p (int, text) as update parent set name = $2 where id = $1", "prepare p: keyed 1 group 10"),
-        ("prepare p as select pg_notify('a', 'b')", "refused pg_notify()…"),
+        ("prepare p as select pg_notify('a', 'b')", "refused PREPARE of advisory locks…"),
         ("prepare p as drop table parent", "unknown this form of PREPARE"),
         ("execute p(1, 'x')", "Execute { name: \"p\" }"),
         ("execute p(random())", "refused an argument of EXECUTE…"),
@@ -162,10 +162,66 @@ fn utilities() {
         ("checkpoint", "utility alone everything"),
         ("do $$ begin end $$", "imaged (): DO runs code…"),
         ("call p()", "imaged (): CALL runs code…"),
-        ("listen x", "refused notifications…"),
-        ("notify x, 'y'", "refused notifications…"),
         ("merge into parent using child on true when matched then delete", "imaged (parent): MERGE…"),
         ("security label on table parent is 'x'", "refused security labels…"),
+    ]);
+}
+
+#[test]
+fn advisory_locks() {
+    let call = |call: &str, arguments: &str| format!("Advisory(Advisory {{ call: {call}, arguments: [{arguments}] }})");
+    let lock = |transaction, shared| format!("Lock {{ transaction: {transaction}, shared: {shared} }}");
+    let denied = |name: &str| format!("refused {name}() has effects…");
+    check(&[
+        ("select pg_advisory_lock(-5)", &call(&lock(false, false), "Literal(-5)")),
+        (
+            "SELECT pg_catalog.\"pg_try_advisory_lock\"('7', 8::int4) AS t1;",
+            &call(&lock(false, false), "Literal(7), Literal(8)"),
+        ),
+        ("select pg_advisory_xact_lock($1::bigint)", &call(&lock(true, false), "Parameter(1)")),
+        (
+            "select pg_try_advisory_xact_lock_shared(cast($2 as int), null) l",
+            &call(&lock(true, true), "Parameter(2), Null"),
+        ),
+        ("select pg_advisory_lock_shared(1)", &call(&lock(false, true), "Literal(1)")),
+        ("select pg_advisory_unlock(1)", &call("Unlock { shared: false }", "Literal(1)")),
+        ("select pg_advisory_unlock_shared(1)", &call("Unlock { shared: true }", "Literal(1)")),
+        ("select pg_advisory_unlock_all()", &call("UnlockAll", "")),
+        ("select pg_advisory_lock()", &denied("pg_advisory_lock")),
+        ("select pg_advisory_lock(1,)", &denied("pg_advisory_lock")),
+        ("select pg_advisory_lock('x')", &denied("pg_advisory_lock")),
+        ("select pg_advisory_lock(1.5)", &denied("pg_advisory_lock")),
+        ("select pg_advisory_lock(1) from parent", &denied("pg_advisory_lock")),
+        ("select pg_advisory_lock(1), 2", &denied("pg_advisory_lock")),
+        ("select pg_advisory_lock(hashtext('x'))", &denied("pg_advisory_lock")),
+        ("select not pg_try_advisory_lock(1)", &denied("pg_try_advisory_lock")),
+        ("select pg_advisory_lock(1 + 1)", &denied("pg_advisory_lock")),
+        ("select 1 where pg_try_advisory_lock(1)", &denied("pg_try_advisory_lock")),
+        ("explain analyze select pg_advisory_lock(1)", "refused…"),
+        ("prepare p as select pg_advisory_lock($1)", "refused PREPARE of advisory locks…"),
+    ]);
+}
+
+#[test]
+fn notifications() {
+    let function = |channel: &str, payload: &str, column: &str| {
+        format!("Notification(Function {{ channel: {channel}, payload: {payload}, column: \"{column}\" }})")
+    };
+    check(&[
+        ("listen X", "Notification(Listen(\"x\"))"),
+        ("LISTEN \"X\";", "Notification(Listen(\"X\"))"),
+        ("unlisten x", "Notification(Unlisten(Some(\"x\")))"),
+        ("unlisten *", "Notification(Unlisten(None))"),
+        ("notify x", "Notification(Notify { channel: \"x\", payload: \"\" })"),
+        ("notify x, 'it''s'", "Notification(Notify { channel: \"x\", payload: \"it's\" })"),
+        ("notify x, y", "unknown this form of NOTIFY"),
+        ("listen x, y", "unknown this form of LISTEN"),
+        ("select pg_notify('a', $1::text)", &function("Literal(\"a\")", "Parameter(1)", "pg_notify")),
+        ("select pg_notify($1, null) as done", &function("Parameter(1)", "Null", "done")),
+        ("select pg_notify('a', 5)", "refused pg_notify() has effects…"),
+        ("select pg_notify('a', name) from parent", "refused pg_notify() has effects…"),
+        ("select pg_notify('a', 'b' || 'c')", "refused pg_notify() has effects…"),
+        ("select * from pg_listening_channels()", "refused pg_listening_channels() has effects…"),
     ]);
 }
 
