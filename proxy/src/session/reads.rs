@@ -122,7 +122,8 @@ impl Session {
         let cancel = link.cancel_key();
         let reading = write(link);
         if plan.probe {
-            link.simple(&[b"COMMIT"], Owner::Discarded);
+            // What a READ ONLY transaction does not refuse (a large object, a setting) must not stay on this member alone.
+            link.simple(&[b"ROLLBACK"], Owner::Discarded);
         }
         let started = Instant::now();
         let _pending = PendingGuard::new(self.database.clone(), member);

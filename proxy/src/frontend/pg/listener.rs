@@ -175,6 +175,10 @@ async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend:
     }
     let passed_on: StartupParameters =
         parameters.into_iter().filter(|(n, _)| !matches!(&n[..], b"user" | b"database" | b"replication")).collect();
+    if let Err(error) = crate::session::settings::check_start(&passed_on) {
+        refuse(channel, &error).await;
+        return None;
+    }
     session(channel, database, Identity { login, parameters: passed_on }, frontend).await
 }
 

@@ -86,6 +86,17 @@ fn session() {
             "SetLocal { name: \"search_path\", values: Some([\"\"]) }",
         ),
         ("select set_config('session_replication_role', 'replica', false)", "refused session_replication_role…"),
+        ("set synchronous_commit = off", "refused without synchronous_commit…"),
+        ("set local synchronous_commit to 'OFF'", "refused without synchronous_commit…"),
+        ("select set_config('synchronous_commit', '0', true)", "refused without synchronous_commit…"),
+        (
+            "set synchronous_commit = remote_apply",
+            "Set { name: \"synchronous_commit\", values: Some([\"remote_apply\"]) }",
+        ),
+        ("set synchronous_commit to default", "Reset { name: \"synchronous_commit\" }"),
+        ("set local transaction_isolation = 'repeatable read'", "refused transaction_isolation…"),
+        ("set transaction_read_only to on", "refused transaction_read_only…"),
+        ("reset transaction_isolation", "refused transaction_isolation…"),
     ]);
 }
 
