@@ -96,11 +96,12 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, frontend: &Arc<Frontend>, full:
 
 async fn admit(tcp: TcpStream, frontend: &Arc<Frontend>, full: bool) -> Option<Session> {
     match startup::start(Stream::Tcp(tcp), frontend.tls.as_ref(), frontend.limit).await {
-        Ok(Start::Cancel { pid, secret }) => {
+        Ok(Start::Cancel { channel, pid, secret }) => {
             if let Some((key, guard)) = frontend.sessions.find(pid, secret).and_then(|handle| handle.begin_cancel()) {
                 cancel::cancel(key).await;
                 drop(guard);
             }
+            drop(channel);
             None
         }
         Ok(Start::Client { channel, .. }) if full => {
