@@ -75,6 +75,12 @@ impl FaultPoints {
         Some(actions)
     }
 
+    /// Whether anything is asked for there, at whatever passage.
+    #[must_use]
+    pub fn is_planned(&self, point: FaultPoint) -> bool {
+        self.plan.names(point)
+    }
+
     /// A place where nothing is awaited: a pause there stops the thread.
     pub fn at(&self, point: FaultPoint) {
         for action in self.hit(point).unwrap_or_default() {

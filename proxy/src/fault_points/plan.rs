@@ -69,6 +69,11 @@ impl Plan {
         })
     }
 
+    /// Whether a rule names the point.
+    pub(super) fn names(&self, point: FaultPoint) -> bool {
+        self.rules.iter().any(|rule| rule.point == point)
+    }
+
     /// Counts a passage; what is to be done at this one.
     pub(super) fn hit(&self, point: FaultPoint) -> Option<&[Action]> {
         let mut due = None;

@@ -31,7 +31,7 @@ use crate::wire::{WireError, encode};
 
 /// Followers always run READ COMMITTED, and no limit of a session applies here; locks are waited for as long as [`BATCH_LIMIT`].
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;SET LOCAL statement_timeout=0;\
-     SET LOCAL lock_timeout=300000;SET LOCAL idle_in_transaction_session_timeout=0";
+     SET LOCAL lock_timeout=300000;SET LOCAL idle_in_transaction_session_timeout=0;SET LOCAL synchronous_commit=on";
 /// The same, for commits that are flushed later.
 const BEGIN_FLUSHED_LATER: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;SET LOCAL statement_timeout=0;\
      SET LOCAL lock_timeout=300000;SET LOCAL idle_in_transaction_session_timeout=0;SET LOCAL synchronous_commit=off";
@@ -233,12 +233,25 @@ impl<'j> Applier<'j> {
         let key = (context.user.clone(), context.parameters.clone());
         let mut connection = match self.connections.remove(&key) {
             Some(connection) => connection,
-            None => Connection::open(&self.target, self.login(context)?, context, self.within).await?,
+            None => {
+                let new = Connection::open(&self.target, self.login(context)?, context, self.within).await?;
+                self.same_server().await?;
+                new
+            }
         };
         if connection.settings != context.settings {
             connection.set(&context.settings).await?;
         }
         Ok(self.connections.entry(key).or_insert(connection))
+    }
+
+    /// Fails if the server was restarted since an older connection was opened. Commits that were not flushed may be gone then,
+    /// and what a new connection applies would stand below them when they are applied again. (All older ones are of one life
+    /// of the server by this very check, so one is asked.)
+    async fn same_server(&mut self) -> Result<(), RejoinError> {
+        let Some(older) = self.connections.values_mut().next() else { return Ok(()) };
+        older.link.simple(&[b"SELECT 1"], Owner::Follower);
+        answer(&mut older.link).await.map(drop)
     }
 
     fn login(&self, context: &Context) -> Result<&Login, RejoinError> {

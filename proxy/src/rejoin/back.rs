@@ -95,6 +95,7 @@ async fn run(
     fence(&mut connection, &database.roles(member), within).await?;
     database.faults.reach(FaultPoint::RejoinFenced).await;
     let told = tables::read(&mut connection, &database.name, name, within).await?;
+    tables::flush(&mut connection, within).await?;
     if told.applied.last() > journal.end() {
         return Err(RejoinError::Foreign { told: told.applied.last(), end: journal.end() });
     }

@@ -73,6 +73,7 @@ pub(super) async fn look(database: &VirtualDatabase, member: MemberId) -> Result
     fence(&mut connection, &database.roles(member), within).await?;
     database.faults.reach(FaultPoint::StartFenced).await;
     let told = tables::read(&mut connection, &database.name, &at.target.name, within).await?;
+    tables::flush(&mut connection, within).await?;
     Ok(Found { member, told, connection })
 }
 

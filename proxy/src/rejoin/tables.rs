@@ -114,11 +114,13 @@ pub async fn set_epoch(connection: &mut Maintenance, epoch: u64, within: Duratio
 }
 
 /// Makes durable whatever was committed on the member before, also without waiting for its disk: this commit waits for it.
+/// Call it behind [`read`] too, before anything is built on what that has told: it may be what an earlier attempt has left.
 ///
 /// # Errors
 /// [`QueryError`]; also if the server was restarted since the connection was opened.
 pub async fn flush(connection: &mut Maintenance, within: Duration) -> Result<(), QueryError> {
-    connection.query(&["UPDATE raidb.member SET epoch = epoch"], within).await.map(drop)
+    let sql = "BEGIN; SET LOCAL synchronous_commit = on; UPDATE raidb.member SET epoch = epoch; COMMIT";
+    connection.query(&[sql], within).await.map(drop)
 }
 
 /// The member holds everything up to `floor`; the tables named are emptied.

@@ -1,16 +1,18 @@
-//! A short transaction of which no follower has heard: each follower gets it whole, behind the decision, together with those
-//! of other sessions ([`crate::together`]).
+//! A short transaction of which no follower has heard: each follower gets it whole, together with those of other sessions
+//! ([`crate::together`]). INSERTs alone go behind the decision, as one message with their COMMIT. Others, whose answers must be
+//! looked at before they commit, run there while the intent is on its way to the disk; COMMIT follows the decision.
 //!
 //! What is usual (see `commit`) costs a follower two messages, two waits and a flush for each transaction: BEGIN and the
-//! statements, then COMMIT. A transaction of few statements that change rows and nothing else goes to the followers at the
-//! same time as COMMIT goes to the lead.
+//! statements, then COMMIT. A transaction of few statements that change rows and nothing else goes to the followers when the
+//! client commits.
 //!
 //! **Why no order can differ.** The usual way has two belts: locks are held on every follower before the lead commits, and
 //! nothing is sent to a follower before the commits that it could meet there are finished (rule 2). Here the
 //! second one holds alone, so it must be exact:
 //! * *Before us.* Whoever held our row on the lead has committed there before the lead answered us, so its ticket was in
 //!   flight, or finished, when our barrier was taken; or it rolled back, and what it left on a follower is doomed and waits
-//!   for nobody (rule 3). We leave only when the barriers of all our statements are clear on **every** follower.
+//!   for nobody (rule 3). We leave only when the barriers of all our statements are clear on **every** follower, and we are
+//!   registered.
 //! * *Behind us.* Whoever waits for our row on the lead gets it when our COMMIT takes effect there, and our ticket is
 //!   registered before that COMMIT leaves: it is in that statement's barrier, which is not clear on a follower before
 //!   our statements have committed there.
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use raidb_core::ids::MemberId;
+use raidb_core::log::Position;
 use raidb_core::member::Reason;
 use raidb_core::sql::analysis::Isolation;
 use raidb_core::sql::footprint::Footprint;
@@ -40,11 +43,11 @@ use super::Session;
 use super::following::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
-use super::transaction::{Entry, Payload};
+use super::transaction::{Entry, OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
-use crate::together::{Decided, Group, Statement};
+use crate::together::{Decision, Group, Mark, Reply, Statement, Whole};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
 const STATEMENTS_MAX: usize = 16;
@@ -56,6 +59,18 @@ fn writes_rows(entry: &Entry) -> bool {
     let verbs = [&b"INSERT "[..], b"UPDATE ", b"DELETE "];
     let tag = entry.tag.as_deref().unwrap_or_default();
     !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && verbs.iter().any(|verb| tag.starts_with(verb))
+}
+
+/// A transaction in the queues of lines. Dropped before it was decided, it does not count.
+struct Submitted {
+    whole: Arc<Whole>,
+    replies: Vec<(MemberId, Arc<Reply>)>,
+}
+
+impl Drop for Submitted {
+    fn drop(&mut self) {
+        self.whole.decision.withdrawn();
+    }
 }
 
 impl Session {
@@ -128,15 +143,22 @@ impl Session {
             self.woken().await;
         };
         let members: Vec<MemberId> = self.view.members().collect();
+        // Registered, with all barriers clear, in this very poll: in its place among the others. Beside the log's flush.
+        let early = if self.goes_early() { self.submit(&followers) } else { None };
         let mut result = self.decided_behind_proof(lead, &ticket).await;
         if result.is_ok() {
             self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
             self.send_commit(lead);
-            self.send_whole(&followers);
+            match &early {
+                Some(submitted) => self.count(submitted),
+                None => self.send_whole(&followers),
+            }
             self.hold(false);
             self.reach(FaultPoint::AtOnceSentToAll).await;
             result = self.answered_at_once(&followers).await;
         }
+        // If it does not count, followers roll back now, before anybody is told, and before its ticket is void.
+        drop(early);
         if result.is_ok() {
             result = self.committed_on(&members, &ticket).await;
         }
@@ -160,21 +182,52 @@ impl Session {
         .await
     }
 
-    /// Sends the transaction to the followers: by the lines that sessions share, if this one is like others.
-    pub(super) fn send_whole(&mut self, followers: &[MemberId]) {
-        let Some((group, decided)) = self.group().zip(self.decided_whole()) else {
-            let enabled: Vec<MemberId> = followers.iter().copied().filter(|m| self.view.is_enabled(*m)).collect();
-            return enabled.into_iter().for_each(|m| self.send_alone(m));
-        };
-        let limit = self.limit_whole();
+    /// Whether the statements run on the followers while the intent is on its way to the disk. Nothing of that is committed before
+    /// [`Session::count`]. What is waited for in between is the log, and the lead's word that transactions have kept their
+    /// locks (`registration`): neither waits for a line, so lines that wait for it do not wait for each other. INSERTs alone
+    /// are one message with their COMMIT, which is cheaper.
+    fn goes_early(&self) -> bool {
+        let looked_at = |open: &OpenTransaction| !open.transcript.iter().all(|entry| entry.all_or_nothing);
+        // With a token somebody may be told "aborted" up to the decision.
+        self.open.as_ref().is_some_and(looked_at)
+            && self.transaction_token().is_none()
+            && !self.tested_on_one_follower()
+    }
+
+    /// Hands the transaction to the lines that sessions share; `None` if this session is not like others.
+    fn submit(&mut self, followers: &[MemberId]) -> Option<Submitted> {
+        let (group, whole) = self.group().zip(self.whole())?;
         // One that left while the intent was written gets it from the log.
-        for member in followers.iter().filter(|m| self.view.is_enabled(**m)).copied().collect::<Vec<_>>() {
-            let reply = group.submit(&self.database, member, decided.clone());
-            let slot = self.slot(member);
-            slot.commit = CommitState::Sent { expects: Expects::Line(reply) };
-            slot.cursor.commit_sent();
-            slot.deadline = Some(limit);
+        let enabled = followers.iter().filter(|m| self.view.is_enabled(**m));
+        let replies = enabled.map(|m| (*m, group.submit(&self.database, *m, whole.clone()))).collect();
+        Some(Submitted { whole, replies })
+    }
+
+    /// It is decided, so it counts: the lines commit it, and their answers are looked at.
+    fn count(&mut self, submitted: &Submitted) {
+        submitted.whole.decision.decided(self.mark());
+        let limit = self.limit_whole();
+        for (member, reply) in &submitted.replies {
+            if self.view.is_enabled(*member) {
+                let slot = self.slot(*member);
+                slot.commit = CommitState::Sent { expects: Expects::Line(reply.clone()) };
+                slot.cursor.commit_sent();
+                slot.deadline = Some(limit);
+            }
         }
+    }
+
+    /// Sends the decided transaction to the followers.
+    pub(super) fn send_whole(&mut self, followers: &[MemberId]) {
+        if let Some(submitted) = self.submit(followers) {
+            return self.count(&submitted);
+        }
+        let enabled: Vec<MemberId> = followers.iter().copied().filter(|m| self.view.is_enabled(*m)).collect();
+        enabled.into_iter().for_each(|m| self.send_alone(m));
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { position: self.decided, table: self.database.markers.active() }
     }
 
     /// The lines for this session; none if a statement of its own may have changed what texts mean.
@@ -188,17 +241,16 @@ impl Session {
         self.group.clone()
     }
 
-    fn decided_whole(&self) -> Option<Arc<Decided>> {
+    fn whole(&self) -> Option<Arc<Whole>> {
         let open = self.open.as_ref()?;
         let plain_strings = self.settings.standard_conforming;
         let statement = |entry: &Entry| {
             Some(Statement::new(entry.payload.clone(), entry.tag.clone()?, plain_strings && entry.literals))
         };
-        Some(Arc::new(Decided {
+        Some(Arc::new(Whole {
             statements: open.transcript.iter().map(statement).collect::<Option<Vec<_>>>()?,
             all_or_nothing: open.transcript.iter().all(|entry| entry.all_or_nothing),
-            position: self.decided,
-            table: self.database.markers.active(),
+            decision: if self.decided == Position::START { Decision::default() } else { Decision::of(self.mark()) },
             ticket: self.ticket.clone()?,
             session: self.handle.clone(),
         }))

@@ -14,6 +14,12 @@ impl Session {
     /// A place between two members' COMMITs.
     #[inline(always)]
     pub(super) async fn reach_between(&mut self, _lead: MemberId, _to_lead: FaultPoint, _to_follower: FaultPoint) {}
+
+    /// Whether a test has one follower alone commit: then the transaction must not stand in the queues of the others.
+    #[inline(always)]
+    pub(super) fn tested_on_one_follower(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(feature = "fault-points")]
@@ -41,6 +47,11 @@ impl Session {
             }
             self.crash(to_follower).await;
         }
+    }
+
+    /// Whether a test has one follower alone commit: then the transaction must not stand in the queues of the others.
+    pub(super) fn tested_on_one_follower(&self) -> bool {
+        self.database.faults.is_planned(FaultPoint::AtOnceSentToFollower)
     }
 
     async fn act(&mut self, point: FaultPoint, action: &Action) {

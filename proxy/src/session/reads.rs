@@ -128,7 +128,7 @@ impl Session {
         let cancel = link.cancel_key();
         let reading = write(link);
         if plan.probe {
-            // What a READ ONLY transaction does not refuse (a large object, say) must not stay on this member alone.
+            // What a READ ONLY transaction does not refuse (a large object, a setting) must not stay on this member alone.
             link.simple(&[b"ROLLBACK"], Owner::Discarded);
         }
         let started = Instant::now();
@@ -136,8 +136,10 @@ impl Session {
         self.handle.set_running(Some(cancel));
         let result = self.read_unit(member, reading).await;
         self.handle.set_running(None);
+        let took = started.elapsed();
+        self.cancels_delivered().await;
         let end = result?;
-        self.database.member(member).observe(started.elapsed());
+        self.database.member(member).observe(took);
         self.database.counters.reads.add();
         if end.error.is_none()
             && !plan.sequences.is_empty()

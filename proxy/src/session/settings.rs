@@ -6,6 +6,7 @@ use bytes::Bytes;
 use raidb_core::sql::Settings;
 use raidb_core::sql::analysis::Isolation;
 
+use super::trouble::SqlError;
 use crate::members::pg::target::StartupParameters;
 use crate::virtual_database::settings::MemberDefaults;
 
@@ -311,6 +312,24 @@ impl SessionSettings {
     }
 }
 
+/// Why a start packet is not accepted: it names a setting that SET is refused.
+///
+/// # Errors
+/// 0A000.
+pub fn check_start(parameters: &StartupParameters) -> Result<(), SqlError> {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let settings = parameters.iter().flat_map(|(name, value)| match &name[..] {
+        b"options" => option_settings(&text(value)),
+        _ => vec![(text(name), text(value))],
+    });
+    for (name, value) in settings {
+        if let Some(refusal) = raidb_core::sql::start_setting(&name, &value) {
+            return Err(SqlError::refused(format!("the start packet sets {name}: {}", refusal.reason), refusal.hint));
+        }
+    }
+    Ok(())
+}
+
 /// `-c name=value` and `--name=value` of the start packet's `options`; a backslash keeps a blank.
 fn option_settings(options: &str) -> Vec<(String, String)> {
     let kept = options.replace("\\ ", "\u{1}");
@@ -354,6 +373,16 @@ mod tests {
         assert_eq!(s.meaning(&["c".to_owned()]).search_path, ["c"]);
         assert_eq!(s.meaning(&["d".to_owned()]).search_path, ["d"]);
         assert_eq!(s.journal().count(), 0);
+    }
+
+    #[test]
+    fn what_set_is_refused_is_refused_at_the_start() {
+        let packet = |name: &'static str, value: &'static str| vec![(Bytes::from(name), Bytes::from(value))];
+        assert!(check_start(&packet("options", "-c synchronous_commit=off")).is_err());
+        assert!(check_start(&packet("options", "--session-replication-role=replica -c a=b")).is_err());
+        assert!(check_start(&packet("Synchronous_Commit", "0")).is_err());
+        assert!(check_start(&packet("options", "-c synchronous_commit=on -c search_path=a")).is_ok());
+        assert!(check_start(&packet("client_encoding", "UTF8")).is_ok());
     }
 
     #[test]

@@ -76,10 +76,10 @@ impl Line {
     /// Takes from the front what makes one unit, and forgets what is not wanted on the member any more.
     fn take(&self, member: MemberId) -> Vec<Job> {
         let mut queue = self.queue.lock();
-        queue.retain(|job| job.decided.ticket.pending_on(member));
+        queue.retain(|job| job.whole.ticket.pending_on(member));
         let mut bytes = 0;
         let fits = |job: &&Job| {
-            bytes += job.decided.statements.iter().map(|statement| size(&statement.payload)).sum::<usize>();
+            bytes += job.whole.statements.iter().map(|statement| size(&statement.payload)).sum::<usize>();
             bytes <= UNIT_BYTES_MAX
         };
         let count = queue.iter().take(UNIT_TRANSACTIONS_MAX).take_while(fits).count().max(1).min(queue.len());
@@ -166,7 +166,7 @@ impl Worker {
 
     fn committed(&self, jobs: Vec<Job>) {
         for job in jobs {
-            self.database.in_flight.finished(&job.decided.ticket, self.member);
+            self.database.in_flight.finished(&job.whole.ticket, self.member);
             job.answer(Answer::Committed);
         }
     }
@@ -189,7 +189,7 @@ impl Worker {
         let mut refusal = (jobs.len() == 1).then_some(outcome);
         let mut rest = jobs.into_iter();
         while let Some(job) = rest.next() {
-            if !job.decided.ticket.pending_on(self.member) {
+            if !job.whole.ticket.pending_on(self.member) {
                 continue;
             }
             match self.alone(job, refusal.take()).await {
@@ -212,6 +212,10 @@ impl Worker {
         let one = vec![job];
         let mut plainly = false;
         loop {
+            if one.iter().any(|job| job.whole.decision.is_withdrawn()) {
+                // Its session has gone on.
+                return Ok(());
+            }
             if refusal.is_some() {
                 let again = match &mut self.connection {
                     Some(Connection { known, .. }) if !plainly => one.iter().any(|job| known.plainly(job)),
@@ -274,6 +278,10 @@ impl Worker {
                 Ok(alike) => alike,
                 Err(sent) => return sent,
             };
+            // What is to be rolled back waits for nobody.
+            if alike && let Err(sent) = self.decided(jobs).await {
+                return sent;
+            }
             if let Some(Connection { link, known, .. }) = &mut self.connection {
                 unit::finish(link, known, jobs, alike);
             }
@@ -282,6 +290,19 @@ impl Worker {
             Ok(outcome) => Sent::Answered { ended: unit::ended(jobs, written, &outcome), outcome },
             Err(sent) => sent,
         }
+    }
+
+    /// Waits until of each of these is known whether it counts. That takes the log's flush and nothing else: who has to wait for
+    /// another session, which might wait for this line, comes when it is decided (`session::commit_at_once`).
+    async fn decided(&self, jobs: &[Job]) -> Result<(), Sent> {
+        for job in jobs {
+            while tokio::time::timeout(LOOK_EVERY, job.whole.decision.known()).await.is_err() {
+                if !self.database.view().is_enabled(self.member) {
+                    return Err(Sent::Left);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the member as long as it is in the view: the sessions have the time limit, and report it when that is over.

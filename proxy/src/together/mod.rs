@@ -1,4 +1,4 @@
-//! Decided transactions of several sessions go to a follower together: one transaction, one flush.
+//! Whole transactions of several sessions go to a follower together: one transaction, one flush. It commits what is decided.
 //!
 //! ```text
 //!  session ─┐ submit            ┌── line of member B: one connection, one unit at a time ──▶ B
@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use raidb_core::sql::parametrised::Parametrised;
+use tokio::sync::SetOnce;
 
 use crate::members::pg::connect::Reported;
 use crate::members::pg::link::UnitOutcome;
@@ -98,17 +99,63 @@ impl Shape {
     }
 }
 
-/// A decided transaction that a follower gets as a whole.
-#[derive(Debug)]
-pub struct Decided {
-    /// Its statements.
-    pub statements: Vec<Statement>,
-    /// Each does all that its tag says or, with an error, nothing.
-    pub all_or_nothing: bool,
+/// What a decided transaction leaves on a member beside its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
     /// Position of its intent.
     pub position: Position,
     /// Which marker table takes it.
     pub table: u8,
+}
+
+/// Whether a transaction counts. Nothing of it is committed on any member before it says so.
+#[derive(Debug, Default)]
+pub struct Decision(SetOnce<Option<Mark>>);
+
+impl Decision {
+    /// That of a transaction whose intent is durable.
+    #[must_use]
+    pub fn of(mark: Mark) -> Self {
+        Decision(SetOnce::new_with(Some(Some(mark))))
+    }
+
+    /// It counts: its intent is durable. The first word stands.
+    pub fn decided(&self, mark: Mark) {
+        drop(self.0.set(Some(mark)));
+    }
+
+    /// It does not count, and never will. The first word stands.
+    pub fn withdrawn(&self) {
+        drop(self.0.set(None));
+    }
+
+    /// Its mark, if it is known to count.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        self.0.get().copied().flatten()
+    }
+
+    /// Whether it is known not to count.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.get().is_some_and(Option::is_none)
+    }
+
+    /// Waits until one or the other is known. Cancel safe.
+    pub async fn known(&self) {
+        self.0.wait().await;
+    }
+}
+
+/// A transaction that a follower gets as a whole.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its statements.
+    pub statements: Vec<Statement>,
+    /// Each does all that its tag says or, with an error, nothing.
+    pub all_or_nothing: bool,
+    /// Whether it counts.
+    pub decision: Decision,
     /// Its ticket.
     pub ticket: Arc<Ticket>,
     /// Who waits.
@@ -145,14 +192,14 @@ impl Reply {
 /// A transaction in the queue of a line.
 #[derive(Debug)]
 struct Job {
-    decided: Arc<Decided>,
+    whole: Arc<Whole>,
     reply: Arc<Reply>,
 }
 
 impl Job {
     fn answer(self, answer: Answer) {
         *self.reply.0.lock() = Some(answer);
-        self.decided.session.wake();
+        self.whole.session.wake();
     }
 }
 
@@ -186,11 +233,11 @@ pub struct Group {
 }
 
 impl Group {
-    /// Has a decided transaction carried out on a follower.
+    /// Has a transaction carried out on a follower: its statements now, its COMMIT when it is decided.
     #[must_use]
-    pub fn submit(&self, database: &Arc<VirtualDatabase>, member: MemberId, decided: Arc<Decided>) -> Arc<Reply> {
+    pub fn submit(&self, database: &Arc<VirtualDatabase>, member: MemberId, whole: Arc<Whole>) -> Arc<Reply> {
         let reply = Arc::new(Reply::default());
-        let job = Job { decided, reply: reply.clone() };
+        let job = Job { whole, reply: reply.clone() };
         let mut lines = self.lines.lock();
         let line = lines.entry(member).or_insert_with(|| Line::start(database, member, &self.kind));
         line.submit(job);

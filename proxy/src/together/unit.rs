@@ -1,9 +1,9 @@
 //! Several transactions as one unit of the extended protocol.
 //!
-//! * All their statements do all or nothing (INSERTs): statements, markers, Sync. What stands before a Sync is one implicit
-//!   transaction; without an error it has done all that was asked.
-//! * Others (an UPDATE may find no row): BEGIN, statements, Flush. The answers are compared, and only then markers and
-//!   COMMIT follow, or ROLLBACK.
+//! * All are decided, and all their statements do all or nothing (INSERTs): statements, markers, Sync. What stands before a Sync
+//!   is one implicit transaction; without an error it has done all that was asked.
+//! * Others (an UPDATE may find no row; an intent is on its way to the disk): BEGIN, statements, Flush. The answers are
+//!   compared, the decisions awaited, and only then markers and COMMIT follow, or ROLLBACK.
 
 use std::collections::{HashMap, HashSet};
 
@@ -64,14 +64,14 @@ impl Known {
         if self.unfit.len() >= UNFIT_MAX {
             self.unfit.clear();
         }
-        let shapes = job.decided.statements.iter().filter_map(|statement| statement.shape.as_ref());
+        let shapes = job.whole.statements.iter().filter_map(|statement| statement.shape.as_ref());
         let added: Vec<bool> = shapes.map(|shape| self.unfit.insert(shape.text.clone())).collect();
         added.contains(&true)
     }
 
     /// They were not what was refused.
     pub(super) fn fit(&mut self, job: &Job) {
-        let shapes = job.decided.statements.iter().filter_map(|statement| statement.shape.as_ref());
+        let shapes = job.whole.statements.iter().filter_map(|statement| statement.shape.as_ref());
         shapes.for_each(|shape| drop(self.unfit.take(&shape.text)));
     }
 }
@@ -101,7 +101,7 @@ fn control(link: &mut Link, which: usize) {
 /// Writes these transactions as one unit, as far as can be known now.
 pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written {
     link.unit(Owner::Follower);
-    let whole = jobs.iter().all(|job| job.decided.all_or_nothing);
+    let whole = jobs.iter().all(|job| job.whole.all_or_nothing && job.whole.decision.mark().is_some());
     if !whole {
         if !std::mem::replace(&mut known.controls, true) {
             for (name, text) in CONTROLS {
@@ -111,7 +111,7 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written
         control(link, 0);
     }
     let mut tags = 1;
-    for Statement { payload, shape, .. } in jobs.iter().flat_map(|job| &job.decided.statements) {
+    for Statement { payload, shape, .. } in jobs.iter().flat_map(|job| &job.whole.statements) {
         tags += 1;
         if let Some(shape) = shape.as_ref().filter(|shape| !known.unfit.contains(&shape.text)) {
             let name = prepare(link, known, &shape.text, &shape.types);
@@ -143,9 +143,10 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written
     Written::Asked(tags)
 }
 
-/// Ends a unit whose statements were [`Written::Asked`].
+/// Ends a unit whose statements were [`Written::Asked`]. It commits only if all of it is decided (invariant 2: no COMMIT before a
+/// durable intent).
 pub(super) fn finish(link: &mut Link, known: &mut Known, jobs: &[Job], alike: bool) {
-    if alike {
+    if alike && jobs.iter().all(|job| job.whole.decision.mark().is_some()) {
         marks(link, known, jobs);
         control(link, 1);
     } else {
@@ -178,7 +179,8 @@ fn prepare(link: &mut Link, known: &mut Known, text: &Bytes, types: &Bytes) -> B
 
 /// All markers of one table as one statement.
 fn write_marks(link: &mut Link, known: &mut Known, table: u8, jobs: &[Job]) {
-    let positions = || jobs.iter().filter(|job| job.decided.table == table).map(|job| job.decided.position.0);
+    let marks = || jobs.iter().filter_map(|job| job.whole.decision.mark());
+    let positions = || marks().filter(|mark| mark.table == table).map(|mark| mark.position.0);
     let count = u32::try_from(positions().count()).unwrap_or(u32::MAX);
     let Some(parsed) = known.marks.get_mut(usize::from(table)).filter(|_| count > 0) else { return };
     let name = format!("raidb_marks_{table}");
@@ -211,7 +213,7 @@ fn array(count: u32, positions: impl Iterator<Item = u64>) -> BytesMut {
 pub(super) fn alike(jobs: &[Job], written: Written, outcome: &UnitOutcome) -> bool {
     let begin = usize::from(written != Written::Whole);
     let mut tags = outcome.tags.iter().skip(begin);
-    let mut expected = jobs.iter().flat_map(|job| &job.decided.statements).map(|statement| &statement.tag);
+    let mut expected = jobs.iter().flat_map(|job| &job.whole.statements).map(|statement| &statement.tag);
     outcome.error.is_none() && expected.all(|tag| tags.next() == Some(tag))
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -125,7 +125,19 @@ impl Member {
             kill_now(server.id())?;
         }
         server.wait()?;
+        self.remove_shared_memory();
         Ok(())
+    }
+
+    /// A killed server leaves its System V segment behind, whose id only its lock file knows; a machine has 4,096 of them.
+    fn remove_shared_memory(&self) {
+        let lock_file = fs::read_to_string(self.home.join("data/postmaster.pid")).unwrap_or_default();
+        // Its seventh line: key and id.
+        let id = lock_file.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
+        if let Some(id) = id {
+            // One that is gone already is as it should be.
+            let _ = Command::new("ipcrm").args(["-m", id]).output();
+        }
     }
 
     /// Kills the postmaster alone: its children notice, and end by themselves a little later.

@@ -49,7 +49,14 @@ enum Expect {
 /// Segments are short and tables change turns often, so that a short load gets there.
 const ENVIRONMENT: &[(&str, &str)] = &[("RAIDB_FAULT_ROTATE_EVERY", "30"), ("RAIDB_FAULT_SEGMENT_BYTES", "4000")];
 
-const WORKS: [Work; 3] = [Work::Insert, Work::Whole, Work::Whole];
+const WORKS: [Work; 3] = [Work::Insert, Work::Whole, Work::Brief];
+/// Transactions whose statements run on the followers while the log takes its time, and then refuses them.
+const BRIEF: [Work; 3] = [Work::Brief; 3];
+const LATE_FAULTS: &[(&str, Expect)] = &[
+    ("log.append:9:pause=60+full", Expect::Refused),
+    ("log.append:30:pause=60+full", Expect::Refused),
+    ("log.flush:9:pause=60+fsync-error", Expect::Stopped),
+];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let mut bench = Bench::start(&options, ClusterOptions::default(), POINTS, ENVIRONMENT).await?;
@@ -61,16 +68,17 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         bench.start_ends_at(recovery, if *recovery == "start.before_opening" { 1 } else { 2 }).await?;
         bench.behind(format!("{point} ({nth}), then {recovery} twice"));
     }
-    for (fault, expect) in FAULTS {
+    let late = LATE_FAULTS.iter().map(|fault| (fault, &BRIEF));
+    for ((fault, expect), works) in FAULTS.iter().map(|fault| (fault, &WORKS)).chain(late) {
         bench.restart(fault).await?;
         bench.check_last().await?;
-        let told = bench.load(&WORKS, 20).await?.ended().await?;
+        let told = bench.load(works, 20).await?.ended().await?;
         expect_told(&told, fault, *expect)?;
         bench.book(told);
         bench.behind(format!("{fault}: {expect:?}"));
         if *expect == Expect::Refused {
             // No restart is needed: the very next transactions are taken.
-            let told = bench.load(&WORKS, 5).await?.ended().await?;
+            let told = bench.load(works, 5).await?.ended().await?;
             expect_nothing_told(&told, fault)?;
             bench.book(told);
             bench.check_last().await?;

@@ -13,7 +13,7 @@ use crate::{Options, Result, Summary};
 const LEAVE: &[&str] = &["leave.before_record", "leave.recorded", "member.epoch_told", "leave.before_view"];
 
 /// A member comes back.
-const REJOIN: &[&str] = &[
+pub(super) const REJOIN: &[&str] = &[
     "rejoin.fenced",
     "apply.before_commit",
     "apply.committed",

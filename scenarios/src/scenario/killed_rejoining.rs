@@ -6,20 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::crash_points::{Bench, Work};
+use super::crash_points_members::REJOIN;
 use crate::cluster::ClusterOptions;
 use crate::{Options, Result, Summary, fail};
 
-/// The points of a return.
-const POINTS: &[&str] = &[
-    "rejoin.fenced",
-    "apply.before_commit",
-    "apply.committed",
-    "rejoin.followed",
-    "rejoin.before_record",
-    "rejoin.recorded",
-    "rejoin.joined",
-    "rejoin.before_caught_up",
-];
+/// Passed when a member leaves as well: the pause would come too early.
+const ALSO_LEAVING: &str = "member.epoch_told";
 /// All kinds of transactions.
 const WORKS: [Work; 3] = [Work::Whole, Work::Brief, Work::Insert];
 /// Transactions of each client that the member misses: several of the applier's.
@@ -33,8 +25,8 @@ const OUT_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let setup = ClusterOptions { member_timeout: Duration::from_secs(1), ..ClusterOptions::default() };
-    let mut bench = Bench::start(&options, setup, POINTS, &[]).await?;
-    for (index, point) in POINTS.iter().enumerate() {
+    let mut bench = Bench::start(&options, setup, REJOIN, &[]).await?;
+    for (index, point) in REJOIN.iter().filter(|point| **point != ALSO_LEAVING).enumerate() {
         let victim = (index + usize::try_from(options.seed)?) % bench.cluster.members.len();
         one(&mut bench, point, victim).await.map_err(|failure| failure.during(*point))?;
     }

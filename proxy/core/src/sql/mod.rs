@@ -23,6 +23,6 @@ pub mod split;
 mod testing;
 mod text;
 
-pub use analyse::{Settings, analyse};
+pub use analyse::{Settings, analyse, start_setting};
 pub use functions::may_mean_now;
 pub use text::{quote_ident, quote_qualified};

@@ -96,11 +96,12 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, frontend: &Arc<Frontend>, full:
 
 async fn admit(tcp: TcpStream, frontend: &Arc<Frontend>, full: bool) -> Option<Session> {
     match startup::start(Stream::Tcp(tcp), frontend.tls.as_ref(), frontend.limit).await {
-        Ok(Start::Cancel { pid, secret }) => {
+        Ok(Start::Cancel { channel, pid, secret }) => {
             if let Some((key, guard)) = frontend.sessions.find(pid, secret).and_then(|handle| handle.begin_cancel()) {
                 cancel::cancel(key).await;
                 drop(guard);
             }
+            drop(channel);
             None
         }
         Ok(Start::Client { channel, .. }) if full => {
@@ -175,6 +176,10 @@ async fn client(mut channel: Channel, parameters: Vec<(Bytes, Bytes)>, frontend:
     }
     let passed_on: StartupParameters =
         parameters.into_iter().filter(|(n, _)| !matches!(&n[..], b"user" | b"database" | b"replication")).collect();
+    if let Err(error) = crate::session::settings::check_start(&passed_on) {
+        refuse(channel, &error).await;
+        return None;
+    }
     session(channel, database, Identity { login, parameters: passed_on }, frontend).await
 }
 

@@ -19,6 +19,9 @@ const GSS: u32 = 80_877_104;
 pub enum Start {
     /// A CancelRequest: there is nothing to answer.
     Cancel {
+        /// Held until the request is delivered. Clients take its end for that (libpq's `PQcancel`, pgJDBC), and send the next
+        /// statement, which a request that is still on its way would hit.
+        channel: Box<Channel>,
         /// Process id that the session's client was told.
         pid: u32,
         /// Its secret.
@@ -73,7 +76,8 @@ pub async fn start(
             CANCEL if packet.len() == 16 => {
                 let number =
                     |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
-                return Ok(Start::Cancel { pid: number(8), secret: number(12) });
+                let (pid, secret) = (number(8), number(12));
+                return Ok(Start::Cancel { channel: Box::new(channel), pid, secret });
             }
             TLS if !encrypted => {
                 channel = negotiate_tls(channel, tls, limit).await?;

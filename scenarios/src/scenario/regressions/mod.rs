@@ -2,6 +2,7 @@
 //!
 //! All run, and all failures are told together. `RAIDB_REGRESSIONS=name,name` runs only those.
 
+mod cancel_in_time;
 mod cancel_storm;
 mod client_not_reading;
 mod copy_fails_at_start;
@@ -84,6 +85,7 @@ cases! {
     Shared prepare_in_transaction,
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
+    Shared cancel_in_time,
     Shared cancel_storm,
     Shared literals_as_parameters,
     Shared locked_under_snapshot,

@@ -44,6 +44,7 @@ use super::text::Text;
 use crate::ids::TableId;
 
 pub(crate) use effects::scan;
+pub use session::start_setting;
 
 /// What of a session's state changes the meaning of a text. Part of the key of a cache of analyses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

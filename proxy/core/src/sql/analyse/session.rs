@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::analysis::{Command, SessionChange};
+use super::super::analysis::{Command, Refusal, SessionChange};
 use super::super::lexer::TokenKind;
 use super::super::text::{Text, latin};
 use super::{Judged, Scope, Stop, analyse, refuse, token, transaction, unknown};
@@ -105,7 +105,20 @@ fn values(text: &Text<'_>, mut at: usize) -> Option<Vec<String>> {
 /// byte by byte.
 const UNREADABLE_ENCODINGS: &[&str] = &["sjis", "shiftjis", "shiftjis2004", "big5", "gbk", "uhc", "gb18030", "johab"];
 
-/// Settings that would make members differ.
+/// Values of `synchronous_commit` under which a member's own disk is waited for.
+const WAITS_FOR_DISK: &[&str] = &["on", "true", "yes", "1", "local", "remote_write", "remote_apply", "default"];
+
+/// Why a setting of a start packet is not accepted, if so.
+#[must_use]
+pub fn start_setting(name: &str, value: &str) -> Option<Refusal> {
+    let values: Vec<String> = value.split(',').map(|v| v.trim().trim_matches('"').to_owned()).collect();
+    match check_setting(&name.to_ascii_lowercase(), Some(&values)) {
+        Err(Stop::Refused(refusal)) => Some(refusal),
+        Ok(()) | Err(Stop::Unknown(_)) => None,
+    }
+}
+
+/// Settings that would make members differ, or lose what is acknowledged.
 pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(), Stop> {
     let value = values.and_then(<[String]>::first).map(String::as_str);
     match name {
@@ -116,6 +129,16 @@ pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(),
         "session_replication_role" => Err(refuse(
             "session_replication_role turns off foreign keys, on which the members' equality rests",
             "use ALTER TABLE … DISABLE TRIGGER USER to skip triggers",
+        )),
+        "synchronous_commit" if !value.is_some_and(|v| WAITS_FOR_DISK.contains(&v.to_ascii_lowercase().as_str())) => {
+            Err(refuse(
+                "without synchronous_commit a member that crashes loses commits that were acknowledged",
+                "leave it as it is (SET synchronous_commit = DEFAULT)",
+            ))
+        }
+        "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => Err(refuse(
+            format!("{name} is a mode of the transaction, which followers do not share"),
+            "use BEGIN or SET TRANSACTION with ISOLATION LEVEL, READ ONLY, DEFERRABLE",
         )),
         "session_authorization" => Err(refuse(
             "SET SESSION AUTHORIZATION needs a superuser on every member",
@@ -150,6 +173,9 @@ fn reset(text: &Text<'_>) -> Result<Judged, Stop> {
         let (prefix, name, _) = text.qualified(1).ok_or_else(|| unknown("this form of RESET"))?;
         prefix.map_or(name.clone(), |prefix| format!("{prefix}.{name}")).to_ascii_lowercase()
     };
+    if name == "transaction_isolation" {
+        check_setting(&name, None)?;
+    }
     if name == token::SETTING {
         return token::reset();
     }

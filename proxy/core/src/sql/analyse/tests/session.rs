@@ -97,6 +97,17 @@ fn session() {
         ),
         ("select set_config(name, 'x', false) from pg_settings where name like 'a%'", "refused set_config()…"),
         ("select set_config(name, 'x', false) from other where name = 'a'", "refused set_config()…"),
+        ("set synchronous_commit = off", "refused without synchronous_commit…"),
+        ("set local synchronous_commit to 'OFF'", "refused without synchronous_commit…"),
+        ("select set_config('synchronous_commit', '0', true)", "refused without synchronous_commit…"),
+        (
+            "set synchronous_commit = remote_apply",
+            "Set { name: \"synchronous_commit\", values: Some([\"remote_apply\"]) }",
+        ),
+        ("set synchronous_commit to default", "Reset { name: \"synchronous_commit\" }"),
+        ("set local transaction_isolation = 'repeatable read'", "refused transaction_isolation…"),
+        ("set transaction_read_only to on", "refused transaction_read_only…"),
+        ("reset transaction_isolation", "refused transaction_isolation…"),
     ]);
 }
 
