@@ -296,6 +296,15 @@ impl Session {
         }
     }
 
+    /// SET CONSTRAINTS … IMMEDIATE runs triggers of users that have waited: first, where images are taken of what they do.
+    async fn before_constraints(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        let sql = statement.sql.trim_ascii_end();
+        let sql = sql.strip_suffix(b";").unwrap_or(sql).trim_ascii_end();
+        let deferred = sql.to_ascii_lowercase().ends_with(b"deferred");
+        let waiting = self.open.as_ref().is_some_and(|open| open.imaged && open.deferred && open.lead_begun);
+        if waiting && !deferred { self.images_of_deferred().await } else { Ok(()) }
+    }
+
     /// In a transaction a setting is part of it: it comes and goes with it on every member.
     async fn setting_in_transaction(
         &mut self,
@@ -303,6 +312,9 @@ impl Session {
         change: &SessionChange,
         effect: Option<Effect>,
     ) -> Result<(), Trouble> {
+        if matches!(change, SessionChange::Constraints) {
+            self.before_constraints(statement).await?;
+        }
         self.simple_on_lead(statement).await?;
         if let SessionChange::TransactionModes(modes) = change {
             // Followers always run READ COMMITTED, READ WRITE.

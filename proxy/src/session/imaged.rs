@@ -375,6 +375,12 @@ fn as_login(role: Option<&str>) -> (Option<String>, Option<String>) {
 
 fn cannot_install(trouble: Trouble, table: &str) -> Trouble {
     match &trouble {
+        // CREATE OR REPLACE TRIGGER.
+        Trouble::Answer(frame) if &decode::sqlstate(frame) == b"42601" => SqlError::refused(
+            "images of rows are taken by members of PostgreSQL 14 or newer",
+            "Upgrade the members, or do the work of triggers and functions in the application.",
+        )
+        .into(),
         Trouble::Answer(frame) if &decode::sqlstate(frame) == b"42501" => SqlError::refused(
             format!("the triggers that take images cannot be put on table \"{table}\", which belongs to somebody else"),
             "Run the statement once as the table's owner, through raidb; the triggers stay.",

@@ -38,9 +38,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     "create function bump(what text) returns bigint language plpgsql as $$ declare r bigint; begin
        insert into counter values (what, 1) on conflict (name) do update set n = counter.n + 1 returning n into r;
        insert into log values (clock_timestamp(), what); perform nextval('ticket'); return r; end $$",
-    "create function try_twice(what text) returns text language plpgsql as $$ begin
-       begin insert into log values (now(), 'taken back'); insert into counter values (what, 0); return 'new';
-       exception when unique_violation then update counter set n = n + 100 where name = what; return 'old'; end; end $$",
     "create procedure transfer(a int, b int, amount numeric) language plpgsql as $$ begin
        update account set balance = balance - amount where id = a; update account set balance = balance + amount where id = b; end $$",
     "create procedure commits() language plpgsql as $$ begin insert into log values (now(), 'x'); commit; end $$",
@@ -67,4 +64,14 @@ pub(super) const STATEMENTS: &[&str] = &[
     "create constraint trigger late_one after insert on late deferrable initially deferred for each row execute function late_note()",
     "insert into account select g, 100 from generate_series(1, 20) g",
     "insert into current select g, 'n' || g from generate_series(1, 9) g",
+];
+
+/// Functions that handle errors: from here on, SELECTs of functions are not tried as reads first.
+pub(super) const HANDLERS: &[&str] = &[
+    "create function try_twice(what text) returns text language plpgsql as $$ begin
+       begin insert into log values (now(), 'taken back'); insert into counter values (what, 0); return 'new';
+       exception when unique_violation then update counter set n = n + 100 where name = what; return 'old'; end; end $$",
+    // It keeps it to itself if it cannot write.
+    "create function quiet(what text) returns text language plpgsql as $$ begin
+       insert into log values (now(), what); return 'written'; exception when others then return 'not written'; end $$",
 ];

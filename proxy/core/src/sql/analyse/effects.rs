@@ -23,6 +23,8 @@ pub(crate) struct Effects {
     pub(crate) member_bound: bool,
     /// A call that may have effects.
     pub(crate) unproven: Option<String>,
+    /// A call of a volatile function of users.
+    pub(crate) volatile_user: Option<String>,
     /// A call that is refused.
     pub(crate) denied: Option<Refusal>,
     /// Sequences that are advanced or set, by constant name.
@@ -147,6 +149,9 @@ fn call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effects: &mut 
             effects.lead_only(|| format!("{name}()"));
         }
         Volatility::Stable | Volatility::Volatile => {
+            if facts.volatility == Volatility::Volatile && !facts.builtin {
+                effects.volatile_user.get_or_insert_with(|| name.to_owned());
+            }
             effects.lead_only(|| format!("{name}()"));
             effects.unproven(|| format!("the function {name}()"));
         }

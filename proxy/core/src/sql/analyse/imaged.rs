@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use super::super::analysis::{Command, Imaged, Refusal};
+use super::super::analysis::{Command, Imaged, Proof, Refusal};
 use super::super::catalog::{RelationKind, Table};
 use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{OWN_SCHEMA, is_system};
-use super::{Judged, Scope, Stop, refuse, scan, tree, unknown};
+use super::{Judged, Scope, Stop, hidden, refuse, scan, tree, unknown};
 
 /// Statements that may have this form.
 const WORDS: &[&str] = &["insert", "update", "delete", "merge", "with", "select", "values", "table", "do", "call"];
@@ -50,6 +50,22 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
         read_footprint: Footprint::Everything,
         ..Judged::plain(Command::Imaged(Imaged { tables, instead_of }))
     })
+}
+
+/// A read that is tried where members refuse writes tells by its error that it is none. A function that handles errors may
+/// keep that to itself, and the client would be told of a write that was not done: it runs as a write at once.
+pub(crate) fn unless_errors_are_handled(text: &Text<'_>, judged: Judged, scope: &Scope<'_>) -> Result<Judged, Stop> {
+    let probed = matches!(&judged.command, Command::Read(read) if read.proof == Proof::Probe);
+    if !probed || !scope.catalog.handles_errors {
+        return Ok(judged);
+    }
+    match scan(text, 0..text.len(), scope).volatile_user {
+        None => Ok(judged),
+        Some(name) => Err(hidden(
+            format!("the function {name}() may write, and functions of this database handle errors (EXCEPTION WHEN)"),
+            "declare functions that only read as STABLE",
+        )),
+    }
 }
 
 /// SELECT … INTO: an INTO that belongs to no INSERT and no MERGE.

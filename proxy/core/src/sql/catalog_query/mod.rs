@@ -66,6 +66,11 @@ pub const CATALOG_SQL: &str = concat!(
     ")) OR EXISTS (SELECT FROM pg_constraint c JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass ",
     "AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0 AND d.refobjid NOT IN (",
     trusted!(),
+    ")), ",
+    // Do volatile functions handle errors?
+    "EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND provolatile = 'v' ",
+    "AND prosrc ~* '[[:<:]]exception[[:space:]]+when[[:>:]]' AND oid NOT IN (",
+    trusted!(),
     "));",
     // 5: relations
     "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence <> 'p', c.relrowsecurity, ",

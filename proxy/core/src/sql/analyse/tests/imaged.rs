@@ -1,6 +1,10 @@
 //! Writes of which the text does not tell all.
 
+use super::super::super::catalog::Catalog;
+use super::super::super::testing::{sample, settings};
+use super::super::analyse;
 use super::check;
+use super::describe::describe;
 
 #[test]
 fn targets_and_reasons() {
@@ -21,6 +25,17 @@ fn targets_and_reasons() {
             "imaged (triggered): table…",
         ),
     ]);
+}
+
+#[test]
+fn a_function_that_may_keep_the_members_error_to_itself() {
+    let mut catalog = sample();
+    let told = |catalog: &Catalog, sql: &str| describe(sql, &analyse(sql.as_bytes(), catalog, &settings()));
+    assert_eq!(told(&catalog, "select audit()"), "read probe everything");
+    catalog.handles_errors = true;
+    assert!(told(&catalog, "select audit()").starts_with("imaged (): the function audit() may write"));
+    assert_eq!(told(&catalog, "select lookup(1)"), "read probe everything");
+    assert_eq!(told(&catalog, "select name from parent"), "read groups 10");
 }
 
 #[test]
