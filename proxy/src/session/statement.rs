@@ -129,7 +129,7 @@ impl Session {
                 }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
-                    self.unlock_unanswered(statement)?;
+                    self.unlock_unanswered(&statement)?;
                     self.change_lead().await?;
                 }
                 Err(Trouble::MemberLost) if !self.released => {

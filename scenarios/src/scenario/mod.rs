@@ -2,8 +2,8 @@
 
 mod activemq_kill;
 mod activemq_takeover;
-mod applications;
 mod advisory_locks;
+mod applications;
 mod bad_input;
 mod big_result;
 mod chaos;
@@ -17,8 +17,8 @@ mod cut_at_commit;
 mod cut_at_once;
 mod cut_serializable;
 mod differential;
-mod hermitage;
 mod django;
+mod hermitage;
 mod hidden_writes;
 mod hot_rows;
 mod jdbc;

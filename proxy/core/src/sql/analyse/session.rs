@@ -113,7 +113,7 @@ const WAITS_FOR_DISK: &[&str] = &["on", "true", "yes", "1", "local", "remote_wri
 pub fn start_setting(name: &str, value: &str) -> Option<Refusal> {
     let values: Vec<String> = value.split(',').map(|v| v.trim().trim_matches('"').to_owned()).collect();
     match check_setting(&name.to_ascii_lowercase(), Some(&values)) {
-        Err(Stop::Refused(refusal)) => Some(refusal),
+        Err(Stop::Refused(refusal) | Stop::Hidden(refusal)) => Some(refusal),
         Ok(()) | Err(Stop::Unknown(_)) => None,
     }
 }
