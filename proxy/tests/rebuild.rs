@@ -159,7 +159,9 @@ async fn everything_is_copied_and_again_over_what_was_there() {
     assert!(idle.simple_query("select 1").await.is_err(), "who was connected is no longer");
 
     let members = [&donor, &target];
-    let rows = members_equal(&members, EqualityOptions { settle: Duration::ZERO, sequences: true }).await.unwrap();
+    let rows = members_equal(&members, EqualityOptions { settle: Duration::ZERO, ..EqualityOptions::default() })
+        .await
+        .unwrap();
     assert!(rows > 7000);
     let mut expect = rest(&donor).await;
     let kept = rest(&target).await;
@@ -175,7 +177,7 @@ async fn everything_is_copied_and_again_over_what_was_there() {
     target.endpoint().execute("delete from app.orders").await.unwrap();
     let again = copy(&donor, &target).await.unwrap();
     assert_eq!(again.roles_created, Vec::<String>::new());
-    members_equal(&members, EqualityOptions { settle: Duration::ZERO, sequences: true }).await.unwrap();
+    members_equal(&members, EqualityOptions { settle: Duration::ZERO, ..EqualityOptions::default() }).await.unwrap();
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ const DIFFERENCES: &str = r#"
     insert into raidb.applied_0 values (5);
 "#;
 
-const NOW: EqualityOptions = EqualityOptions { settle: Duration::ZERO, sequences: false };
+const NOW: EqualityOptions = EqualityOptions { settle: Duration::ZERO, sequences: false, passing_over: None };
 
 struct Two {
     base: Member,

@@ -117,8 +117,8 @@ async fn write(endpoint: &Endpoint, keys: &[usize], known: &Known, end: Instant,
 /// Reads all keys again and again: by number, one of two statements and one of two protocols.
 async fn read(endpoint: &Endpoint, number: usize, known: &Known, end: Instant) -> Result<Vec<Read>> {
     let client = endpoint.connect().await?;
-    let sql = if number % 2 == 0 { ALL } else { BY_KEY };
-    let prepared = if number / 2 % 2 == 0 { None } else { Some(client.prepare(sql).await?) };
+    let sql = if number.is_multiple_of(2) { ALL } else { BY_KEY };
+    let prepared = if (number / 2).is_multiple_of(2) { None } else { Some(client.prepare(sql).await?) };
     let mut reads = Vec::new();
     while Instant::now() < end {
         let (floor, began) = (known.floor(), known.clock.tick());

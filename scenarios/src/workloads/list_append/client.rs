@@ -32,7 +32,8 @@ impl Clock {
 }
 
 pub(super) async fn run(endpoint: &Endpoint, load: Load, number: usize, clock: &Clock) -> Result<Told> {
-    let manner = Manner { is_simple: number % 2 == 0, has_default: number / 2 % 2 == 0, level: load.level };
+    let manner =
+        Manner { is_simple: number.is_multiple_of(2), has_default: (number / 2).is_multiple_of(2), level: load.level };
     let mut plans = Plans::new(load.seed, number, load.clients);
     let mut client = Client { number, clock, element: number as i64 * ELEMENTS, told: Told::default() };
     let mut session = None;
