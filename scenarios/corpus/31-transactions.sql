@@ -19,7 +19,6 @@ update t set a = 21 where id = 2;
 rollback and chain;
 select a from t where id = 2;
 commit;
---! differs COMMIT AND CHAIN outside a transaction warns in place of 25P01
 commit and chain;
 begin isolation level repeatable read read write;
 show transaction_isolation;

@@ -43,7 +43,7 @@ select name like 'e1%', name ilike 'E_', name similar to 'e(1|2)', name ~ '^e[0-
 select id between 2 and 4, id not in (1, 2), id is distinct from 2, dept is null from emp where id < 6 order by id;
 with recursive up(id, boss, depth) as (select id, boss, 0 from emp where id = 15 union all select e.id, e.boss, depth + 1 from emp e join up on up.boss = e.id) select * from up order by depth;
 with recursive g(a, b) as (select 0, 1 union all select b, a + b from g where b < 100) select a from g;
-with recursive s(n) as (select 1 union select n % 4 + 1 from s) search depth first by n set o select n from s order by n;
+with recursive s(n) as (select 1 union all select n + 1 from s where n < 4) search depth first by n set o select n from s order by o;
 with recursive c(n) as (select 1 union all select n % 3 + 1 from c) cycle n set looped using path select n, looped from c order by path;
 select string_agg(name, ', ' order by id) from emp where id < 5;
 select upper(name), initcap('hello world'), lpad(id::text, 3, '0'), concat_ws('-', id, name, null), format('%s is %I: %L', id, name, name) from emp where id = 1;

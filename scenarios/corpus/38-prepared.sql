@@ -52,9 +52,7 @@ deallocate prepare q;
 deallocate all;
 execute one;
 prepare bad as select nope;
---! differs a text that the parser cannot read draws a warning of the ROLLBACK that is the proxy's own
 prepare bad as selec 1;
---! differs a text that the parser cannot read draws a warning of the ROLLBACK that is the proxy's own
 prepare ddl as create table x(i int);
 prepare v as values ($1::int, $2::text);
 execute v(1, 'x');

@@ -22,7 +22,7 @@ use super::Session;
 use super::frames;
 use super::links::{CommitState, Expects};
 use super::transaction::{OpenTransaction, Payload};
-use super::trouble::{SqlError, Trouble};
+use super::trouble::{SqlError, Trouble, is_fatal};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
 use crate::virtual_database::in_flight::Ticket;
@@ -219,8 +219,8 @@ impl Session {
             // The lead certifies: its COMMIT decides, then the others follow.
             self.send_commit(lead);
             self.committed_on(&[lead], ticket).await?;
-            if let Some((sqlstate, message)) = self.refused_by(lead) {
-                return Err(Trouble::Answer(error_answer(sqlstate, &message)));
+            if let Some(refusal) = self.refused_by(lead) {
+                return Err(Trouble::Answer(refusal));
             }
             if !matches!(self.slots[usize::from(lead.0)].commit, CommitState::Done { agreed: true, .. }) {
                 // It has left without an answer: nobody has certified. If it did commit it has to be rebuilt, since the log
@@ -239,10 +239,14 @@ impl Session {
         self.committed_on(&members, ticket).await
     }
 
-    fn refused_by(&self, member: MemberId) -> Option<([u8; 5], String)> {
-        match &self.slots[usize::from(member.0)].commit {
-            CommitState::Done { outcome: UnitOutcome { error: Some(error), .. }, .. } => Some(error.clone()),
-            _ => None,
+    /// The error with which a member has answered COMMIT, for the client: detail and hint say what it may do now.
+    fn refused_by(&self, member: MemberId) -> Option<Bytes> {
+        let CommitState::Done { outcome, .. } = &self.slots[usize::from(member.0)].commit else { return None };
+        let (sqlstate, message) = outcome.error.as_ref()?;
+        match &outcome.error_frame {
+            Some(frame) if !is_fatal(frame) => Some(frame.clone()),
+            // The member's connection ends, the client's does not.
+            _ => Some(error_answer(*sqlstate, message)),
         }
     }
 
@@ -306,8 +310,8 @@ impl Session {
                 }
             }
             let all: Vec<MemberId> = self.view.members().filter(|m| ticket.commits_on(*m)).collect();
-            if let Some((sqlstate, message)) = self.refused_by_all(&all) {
-                return Poll::Ready(Err(Trouble::Answer(error_answer(sqlstate, &message))));
+            if let Some(refusal) = self.refused_by_all(&all) {
+                return Poll::Ready(Err(Trouble::Answer(refusal)));
             }
             if one_done {
                 self.database.faults.at(FaultPoint::CommitFirstAnswer);
@@ -331,7 +335,7 @@ impl Session {
     }
 
     /// Every member that is left has answered COMMIT with an error: then it is rolled back everywhere.
-    fn refused_by_all(&self, members: &[MemberId]) -> Option<([u8; 5], String)> {
+    fn refused_by_all(&self, members: &[MemberId]) -> Option<Bytes> {
         let mut left = members.iter().filter(|m| self.view.is_enabled(**m)).peekable();
         left.peek()?;
         let mut refusal = None;
@@ -407,7 +411,7 @@ fn describe_outcome(unit: &UnitOutcome) -> String {
     }
 }
 
-fn error_answer(sqlstate: [u8; 5], message: &str) -> bytes::Bytes {
+fn error_answer(sqlstate: [u8; 5], message: &str) -> Bytes {
     let mut out = bytes::BytesMut::new();
     let sqlstate = String::from_utf8_lossy(&sqlstate).into_owned();
     let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', sqlstate.as_str()), (b'M', message)];

@@ -1,7 +1,7 @@
 //! Transaction control, settings, utilities: commands that are handled one by one, in both protocols, by their text.
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{Command, SessionChange, TransactionModes, Utility};
+use raidb_core::sql::analysis::{Command, Isolation, SessionChange, TransactionModes, Utility};
 use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
@@ -56,7 +56,7 @@ impl Session {
     /// Runs one of them; its answer is staged.
     pub(crate) async fn control(&mut self, statement: &Statement) -> Result<(), Trouble> {
         match &statement.analysis.command {
-            Command::Begin(modes) => self.begin(statement, *modes),
+            Command::Begin(modes) => self.begin(statement, *modes).await,
             Command::Commit { chain } => self.commit_command(*chain).await,
             Command::Rollback { chain } => self.rollback_command(*chain).await,
             Command::Savepoint(name) => self.savepoint(name).await,
@@ -87,14 +87,28 @@ impl Session {
     }
 
     /// BEGIN costs no round trip: it goes out together with the first statement.
-    fn begin(&mut self, statement: &Statement, modes: TransactionModes) -> Result<(), Trouble> {
+    async fn begin(&mut self, statement: &Statement, modes: TransactionModes) -> Result<(), Trouble> {
         let start = statement.sql.first().is_some_and(|b| b.eq_ignore_ascii_case(&b's'));
         let tag = if start { "START TRANSACTION" } else { "BEGIN" };
         if self.block == Block::Open {
             self.warn("25001", "there is already a transaction in progress");
-        } else if let Some(open) = self.open.as_mut() {
-            // In a pipeline: what came before in it belongs to the block.
-            open.explicit = true;
+        } else if self.open.as_ref().is_some_and(|open| open.lead_begun) {
+            // In a pipeline, or a message of several statements: what came before in it belongs to the block.
+            if let Some(sql) = set_transaction(&modes) {
+                self.lead_command_surely(&sql).await?;
+            }
+            if let Some(open) = self.open.as_mut() {
+                open.explicit = true;
+                open.begin = statement.sql.clone();
+                open.isolation = isolation_of(&modes, open.isolation);
+            }
+        } else if self.open.is_some() {
+            let isolation = isolation_of(&modes, self.settings.isolation);
+            if let Some(open) = self.open.as_mut() {
+                open.explicit = true;
+                open.begin = statement.sql.clone();
+                open.isolation = isolation;
+            }
         } else {
             let isolation = isolation_of(&modes, self.settings.isolation);
             let text = statement.sql.clone();
@@ -109,10 +123,12 @@ impl Session {
         if self.block == Block::Failed {
             return self.rollback_command(chain).await;
         }
-        if self.block == Block::Idle && self.open.is_none() {
-            self.warn("25P01", "there is no transaction in progress");
-            self.complete("COMMIT");
-            return Ok(());
+        if self.block == Block::Idle {
+            self.no_block(chain.then_some("COMMIT AND CHAIN"))?;
+            if self.open.is_none() {
+                self.complete("COMMIT");
+                return Ok(());
+            }
         }
         if let Some(error) = self.lost_transaction.take() {
             self.block = Block::Idle;
@@ -127,7 +143,7 @@ impl Session {
         Ok(())
     }
 
-    fn chain(&mut self, chain: bool, again: Option<(Bytes, raidb_core::sql::analysis::Isolation)>) {
+    fn chain(&mut self, chain: bool, again: Option<(Bytes, Isolation)>) {
         if let (true, Some((begin, isolation))) = (chain, again) {
             self.open_transaction(begin, true, isolation);
             self.block = Block::Open;
@@ -135,8 +151,8 @@ impl Session {
     }
 
     async fn rollback_command(&mut self, chain: bool) -> Result<(), Trouble> {
-        if self.block == Block::Idle && self.open.is_none() {
-            self.warn("25P01", "there is no transaction in progress");
+        if self.block == Block::Idle {
+            self.no_block(chain.then_some("ROLLBACK AND CHAIN"))?;
         }
         let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
         self.lost_transaction = None;
@@ -144,6 +160,14 @@ impl Session {
         self.block = Block::Idle;
         self.chain(chain, again);
         self.complete("ROLLBACK");
+        Ok(())
+    }
+
+    /// COMMIT or ROLLBACK that no BEGIN was before: it ends what the message has done so far, with a warning; `chain` has nothing to
+    /// go on with.
+    fn no_block(&mut self, chain: Option<&str>) -> Result<(), SqlError> {
+        chain.map_or(Ok(()), |what| self.in_block(what))?;
+        self.warn("25P01", "there is no transaction in progress");
         Ok(())
     }
 
@@ -378,8 +402,8 @@ impl Session {
     }
 
     async fn names_command(&mut self, statement: &Statement) -> Result<(), Trouble> {
-        if self.open.is_some() && !matches!(statement.analysis.command, Command::Discard { .. }) {
-            // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never, behind what the
+        if self.open.is_some() {
+            // PREPARE, DEALLOCATE and DISCARD (but for ALL, which the lead refuses in a block) are not undone by a rollback; every member gets them now or never, behind what the
             // transcript holds: they may need what it makes.
             loop {
                 match self.settle_followers().await {
@@ -468,6 +492,19 @@ impl Session {
     pub(crate) fn analysis_version(&self) -> u64 {
         self.catalog().version.wrapping_mul(1 << 20).wrapping_add(self.settings.version)
     }
+}
+
+/// The modes of a BEGIN for a transaction that has begun already.
+fn set_transaction(modes: &TransactionModes) -> Option<String> {
+    let isolation = modes.isolation.map(|level| match level {
+        Isolation::ReadCommitted => "ISOLATION LEVEL READ COMMITTED",
+        Isolation::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
+        Isolation::Serializable => "ISOLATION LEVEL SERIALIZABLE",
+    });
+    let access = modes.read_only.map(|read_only| if read_only { "READ ONLY" } else { "READ WRITE" });
+    let deferrable = modes.deferrable.map(|deferrable| if deferrable { "DEFERRABLE" } else { "NOT DEFERRABLE" });
+    let modes: Vec<&str> = [isolation, access, deferrable].into_iter().flatten().collect();
+    (!modes.is_empty()).then(|| format!("SET TRANSACTION {}", modes.join(", ")))
 }
 
 fn change_of_meaning(change: &SessionChange) -> bool {

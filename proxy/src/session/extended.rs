@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use raidb_core::sql::analysis::{Analysis, Command, Write};
+use raidb_core::sql::split::split;
 
 use super::Session;
 use super::batch::{Message, decode_message};
@@ -80,6 +81,9 @@ impl Session {
 
     /// Registers what a Parse message names.
     pub(crate) fn prepare(&mut self, parse: &Parse) -> Result<PreparedStatement, SqlError> {
+        if parse.text.contains(&b';') && split(&parse.text, self.settings.standard_conforming).len() > 1 {
+            return Err(SqlError::new("42601", "cannot insert multiple commands into a prepared statement", ""));
+        }
         if !parse.name.is_empty() && self.names.statement(&parse.name).is_some() {
             let name = String::from_utf8_lossy(&parse.name).into_owned();
             return Err(SqlError::new("42P05", format!("prepared statement \"{name}\" already exists"), ""));
@@ -402,7 +406,7 @@ fn write_read_batch(
     }
     encode::bare(link.out(), b'S');
     link.unit(Owner::Foreground);
-    Reading { hidden_commands, rows: Rows::Forward, steps, silent: false }
+    Reading { hidden_commands, rows: Rows::Forward, steps, ..Reading::default() }
 }
 
 /// A statement that was prepared here only now, on a connection that had not seen it, may have another shape than the

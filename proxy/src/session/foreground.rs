@@ -76,8 +76,10 @@ pub struct Reading {
     pub rows: Rows,
     /// Replies of the extended protocol that are expected; empty for a simple query.
     pub steps: VecDeque<Step>,
-    /// The client sees CommandComplete and the like.
+    /// The client does not see CommandComplete and the like.
     pub silent: bool,
+    /// Nor notices.
+    pub no_notices: bool,
 }
 
 /// What a unit came to.
@@ -362,7 +364,7 @@ fn take_control(tag: u8, frame: &[u8], reading: &mut Reading, end: &mut UnitEnd,
             done_step(reading, staged);
         }
         // Notices, parameter changes, notifications, COPY out, function results.
-        _ if !reading.silent || tag == b'S' || tag == b'N' => staged.extend_from_slice(frame),
+        _ if !reading.silent || tag == b'S' || tag == b'N' && !reading.no_notices => staged.extend_from_slice(frame),
         _ => {}
     }
 }

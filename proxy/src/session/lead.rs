@@ -1,6 +1,5 @@
 //! Statements on the lead: the proxy's own, and the one way on which a client's statement gets there.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -112,17 +111,23 @@ impl Session {
     /// # Errors
     /// The lead's error is [`Trouble::Answer`].
     pub(crate) async fn lead_command(&mut self, sql: &str) -> Result<(), Trouble> {
-        self.lead_query(sql).await.map(|_| ())
+        self.lead_query(sql, false).await.map(|_| ())
     }
 
-    async fn lead_query(&mut self, sql: &str) -> Result<UnitEnd, Trouble> {
+    /// ROLLBACK. Where an unreadable text took BEGIN with it, nothing is open there: the warning would be about what is the proxy's
+    /// own.
+    pub(crate) async fn lead_rollback(&mut self) -> Result<(), Trouble> {
+        self.lead_query("ROLLBACK", true).await.map(|_| ())
+    }
+
+    async fn lead_query(&mut self, sql: &str, no_notices: bool) -> Result<UnitEnd, Trouble> {
         let lead = self.lead();
         let begin = self.take_begin();
         let Some(link) = self.link(lead) else {
             return Err(if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost });
         };
         link.simple(&[&begin, sql.as_bytes()], Owner::Foreground);
-        let reading = Reading { rows: Rows::Discard, silent: true, ..Reading::default() };
+        let reading = Reading { rows: Rows::Discard, silent: true, no_notices, ..Reading::default() };
         let end = self.read_unit(lead, reading).await?;
         match end.error {
             Some(frame) => Err(Trouble::Answer(frame)),
@@ -238,7 +243,7 @@ impl Session {
 
     /// No steps, everything forwarded.
     pub(crate) fn plain_reading(hidden_commands: usize) -> Reading {
-        Reading { hidden_commands, rows: Rows::Forward, steps: VecDeque::new(), silent: false }
+        Reading { hidden_commands, rows: Rows::Forward, ..Reading::default() }
     }
 }
 

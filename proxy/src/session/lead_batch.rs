@@ -189,6 +189,7 @@ impl Session {
         if answered_here(command)? {
             self.run_unit(unit, None).await?;
             let plain = Statement { bound: None, ..statement };
+            self.check_lock_in_block(&plain.analysis.command)?;
             self.open_implicit();
             return self.simple_on_lead(&plain).await;
         }

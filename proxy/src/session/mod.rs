@@ -38,6 +38,7 @@ pub mod notifications;
 pub mod outcome;
 pub mod prepared;
 pub mod present_time;
+mod readable;
 pub mod reads;
 mod registration;
 mod reporting;

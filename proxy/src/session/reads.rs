@@ -75,7 +75,7 @@ impl Session {
         let end = self
             .balanced(&plan, &mut |link: &mut Link| {
                 link.simple(&[prefix, &sql], Owner::Foreground);
-                Reading { hidden_commands: hidden, rows: Rows::Forward, steps: VecDeque::new(), silent: false }
+                Reading { hidden_commands: hidden, rows: Rows::Forward, ..Reading::default() }
             })
             .await?;
         match end.error {

@@ -38,7 +38,7 @@ impl Session {
             self.database.counters.aborts.add();
         }
         if begun && self.view.lead_epoch == epoch && self.link(lead).is_some() {
-            if self.lead_command("ROLLBACK").await.is_err() {
+            if self.lead_rollback().await.is_err() {
                 // Whatever went wrong, nothing of the transaction may stay open there.
                 self.slot(lead).reset();
             }

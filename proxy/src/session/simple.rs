@@ -30,6 +30,20 @@ impl Session {
             return self.ready().await;
         }
         let single = pieces.len() == 1;
+        if !single {
+            self.current = text.clone();
+            match self.unreadable(&text).await {
+                Ok(None) => {}
+                Ok(Some(error)) => {
+                    self.fail(Trouble::Answer(error), 0).await?;
+                    return self.ready().await;
+                }
+                Err(trouble) => {
+                    self.fail(trouble, 0).await?;
+                    return self.ready().await;
+                }
+            }
+        }
         for piece in pieces {
             let offset = text[..piece.start].iter().filter(|b| !is_continuation(**b)).count();
             let sql = text.slice(piece);
@@ -71,6 +85,9 @@ impl Session {
         if let Some(error) = self.refusal_of_block(command) {
             return Err(error.into());
         }
+        if !single && belongs_to_block(command) {
+            self.open_implicit();
+        }
         match command {
             Command::CopyIn(copy) => self.copy_in(&statement, &copy.clone()).await,
             command if is_control(command) => self.control(&statement).await,
@@ -97,8 +114,19 @@ impl Session {
         if self.open.is_none() && single && reads_outside(&statement.analysis.command) {
             return self.balanced_simple(statement).await;
         }
+        if single {
+            self.check_lock_in_block(&statement.analysis.command)?;
+        }
         self.open_implicit();
         self.simple_on_lead(statement).await
+    }
+
+    /// LOCK TABLE that is alone in its transaction locks nothing that anybody could use.
+    pub(super) fn check_lock_in_block(&self, command: &Command) -> Result<(), SqlError> {
+        if self.open.is_none() && self.block == Block::Idle && matches!(command, Command::LockTable(_)) {
+            return Err(SqlError::new("25P01", "LOCK TABLE can only be used in transaction blocks", ""));
+        }
+        Ok(())
     }
 
     /// EXECUTE name: it is what the prepared statement is, under the text that the client sent.
@@ -194,6 +222,38 @@ fn is_continuation(byte: u8) -> bool {
 #[must_use]
 pub fn reads_outside(command: &Command) -> bool {
     matches!(command, Command::Read(_) | Command::CopyOut(_) | Command::Empty)
+}
+
+/// Whether a statement of a message of several acts in the transaction of that message, which PostgreSQL calls an implicit block:
+/// all but what begins or ends one, or is the proxy's own.
+fn belongs_to_block(command: &Command) -> bool {
+    match command {
+        Command::Session(_)
+        | Command::Prepare { .. }
+        | Command::Execute { .. }
+        | Command::Deallocate(_)
+        | Command::Discard { .. }
+        | Command::Read(_)
+        | Command::RowLock(_)
+        | Command::Write(_)
+        | Command::CopyIn(_)
+        | Command::Imaged(_)
+        | Command::CopyOut(_)
+        | Command::LockTable(_)
+        | Command::Advisory(_)
+        | Command::Notification(_)
+        | Command::Utility(_)
+        | Command::Unknown { .. } => true,
+        Command::Empty
+        | Command::Begin(_)
+        | Command::Commit { .. }
+        | Command::Rollback { .. }
+        | Command::Savepoint(_)
+        | Command::Release(_)
+        | Command::RollbackTo(_)
+        | Command::Token(_)
+        | Command::Refused(_) => false,
+    }
 }
 
 fn without_parameters(analysis: &raidb_core::sql::analysis::Analysis) -> raidb_core::sql::analysis::Analysis {

@@ -1,6 +1,5 @@
 //! One client's statement on the lead, in an open transaction: run it, see what it touched, put it into the transcript.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,7 +168,7 @@ impl Session {
             link.simple(&[PROBE_END], Owner::Discarded);
         }
         let shift = begin.len() + plan.prefix.len();
-        let reading = Reading { hidden_commands: hidden, rows: plan.rows, steps: VecDeque::new(), silent: false };
+        let reading = Reading { hidden_commands: hidden, rows: plan.rows, ..Reading::default() };
         let (end, took) = self.read_client_unit(lead, reading).await?;
         match images {
             Some(before) => self.behind_images(statement, before, end, took, shift).await,

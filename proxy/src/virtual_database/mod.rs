@@ -18,6 +18,7 @@ pub mod notifications;
 mod operate;
 pub mod pace;
 pub mod pick;
+pub mod readable;
 mod retention;
 pub mod sequences;
 pub mod settings;
@@ -79,6 +80,8 @@ pub struct VirtualDatabase {
     pub counters: Counters,
     /// Analyses by text.
     pub analyses: analyses::Analyses,
+    /// Messages of several statements that can be read.
+    pub readable: readable::Readable,
     /// Sessions of the whole process.
     pub sessions: Arc<SessionRegistry>,
     picker: Picker,

@@ -214,6 +214,7 @@ impl VirtualDatabase {
             shut_out: Arc::default(),
             counters: Default::default(),
             analyses: Analyses::default(),
+            readable: Default::default(),
             tokens: super::tokens::Tokens::new(sessions.clone()),
             sessions,
             picker: Default::default(),

@@ -25,6 +25,8 @@ pub struct UnitOutcome {
     pub reports: BytesMut,
     /// SQLSTATE and message of the first error.
     pub error: Option<([u8; 5], String)>,
+    /// The same, as the member sent it.
+    pub error_frame: Option<Bytes>,
 }
 
 /// Who waits for a unit's answer.
@@ -69,7 +71,7 @@ impl UnitOutcome {
     /// A unit that did what was asked, of which nothing else is of interest.
     #[must_use]
     pub fn plain() -> Self {
-        UnitOutcome { tags: Vec::new(), status: b'I', reports: BytesMut::new(), error: None }
+        UnitOutcome { tags: Vec::new(), status: b'I', reports: BytesMut::new(), error: None, error_frame: None }
     }
 }
 
@@ -227,6 +229,7 @@ impl Link {
             b'E' if self.partial.error.is_none() => {
                 let message = decode::error_field(frame, b'M').unwrap_or(b"?");
                 self.partial.error = Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
+                self.partial.error_frame = Some(Bytes::copy_from_slice(frame));
             }
             b'Z' => self.partial.status = frame.get(5).copied().unwrap_or(b'I'),
             _ => {}

@@ -1,0 +1,93 @@
+//! A message of several statements is parsed as a whole before the first runs: of one that cannot be read, nothing runs.
+//!
+//! Only a member can say what PostgreSQL's parser reads. It is sent the message with something behind it that no parser reads,
+//! so that nothing of it can run, whatever it says: where the error stands tells whether all before it was read. That parser
+//! looks at no table and keeps no state; in a block a savepoint saves the transaction from the error.
+
+use bytes::Bytes;
+
+use super::Session;
+use super::foreground::{Reading, Rows};
+use super::transaction::Block;
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Owner;
+use crate::wire::decode::{error_field, sqlstate};
+
+/// Stands behind the message, in a statement of its own.
+const END: &str = "raidb_end_of_message";
+const SAVEPOINT: &[u8] = b"SAVEPOINT raidb_parse";
+const BACK: &[u8] = b"ROLLBACK TO SAVEPOINT raidb_parse;RELEASE SAVEPOINT raidb_parse";
+
+impl Session {
+    /// The error of a message that the parser cannot read; `None`: it reads it.
+    pub(super) async fn unreadable(&mut self, text: &Bytes) -> Result<Option<Bytes>, Trouble> {
+        // In a failed block (or one that is lost) the first statement is told so anyway.
+        if self.block == Block::Failed || self.lost_transaction.is_some() {
+            return Ok(None);
+        }
+        self.judgeable().await;
+        let settings = self.settings.meaning(&self.catalog().default_search_path);
+        if self.database.readable.knows(text, &settings) {
+            return Ok(None);
+        }
+        let mark = self.staged.len();
+        let frame = loop {
+            match self.ask_parser(text).await {
+                Ok(frame) => break frame,
+                Err(Trouble::LeadChanged) => self.change_lead().await?,
+                Err(Trouble::MemberLost) => self.next_view().await,
+                Err(other) => return Err(other),
+            }
+        };
+        let message = error_field(&frame, b'M').unwrap_or_default();
+        if sqlstate(&frame) == *b"42601" && contains(message, END.as_bytes()) {
+            // Warnings of the parser come again with the statements.
+            self.staged.truncate(mark);
+            self.database.readable.learn(text, &settings);
+            return Ok(None);
+        }
+        Ok(Some(at_its_end(text, frame)))
+    }
+
+    /// The parser's error.
+    async fn ask_parser(&mut self, text: &Bytes) -> Result<Bytes, Trouble> {
+        let lead = self.ready_members(false).await?;
+        let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
+        let gone = if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost };
+        let Some(link) = self.link(lead) else { return Err(gone) };
+        if begun {
+            link.simple(&[SAVEPOINT], Owner::Discarded);
+        }
+        link.simple(&[text, b"\n;", END.as_bytes()], Owner::Foreground);
+        if begun {
+            link.simple(&[BACK], Owner::Discarded);
+        }
+        let end = self.read_unit(lead, Reading { rows: Rows::Discard, silent: true, ..Reading::default() }).await?;
+        // It cannot run: not even the end of it is SQL.
+        end.error.ok_or_else(|| SqlError::new("XX000", "a member's parser reads what is no SQL", "Report this.").into())
+    }
+}
+
+/// Where the message stops in the middle of a statement, the parser blames our semicolon; the client's message has none there.
+fn at_its_end(text: &[u8], frame: Bytes) -> Bytes {
+    let characters = text.iter().filter(|b| **b & 0xc0 != 0x80).count();
+    let position = error_field(&frame, b'P').and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
+    if position.is_none_or(|position| position <= characters) {
+        return frame;
+    }
+    let position = (characters + 1).to_string();
+    let mut out = bytes::BytesMut::new();
+    let fields = [
+        (b'S', "ERROR"),
+        (b'V', "ERROR"),
+        (b'C', "42601"),
+        (b'M', "syntax error at end of input"),
+        (b'P', position.as_str()),
+    ];
+    crate::wire::encode::notice_or_error(&mut out, b'E', &fields);
+    out.freeze()
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
