@@ -23,7 +23,6 @@ delete from t where id = 1; insert into t values (1, 7); select a from t where i
 set work_mem to '9MB'; show work_mem; reset work_mem; show work_mem;
 set local timezone to 'Asia/Tokyo'; show timezone;
 show timezone;
---! differs ParameterStatus of SET LOCAL in a message whose last statement fails: PostgreSQL reports at the end only
 begin; set local timezone to 'Asia/Tokyo'; select 1/0;
 rollback; show timezone;
 insert into t values (20, 20) returning id; update t set a = 21 where id = 20 returning a; delete from t where id = 20 returning *;

@@ -27,6 +27,9 @@ use crate::wire::encode;
 /// A batch that grows beyond this is worked on before its Sync has come.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// SQLSTATE of more than one statement in one Parse.
+pub(super) const SEVERAL: &str = "42601";
+
 impl Session {
     /// Takes messages up to Sync, Flush or a limit, and works on them.
     ///
@@ -82,7 +85,7 @@ impl Session {
     /// Registers what a Parse message names.
     pub(crate) fn prepare(&mut self, parse: &Parse) -> Result<PreparedStatement, SqlError> {
         if parse.text.contains(&b';') && split(&parse.text, self.settings.standard_conforming).len() > 1 {
-            return Err(SqlError::new("42601", "cannot insert multiple commands into a prepared statement", ""));
+            return Err(SqlError::new(SEVERAL, "cannot insert multiple commands into a prepared statement", ""));
         }
         if !parse.name.is_empty() && self.names.statement(&parse.name).is_some() {
             let name = String::from_utf8_lossy(&parse.name).into_owned();

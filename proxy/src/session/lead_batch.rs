@@ -6,6 +6,7 @@ use raidb_core::sql::analysis::{Command, Proof, Read};
 use super::Session;
 use super::batch::Message;
 use super::control::is_control;
+use super::extended::SEVERAL;
 use super::lead_unit::{Pending, Unit, bare};
 use super::statement::{Bound, Statement};
 use super::token::{describe_portal, describe_statement};
@@ -80,7 +81,14 @@ impl Session {
     async fn lead_message(&mut self, message: Message, unit: &mut Unit) -> Result<(), Trouble> {
         match message {
             Message::Parse(parse, _) => {
-                let statement = self.prepare(&parse)?;
+                let statement = match self.prepare(&parse) {
+                    Err(error) if error.sqlstate == SEVERAL => {
+                        // They are parsed before they are counted.
+                        let unreadable = self.unreadable(&parse.text).await?;
+                        return Err(unreadable.map_or_else(|| error.into(), Trouble::Answer));
+                    }
+                    other => other?,
+                };
                 self.check_block(&statement.analysis.command)?;
                 self.names.keep(statement.clone());
                 let local = answered_here(&statement.analysis.command)?;

@@ -213,6 +213,7 @@ impl Session {
                 Ok(opened) => {
                     let reported = self.adopt_link(lead, opened);
                     self.reported = reported.clone();
+                    self.told = reported.clone();
                     // Another role than the proxy's own, or start-up options, may mean another search path.
                     let own = self.identity.login.is_some()
                         || self.identity.parameters.iter().any(|(name, _)| name == "options" || name == "search_path");

@@ -47,6 +47,7 @@ pub mod settings;
 mod settle;
 pub mod simple;
 pub mod statement;
+mod statuses;
 pub mod token;
 pub mod transaction;
 pub mod trouble;
@@ -152,6 +153,8 @@ pub struct Session {
     pub(crate) group: Option<Arc<Group>>,
     /// What its first connection reported.
     pub(crate) reported: crate::members::pg::connect::Reported,
+    /// What the client knows of settings, as far as that is certain.
+    pub(crate) told: crate::members::pg::connect::Reported,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -210,6 +213,7 @@ impl Session {
             mailbox: None,
             group: None,
             reported: Vec::new(),
+            told: Vec::new(),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }
@@ -362,6 +366,12 @@ impl Session {
 
     /// Lets staged answers go.
     pub(crate) fn release_staged(&mut self) {
+        // Reports may be among them.
+        self.told.clear();
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
         if self.client.out().is_empty() {
             std::mem::swap(self.client.out(), &mut self.staged);
         } else {
@@ -373,13 +383,17 @@ impl Session {
 
     /// Releases everything and tells the client that the next statement may come.
     pub(crate) async fn ready(&mut self) -> Result<(), Trouble> {
+        if !self.released {
+            // Otherwise a part of a frame may have left already.
+            statuses::settle(&mut self.staged, &mut self.told);
+        }
         if self.mailbox.is_some() {
             // Its own notifications come before it is told that the statement is over, as in PostgreSQL.
-            self.release_staged();
+            self.let_go();
             self.take_notifications()?;
         }
         encode::ready(&mut self.staged, self.block.status());
-        self.release_staged();
+        self.let_go();
         self.released = false;
         // No wait here: the next client_frame() flushes, and meanwhile a slow client holds up nobody.
         poll_fn(|cx| {

@@ -15,6 +15,8 @@ use crate::wire::decode::{error_field, sqlstate};
 
 /// Stands behind the message, in a statement of its own.
 const END: &str = "raidb_end_of_message";
+/// What is sent behind the message.
+const BEFORE_END: &[u8] = b"\n;raidb_end_of_message";
 const SAVEPOINT: &[u8] = b"SAVEPOINT raidb_parse";
 const BACK: &[u8] = b"ROLLBACK TO SAVEPOINT raidb_parse;RELEASE SAVEPOINT raidb_parse";
 
@@ -40,7 +42,9 @@ impl Session {
             }
         };
         let message = error_field(&frame, b'M').unwrap_or_default();
-        if sqlstate(&frame) == *b"42601" && contains(message, END.as_bytes()) {
+        // The parser names one token: with something before ours it is a quoted text without an end.
+        let named = find(message, END.as_bytes()).is_some() && find(message, BEFORE_END).is_none();
+        if sqlstate(&frame) == *b"42601" && named {
             // Warnings of the parser come again with the statements.
             self.staged.truncate(mark);
             self.database.readable.learn(text, &settings);
@@ -58,7 +62,7 @@ impl Session {
         if begun {
             link.simple(&[SAVEPOINT], Owner::Discarded);
         }
-        link.simple(&[text, b"\n;", END.as_bytes()], Owner::Foreground);
+        link.simple(&[text, BEFORE_END], Owner::Foreground);
         if begun {
             link.simple(&[BACK], Owner::Discarded);
         }
@@ -68,26 +72,50 @@ impl Session {
     }
 }
 
-/// Where the message stops in the middle of a statement, the parser blames our semicolon; the client's message has none there.
+/// The error as the message alone would have got it: where it stops in the middle of a statement the parser blames our semicolon,
+/// and a quoted text without an end goes on into what is ours.
 fn at_its_end(text: &[u8], frame: Bytes) -> Bytes {
     let characters = text.iter().filter(|b| **b & 0xc0 != 0x80).count();
-    let position = error_field(&frame, b'P').and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
-    if position.is_none_or(|position| position <= characters) {
-        return frame;
-    }
-    let position = (characters + 1).to_string();
+    let field = |code| error_field(&frame, code).map(|value| String::from_utf8_lossy(value).into_owned());
+    let position = field(b'P').and_then(|p| p.parse::<usize>().ok());
+    let ours = field(b'M').filter(|message| find(message.as_bytes(), BEFORE_END).is_some());
+    let (message, position) = match (ours, position) {
+        (Some(message), _) => (message.replacen("\n;raidb_end_of_message", "", 1), field(b'P').unwrap_or_default()),
+        (None, Some(position)) if position > characters => {
+            ("syntax error at end of input".to_owned(), (characters + 1).to_string())
+        }
+        (None, _) => return frame,
+    };
+    let code = String::from_utf8_lossy(&sqlstate(&frame)).into_owned();
     let mut out = bytes::BytesMut::new();
-    let fields = [
-        (b'S', "ERROR"),
-        (b'V', "ERROR"),
-        (b'C', "42601"),
-        (b'M', "syntax error at end of input"),
-        (b'P', position.as_str()),
-    ];
+    let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', code.as_str()), (b'M', &message), (b'P', position.as_str())];
     crate::wire::encode::notice_or_error(&mut out, b'E', &fields);
     out.freeze()
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(message: &str, position: &str) -> Bytes {
+        let mut out = bytes::BytesMut::new();
+        let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', "42601"), (b'M', message), (b'P', position)];
+        crate::wire::encode::notice_or_error(&mut out, b'E', &fields);
+        out.freeze()
+    }
+
+    #[test]
+    fn errors_are_those_of_the_message_alone() {
+        let inside = error("syntax error at or near \"selec\"", "11");
+        assert_eq!(at_its_end(b"select 1; selec 1", inside.clone()), inside);
+        let at_end = at_its_end(b"select 1; select (", error("syntax error at or near \";\"", "20"));
+        assert_eq!(at_end, error("syntax error at end of input", "19"));
+        let quoted = error("unterminated quoted string at or near \"'a\n;raidb_end_of_message\"", "18");
+        let alone = error("unterminated quoted string at or near \"'a\"", "18");
+        assert_eq!(at_its_end(b"select 1; select 'a", quoted), alone);
+    }
 }
