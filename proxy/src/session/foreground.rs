@@ -249,6 +249,8 @@ impl Session {
                     "Connect to a member directly.",
                 )));
             }
+            // The error has undone a setting.
+            b'S' if end.error.is_some() => staged.extend_from_slice(frame),
             _ if end.error.is_some() => {}
             tag => take_control(tag, frame, reading, end, staged),
         }

@@ -67,7 +67,7 @@ fn one_after_the_other_is_clean_at_every_level() {
         (Unknown, &[append(X, 6)]),
         (Committed, &[read(X, &[1, 2, 6]), read(Y, &[3])]),
     ]);
-    assert_eq!(forbidden(&history), [const { Vec::new() }; 3]);
+    assert_eq!(forbidden(&history), [const { Vec::<String>::new() }; 3]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn at_once_and_in_one_order_is_clean() {
         (Committed, &[read(X, &[]), read(Y, &[])]),
         (Committed, &[read(X, &[1]), read(Y, &[1, 2])]),
     ]);
-    assert_eq!(forbidden(&history), [const { Vec::new() }; 3]);
+    assert_eq!(forbidden(&history), [const { Vec::<String>::new() }; 3]);
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn what_was_never_known_to_be_done_is_no_anomaly_either_way() {
         (Committed, &[read(X, &[2]), append(X, 3)]),
         (Committed, &[read(X, &[2, 3])]),
     ]);
-    assert_eq!(forbidden(&seen), [const { Vec::new() }; 3]);
-    assert_eq!(forbidden(&unseen), [const { Vec::new() }; 3]);
+    assert_eq!(forbidden(&seen), [const { Vec::<String>::new() }; 3]);
+    assert_eq!(forbidden(&unseen), [const { Vec::<String>::new() }; 3]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod row_too_large_to_capture;
 mod savepoint_gives_back;
 mod serial_over_lead_kill;
 mod serial_restarted;
+mod serialization_hint;
 mod set_config_again;
 mod set_local_search_path;
 mod standard_conforming_off;
@@ -29,6 +30,7 @@ mod terminated_lead;
 mod terminated_line;
 mod text_parameter_now;
 mod unnamed_statement;
+mod unreadable_message;
 
 use std::time::{Duration, Instant};
 
@@ -92,6 +94,8 @@ cases! {
     Shared savepoint_gives_back,
     Shared named_not_locked,
     Shared full_batch,
+    Shared serialization_hint,
+    Shared unreadable_message,
     Own serial_over_lead_kill,
     Own serial_restarted,
     Own client_not_reading,
