@@ -202,7 +202,6 @@ impl Session {
         let result = self.read_unit(lead, reading).await;
         self.handle.set_running(None);
         let took = started.elapsed();
-        self.cancels_delivered().await;
         self.database.member(lead).observe(took);
         result.map(|end| (end, took))
     }

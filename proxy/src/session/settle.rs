@@ -120,19 +120,6 @@ impl Session {
         if lost || !open.transcript.iter().all(clear) { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
-    /// A client's cancel that is on its way when its statement ends must not hit what this session sends next: not the
-    /// ROLLBACK behind it, not the statement that the client sends when it has read this one's answer.
-    pub(super) async fn cancels_delivered(&mut self) {
-        if self.handle.cancels() == 0 {
-            return;
-        }
-        poll_fn(|cx| {
-            self.poll_background(cx);
-            if self.handle.cancels() > 0 { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-    }
-
     /// A cancel that is on its way must not hit COMMIT.
     pub(super) async fn cancels_done(&mut self) {
         poll_fn(|cx| {

@@ -49,13 +49,14 @@ enum Expect {
 /// Segments are short and tables change turns often, so that a short load gets there.
 const ENVIRONMENT: &[(&str, &str)] = &[("RAIDB_FAULT_ROTATE_EVERY", "30"), ("RAIDB_FAULT_SEGMENT_BYTES", "4000")];
 
-const WORKS: [Work; 3] = [Work::Insert, Work::Whole, Work::Brief];
+const WORKS: [Work; 3] = [Work::Insert, Work::Whole, Work::Whole];
 /// Transactions whose statements run on the followers while the log takes its time, and then refuses them.
-const BRIEF: [Work; 3] = [Work::Brief; 3];
+const KEYED: [Work; 3] = [Work::Keyed; 3];
 const LATE_FAULTS: &[(&str, Expect)] = &[
-    ("log.append:9:pause=60+full", Expect::Refused),
-    ("log.append:30:pause=60+full", Expect::Refused),
-    ("log.flush:9:pause=60+fsync-error", Expect::Stopped),
+    ("log.append:9:pause=20+full", Expect::Refused),
+    // Longer than a line waits.
+    ("log.append:30:pause=600+full", Expect::Refused),
+    ("log.flush:9:pause=20+fsync-error", Expect::Stopped),
 ];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
@@ -68,7 +69,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         bench.start_ends_at(recovery, if *recovery == "start.before_opening" { 1 } else { 2 }).await?;
         bench.behind(format!("{point} ({nth}), then {recovery} twice"));
     }
-    let late = LATE_FAULTS.iter().map(|fault| (fault, &BRIEF));
+    let late = LATE_FAULTS.iter().map(|fault| (fault, &KEYED));
     for ((fault, expect), works) in FAULTS.iter().map(|fault| (fault, &WORKS)).chain(late) {
         bench.restart(fault).await?;
         bench.check_last().await?;
