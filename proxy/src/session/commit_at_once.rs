@@ -271,8 +271,7 @@ impl Session {
         let Some(open) = self.open.as_ref() else { return };
         if !open.transcript.iter().all(|entry| entry.all_or_nothing) {
             // What it answers must be looked at before it commits: the way that is taken when it does not agree.
-            self.slot(member).commit = CommitState::Done { outcome: UnitOutcome::plain(), agreed: false };
-            return;
+            return self.commit_done(member, UnitOutcome::plain(), false);
         }
         let tags = open.transcript.iter().filter_map(|entry| entry.tag.clone()).collect();
         let slot = &mut self.slots[usize::from(member.0)];

@@ -326,6 +326,8 @@ impl Session {
     /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
     pub(crate) async fn everywhere(&mut self, statement: &Statement) -> Result<(), Trouble> {
         let lead = self.outside(statement).await?;
+        // A cancel of a read there that is still on its way would have the member taken out, for a setting that it did not take.
+        self.cancels_done().await;
         for member in self.view.members().filter(|m| *m != lead) {
             if let Some(link) = self.link(member) {
                 link.simple(&[&statement.sql], Owner::Setting);

@@ -164,6 +164,7 @@ impl Session {
                 WorkDone::Judged(database.fault(member, Reason::LostConnection, detail).await)
             }));
             slot.lost = true;
+            self.handle.wake();
             return false;
         }
         let Some(link) = slot.link.as_mut() else { return false };

@@ -130,9 +130,10 @@ impl MemberSlot {
         *self = MemberSlot::default();
     }
 
-    /// Whether its commit went by a line: whatever becomes of the session's own connection does not concern it.
-    pub(crate) fn on_line(&self) -> bool {
-        matches!(self.commit, CommitState::Sent { expects: Expects::Line(_) })
+    /// Whether the session's own connection has no part in the commit: it went by a line, or the member has answered. Whatever becomes
+    /// of the connection does not concern it then. Above all the transcript is not sent again: the member may have committed it.
+    pub(crate) fn commit_elsewhere(&self) -> bool {
+        matches!(self.commit, CommitState::Sent { expects: Expects::Line(_) } | CommitState::Done { .. })
     }
 
     /// Whether the follower has something of a transaction.
@@ -271,7 +272,7 @@ impl Session {
         slot.link = Some(link);
         slot.permit = Some(permit);
         slot.units.clear();
-        if slot.cursor.begun() && !slot.on_line() {
+        if slot.cursor.begun() && !slot.commit_elsewhere() {
             slot.cursor.reconnected();
         }
         slot.lost = false;
@@ -324,7 +325,7 @@ impl Session {
             return;
         }
         slot.deadline = None;
-        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !slot.on_line();
+        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !slot.commit_elsewhere();
         self.judge_loss(member, detail, commit_unknown);
     }
 
@@ -346,6 +347,8 @@ impl Session {
             });
             WorkDone::Judged(judge.await.unwrap_or(FaultOutcome::WritesStopped))
         }));
+        // It begins when it is polled, and nothing else need come that would have the session polled.
+        self.handle.wake();
     }
 
     /// The session ends: cancel what still runs (it would hold locks, perhaps for ever), close the rest.

@@ -1,6 +1,7 @@
 //! The line of one member: its connection, its queue, and the task that works it off.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,9 +31,9 @@ const DIFFERENTLY: &str = "the member committed with another answer than the lea
 /// What is said of a member whose connections read texts differently now, and when it is looked at again.
 const UNFIT: &str = "settings on the member have changed since the session began";
 const UNFIT_PAUSE: Duration = Duration::from_secs(30);
-/// A unit of which the statements have run waits this part of `member_timeout` for the decision of its transactions, and no
-/// longer: those that are decided, and those behind it, have that time limit. A flush of the log takes less.
-const DECISION_WAIT: u32 = 8;
+/// A unit of which the statements have run waits so long for the decision of its transactions (a flush of the log), but no longer
+/// than a quarter of `member_timeout`: those that are decided, and those behind it, have that time limit.
+const DECISION_LIMIT: Duration = Duration::from_millis(375);
 /// What is said of a transaction that was not decided in time: it goes the usual way when it is.
 const UNDECIDED: &str = "the log takes its time";
 /// While a member does not answer, it is looked after this time whether it has left the view.
@@ -127,6 +128,16 @@ enum Sent {
     Left,
 }
 
+impl Sent {
+    /// The same of a unit whose COMMIT was not written: what is lost then is not there.
+    fn before_commit(self) -> Sent {
+        match self {
+            Sent::Lost(error) => Sent::LostBefore(error),
+            other => other,
+        }
+    }
+}
+
 impl Worker {
     async fn run(mut self) {
         loop {
@@ -170,6 +181,8 @@ impl Worker {
             Sent::Answered { ended: Ended::Differently, .. } => self.differently(jobs),
             Sent::Answered { outcome, .. } => {
                 self.forget();
+                // What was refused did not wait for the others' decisions; they need not replay because of it.
+                drop(self.decided(&jobs).await);
                 let refusal = (jobs.len() == 1).then_some(outcome);
                 self.one_by_one(jobs, refusal).await;
             }
@@ -306,25 +319,23 @@ impl Worker {
                 None => link.poll_tags(cx, tags).map_ok(|answered| unit::alike(jobs, written, answered)),
             });
             let alike = match alike.await {
-                Ok(alike) => alike,
-                // Without its COMMIT nothing of it is there.
-                Err(Sent::Lost(error)) => return Sent::LostBefore(error),
-                Err(sent) => return sent,
-            };
-            if alike {
                 // What is to be rolled back waits for nobody.
-                let limit = self.database.settings.member_timeout / DECISION_WAIT;
-                drop(tokio::time::timeout(limit, decided(jobs)).await);
-            }
+                Ok(true) => self.decided(jobs).await.map(|()| true),
+                other => other,
+            };
+            let alike = match alike {
+                Ok(alike) => alike,
+                Err(sent) => return sent.before_commit(),
+            };
             let counts = alike && unit::count(jobs);
             if let Some(Connection { link, known, .. }) = &mut self.connection {
                 unit::finish(link, known, jobs, counts);
             }
-            if alike && !counts {
+            if !counts {
                 return match self.patient(answer).await {
-                    Ok(_) => Sent::Undecided,
-                    Err(Sent::Lost(error)) => Sent::LostBefore(error),
-                    Err(sent) => sent,
+                    Ok(_) if alike => Sent::Undecided,
+                    Ok(outcome) => Sent::Answered { ended: Ended::RolledBack, outcome },
+                    Err(sent) => sent.before_commit(),
                 };
             }
         }
@@ -332,6 +343,26 @@ impl Worker {
             Ok(outcome) => Sent::Answered { ended: unit::ended(jobs, written, &outcome), outcome },
             Err(sent) => sent,
         }
+    }
+
+    /// Waits until of each of these is known whether it counts, or for as long as that may take. A connection that ends meanwhile
+    /// is noticed.
+    async fn decided(&mut self, jobs: &[Job]) -> Result<(), Sent> {
+        let limit = DECISION_LIMIT.min(self.database.settings.member_timeout / 4);
+        let mut known = pin!(tokio::time::timeout(limit, decided(jobs)));
+        let Some(Connection { link, .. }) = &mut self.connection else { return Err(Sent::Lost(WireError::Closed)) };
+        poll_fn(|cx| {
+            if known.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match answer(link, cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(Sent::Lost(error))),
+                // Nothing was asked that would be answered.
+                Poll::Ready(Ok(_)) => Poll::Ready(Err(Sent::Lost(WireError::Closed))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Waits for the member as long as it is in the view: the sessions have the time limit, and report it when that is over.

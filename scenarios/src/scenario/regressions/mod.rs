@@ -5,6 +5,7 @@
 mod cancel_in_time;
 mod cancel_storm;
 mod client_not_reading;
+mod committed_then_cut;
 mod copy_fails_at_start;
 mod ddl_overtakes;
 mod error_at_flush;
@@ -96,6 +97,7 @@ cases! {
     Own serial_restarted,
     Own client_not_reading,
     Own terminated_line,
+    Relayed committed_then_cut,
     Relayed for_update_over_lead_change,
 }
 
