@@ -85,8 +85,8 @@ impl Session {
 
     fn background_answer(&mut self, member: MemberId, owner: Owner, outcome: UnitOutcome) {
         match owner {
-            Owner::Foreground => {}
-            Owner::Discarded => self.own_command_ended(member, &outcome),
+            Owner::Discarded | Owner::Foreground => {}
+            Owner::ProbeEnd => self.probe_ended(member, &outcome),
             Owner::Proof => {
                 let held = outcome.status == b'T';
                 self.slot(member).proof = if held { Proof::Held } else { Proof::Gone };
@@ -134,7 +134,7 @@ impl Session {
 
     /// The end of a probe, which the client is not told of. If it failed (a late cancel hit it), the transaction is in an error on the
     /// lead that nobody knows of: its COMMIT would roll back.
-    fn own_command_ended(&mut self, member: MemberId, outcome: &UnitOutcome) {
+    fn probe_ended(&mut self, member: MemberId, outcome: &UnitOutcome) {
         let Some(open) = self.open.as_mut().filter(|open| open.lead == member && open.lead_begun) else { return };
         if outcome.error.is_some() && open.doomed.is_none() {
             open.doomed = Some(SqlError::retry("a cancel request hit the proxy's own part of a statement"));

@@ -11,6 +11,7 @@ use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::link::Owner;
 use crate::wire::encode;
 
@@ -263,6 +264,9 @@ impl Session {
     /// Asks the lead what names and literals mean now, in the open transaction if there is one.
     async fn read_meaning(&mut self) -> Result<(), Trouble> {
         self.ready_members(false).await?;
+        if self.open.is_some() {
+            self.reach(FaultPoint::SessionMeaning).await;
+        }
         let mut results = self.lead_results(MEANING_SQL).await?.into_iter();
         let (Some(path), Some(values)) = (results.next(), results.next().and_then(|r| r.into_iter().next())) else {
             return Err(SqlError::new("XX000", "the lead did not tell its settings", "Report this.").into());
@@ -285,6 +289,13 @@ impl Session {
                     if Box::pin(self.change_lead()).await.is_err() {
                         return;
                     }
+                }
+                Err(Trouble::Sql(error)) => {
+                    // Whatever it is (its locks are lost, a deadlock) must end the transaction: it is told once.
+                    if let Some(open) = self.open.as_mut() {
+                        open.doomed.get_or_insert(error);
+                    }
+                    return;
                 }
                 _ => return,
             }
@@ -363,6 +374,13 @@ impl Session {
     }
 
     async fn names_command(&mut self, statement: &Statement) -> Result<(), Trouble> {
+        if let Command::Deallocate(Some(name)) = &statement.analysis.command {
+            let bytes = Bytes::copy_from_slice(name.as_bytes());
+            if self.names.statement(&bytes).is_some() && !self.settings.has_prepared(name) {
+                self.deallocate_parsed(&bytes);
+                return Ok(());
+            }
+        }
         if self.open.is_some() && !matches!(statement.analysis.command, Command::Discard { .. }) {
             // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never, behind what the
             // transcript holds: they may need what it makes.
@@ -417,6 +435,21 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// DEALLOCATE of what a Parse has made (psycopg does that): a member has it only if it was used there, and where it has not
+    /// the text would fail. Close does the same, is no error anywhere, and is not undone by a rollback either.
+    fn deallocate_parsed(&mut self, name: &Bytes) {
+        self.names.close_statement(name);
+        for link in self.slots.iter_mut().filter_map(|slot| slot.link.as_mut()) {
+            if link.occupied(name) {
+                link.unit(Owner::Discarded);
+                encode::close(link.out(), b'S', name);
+                encode::bare(link.out(), b'S');
+                link.closed(name);
+            }
+        }
+        self.complete("DEALLOCATE");
     }
 
     fn forget_names(&mut self) {

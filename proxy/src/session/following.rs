@@ -147,6 +147,9 @@ impl Session {
             return false;
         }
         if matches!(entry.payload, Payload::Copied { .. }) {
+            if slot.lost {
+                return false;
+            }
             // A replay reached rows that went through once: they cannot be sent again.
             if slot.newcomer {
                 // It has been waited for, in vain (`rejoin::back`). The member is as it should be; this is what goes.

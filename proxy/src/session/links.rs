@@ -264,6 +264,11 @@ impl Session {
             tokio::spawn(link.close());
             return reported;
         }
+        if let Some(open) = self.open.as_mut().filter(|open| open.lead == member && open.lead_begun) {
+            // Without its BEGIN. Whatever is sent here would be committed by itself, on this member alone.
+            let error = || SqlError::retry("its connection to the lead was lost, and with it its locks");
+            open.doomed.get_or_insert_with(error);
+        }
         self.handle.add_pid(member, link.pid());
         for sql in self.settings.journal() {
             link.simple(&[sql], Owner::Setting);

@@ -71,7 +71,7 @@ impl Session {
                 slot.lost = false;
                 if slot.link.is_some() {
                     // The judgement was about an earlier connection.
-                } else if is_lead {
+                } else if is_lead && !slot.commit_elsewhere() {
                     slot.lead_cut = true;
                 } else if slot.involved() && !slot.commit_elsewhere() {
                     slot.cursor.reconnected();

@@ -182,7 +182,9 @@ impl Worker {
             Sent::Answered { outcome, .. } => {
                 self.forget();
                 // What was refused did not wait for the others' decisions; they need not replay because of it.
-                drop(self.decided(&jobs).await);
+                if let Err(sent) = self.decided(&jobs).await {
+                    return self.given_up(jobs, &sent);
+                }
                 let refusal = (jobs.len() == 1).then_some(outcome);
                 self.one_by_one(jobs, refusal).await;
             }
@@ -203,6 +205,14 @@ impl Worker {
     fn differently(&mut self, jobs: Vec<Job>) {
         self.connection = None;
         jobs.into_iter().for_each(|job| job.answer(Answer::Differently));
+    }
+
+    /// Everything of these was rolled back before the connection ended.
+    fn given_up(&mut self, jobs: Vec<Job>, sent: &Sent) {
+        match sent {
+            Sent::Lost(error) | Sent::LostBefore(error) => self.unsent(jobs, &error.to_string()),
+            Sent::Answered { .. } | Sent::Undecided | Sent::Left => self.connection = None,
+        }
     }
 
     fn unsent(&mut self, jobs: impl IntoIterator<Item = Job>, why: &str) {

@@ -23,6 +23,7 @@ const AT_ONCE: &[&str] = &[
 
 /// What a transaction block passes.
 const USUAL: &[&str] = &[
+    "session.meaning",
     "commit.before_ticket",
     "commit.registering",
     "commit.before_intent",

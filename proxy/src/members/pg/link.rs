@@ -38,6 +38,8 @@ pub enum Owner {
     Setting,
     /// Whoever asked whether the transaction is still open.
     Proof,
+    /// Whoever has opened a probe: its end must succeed, or the transaction is in an error that nobody knows of.
+    ProbeEnd,
     /// Nobody.
     Discarded,
 }

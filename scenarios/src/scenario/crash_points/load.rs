@@ -217,6 +217,8 @@ async fn whole(client: &Client, work: Work, key: i64, number: i32) -> Result<End
         // With a row lock the followers take part from here on, and COMMIT comes the usual way.
         format!("select n from whole_counter where slot = {slot} {lock}"),
         format!("insert into whole_left values ({key}, {number})"),
+        // With it the proxy asks the lead what names mean, in the middle of the transaction.
+        if work == Work::Whole { "set local search_path = public".to_owned() } else { "select 1".to_owned() },
         format!("update whole_counter set n = n + 1 where slot = {slot}"),
         "update whole_counter set n = n + 1 where slot = 0".to_owned(),
         format!("insert into {right} values ({key})"),
