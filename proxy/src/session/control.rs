@@ -6,7 +6,6 @@ use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
 use super::frames::quote_identifier;
-use super::prepared::{Prepared, PreparedStatement};
 use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD_VALUES, Told};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
@@ -74,7 +73,7 @@ impl Session {
         }
     }
 
-    fn complete(&mut self, tag: &str) {
+    pub(super) fn complete(&mut self, tag: &str) {
         encode::command_complete(&mut self.staged, tag);
     }
 
@@ -371,91 +370,6 @@ impl Session {
             Some(frame) => Err(Trouble::Answer(frame)),
             None => Ok(lead),
         }
-    }
-
-    async fn names_command(&mut self, statement: &Statement) -> Result<(), Trouble> {
-        if let Command::Deallocate(Some(name)) = &statement.analysis.command {
-            let bytes = Bytes::copy_from_slice(name.as_bytes());
-            if self.names.statement(&bytes).is_some() && !self.settings.has_prepared(name) {
-                self.deallocate_parsed(&bytes);
-                return Ok(());
-            }
-        }
-        if self.open.is_some() && !matches!(statement.analysis.command, Command::Discard { .. }) {
-            // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never, behind what the
-            // transcript holds: they may need what it makes.
-            loop {
-                match self.settle_followers().await {
-                    Err(Trouble::LeadChanged) => self.change_lead().await?,
-                    other => break other?,
-                }
-            }
-            self.simple_on_lead(statement).await?;
-            let lead = self.lead();
-            for member in self.view.members().filter(|m| *m != lead) {
-                if let Some(link) = self.link(member) {
-                    link.simple(&[&statement.sql], Owner::Discarded);
-                }
-            }
-        } else {
-            self.everywhere(statement).await?;
-        }
-        match &statement.analysis.command {
-            Command::Prepare { name, inner, analysis } => {
-                let identity = self.names.identity();
-                let name = Bytes::copy_from_slice(name.as_bytes());
-                let text = statement.sql.slice(*inner..);
-                let prepared = Prepared { identity, name: name.clone(), text, types: Bytes::from_static(&[0, 0]) };
-                for slot in &mut self.slots {
-                    if let Some(link) = slot.link.as_mut() {
-                        link.learn(name.clone(), identity);
-                    }
-                }
-                self.settings.apply(&Effect::Set {
-                    name: format!("prepare {}", String::from_utf8_lossy(&name)),
-                    sql: statement.sql.clone(),
-                    values: None,
-                });
-                let version = self.analysis_version();
-                self.names.keep(PreparedStatement { prepared: prepared.into(), analysis: analysis.clone(), version });
-            }
-            Command::Deallocate(Some(name)) => {
-                let bytes = Bytes::copy_from_slice(name.as_bytes());
-                self.names.close_statement(&bytes);
-                self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(|link| link.closed(&bytes));
-                self.settings.apply(&Effect::Reset(format!("prepare {name}")));
-            }
-            Command::Deallocate(None) => self.forget_names(),
-            Command::Discard { all: true } => {
-                self.forget_names();
-                self.forget_waiting_token();
-                self.settings.discard();
-                self.read_meaning_surely().await;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// DEALLOCATE of what a Parse has made (psycopg does that): a member has it only if it was used there, and where it has not
-    /// the text would fail. Close does the same, is no error anywhere, and is not undone by a rollback either.
-    fn deallocate_parsed(&mut self, name: &Bytes) {
-        self.names.close_statement(name);
-        for link in self.slots.iter_mut().filter_map(|slot| slot.link.as_mut()) {
-            if link.occupied(name) {
-                link.unit(Owner::Discarded);
-                encode::close(link.out(), b'S', name);
-                encode::bare(link.out(), b'S');
-                link.closed(name);
-            }
-        }
-        self.complete("DEALLOCATE");
-    }
-
-    fn forget_names(&mut self) {
-        self.names.forget_all();
-        self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(crate::members::pg::link::Link::forget_all);
-        self.settings.forget_prepared();
     }
 
     /// VACUUM and the like: member by member, lead first, outside transactions. They change no contents.
