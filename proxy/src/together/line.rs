@@ -182,8 +182,8 @@ impl Worker {
             Sent::Answered { outcome, .. } => {
                 self.forget();
                 // What was refused did not wait for the others' decisions; they need not replay because of it.
-                if let Err(sent) = self.decided(&jobs).await {
-                    return self.given_up(jobs, &sent);
+                if let Err(error) = self.decided(&jobs).await {
+                    return self.unsent(jobs, &error.to_string());
                 }
                 let refusal = (jobs.len() == 1).then_some(outcome);
                 self.one_by_one(jobs, refusal).await;
@@ -205,14 +205,6 @@ impl Worker {
     fn differently(&mut self, jobs: Vec<Job>) {
         self.connection = None;
         jobs.into_iter().for_each(|job| job.answer(Answer::Differently));
-    }
-
-    /// Everything of these was rolled back before the connection ended.
-    fn given_up(&mut self, jobs: Vec<Job>, sent: &Sent) {
-        match sent {
-            Sent::Lost(error) | Sent::LostBefore(error) => self.unsent(jobs, &error.to_string()),
-            Sent::Answered { .. } | Sent::Undecided | Sent::Left => self.connection = None,
-        }
     }
 
     fn unsent(&mut self, jobs: impl IntoIterator<Item = Job>, why: &str) {
@@ -330,7 +322,7 @@ impl Worker {
             });
             let alike = match alike.await {
                 // What is to be rolled back waits for nobody.
-                Ok(true) => self.decided(jobs).await.map(|()| true),
+                Ok(true) => self.decided(jobs).await.map(|()| true).map_err(Sent::Lost),
                 other => other,
             };
             let alike = match alike {
@@ -357,18 +349,18 @@ impl Worker {
 
     /// Waits until of each of these is known whether it counts, or for as long as that may take. A connection that ends meanwhile
     /// is noticed.
-    async fn decided(&mut self, jobs: &[Job]) -> Result<(), Sent> {
+    async fn decided(&mut self, jobs: &[Job]) -> Result<(), WireError> {
         let limit = DECISION_LIMIT.min(self.database.settings.member_timeout / 4);
         let mut known = pin!(tokio::time::timeout(limit, decided(jobs)));
-        let Some(Connection { link, .. }) = &mut self.connection else { return Err(Sent::Lost(WireError::Closed)) };
+        let Some(Connection { link, .. }) = &mut self.connection else { return Err(WireError::Closed) };
         poll_fn(|cx| {
             if known.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             match answer(link, cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(Sent::Lost(error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 // Nothing was asked that would be answered.
-                Poll::Ready(Ok(_)) => Poll::Ready(Err(Sent::Lost(WireError::Closed))),
+                Poll::Ready(Ok(_)) => Poll::Ready(Err(WireError::Closed)),
                 Poll::Pending => Poll::Pending,
             }
         })
