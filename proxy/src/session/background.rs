@@ -11,6 +11,7 @@ use super::Session;
 use super::frames;
 use super::links::{CommitState, Expects};
 use super::registration::Proof;
+use super::trouble::SqlError;
 use crate::members::pg::link::{Owner, UnitOutcome};
 use crate::together;
 
@@ -86,6 +87,7 @@ impl Session {
     fn background_answer(&mut self, member: MemberId, owner: Owner, outcome: UnitOutcome) {
         match owner {
             Owner::Discarded | Owner::Foreground => {}
+            Owner::ProbeEnd => self.probe_ended(member, &outcome),
             Owner::Proof => {
                 let held = outcome.status == b'T';
                 self.slot(member).proof = if held { Proof::Held } else { Proof::Gone };
@@ -132,6 +134,16 @@ impl Session {
         }
     }
 
+    /// The end of a probe, which the client is not told of. If it failed (a late cancel hit it), the transaction is in an error on the
+    /// lead that nobody knows of: its COMMIT would roll back.
+    fn probe_ended(&mut self, member: MemberId, outcome: &UnitOutcome) {
+        let Some(open) = self.open.as_mut().filter(|open| open.lead == member && open.lead_begun) else { return };
+        if outcome.error.is_some() && open.doomed.is_none() {
+            open.doomed = Some(SqlError::retry("a cancel request hit the proxy's own part of a statement"));
+            self.handle.wake();
+        }
+    }
+
     /// What a line says of this session's commit (see [`crate::together`]).
     fn poll_reply(&mut self, member: MemberId) {
         let slot = self.slot(member);
@@ -155,7 +167,7 @@ impl Session {
         }
     }
 
-    fn commit_done(&mut self, member: MemberId, outcome: UnitOutcome, agreed: bool) {
+    pub(super) fn commit_done(&mut self, member: MemberId, outcome: UnitOutcome, agreed: bool) {
         let slot = self.slot(member);
         slot.deadline = None;
         slot.cursor.answered(Answer::agrees(0));

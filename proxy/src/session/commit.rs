@@ -382,6 +382,8 @@ impl Session {
         let Some(open) = self.open.take() else { return };
         for slot in &mut self.slots {
             slot.cursor.committed();
+            // What became of the connection behind the lead's answer is of no concern to the next transaction.
+            slot.lead_cut = false;
             slot.newcomer = false;
             slot.units.clear();
             slot.deadline = None;

@@ -43,6 +43,7 @@ use super::Session;
 use super::following::barrier_clear;
 use super::frames;
 use super::links::{CommitState, Expects};
+use super::registration::Proof;
 use super::transaction::{Entry, OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
@@ -144,7 +145,7 @@ impl Session {
         };
         let members: Vec<MemberId> = self.view.members().collect();
         // Registered, with all barriers clear, in this very poll: in its place among the others. Beside the log's flush.
-        let early = if self.goes_early() { self.submit(&followers) } else { None };
+        let early = if self.goes_early(lead) { self.submit(&followers) } else { None };
         let mut result = self.decided_behind_proof(lead, &ticket).await;
         if result.is_ok() {
             self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
@@ -183,13 +184,15 @@ impl Session {
     }
 
     /// Whether the statements run on the followers while the intent is on its way to the disk. Nothing of that is committed before
-    /// [`Session::count`]. What is waited for in between is the log, and the lead's word that transactions have kept their
-    /// locks (`registration`): neither waits for a line, so lines that wait for it do not wait for each other. INSERTs alone
-    /// are one message with their COMMIT, which is cheaper.
-    fn goes_early(&self) -> bool {
+    /// [`Session::count`].
+    ///
+    /// Not if the lead has yet to say that it has kept its locks (`registration`): if not, somebody else has its rows, on the followers
+    /// too, and a line would wait for him. INSERTs alone are one message with their COMMIT, which is cheaper.
+    fn goes_early(&self, lead: MemberId) -> bool {
         let looked_at = |open: &OpenTransaction| !open.transcript.iter().all(|entry| entry.all_or_nothing);
         // With a token somebody may be told "aborted" up to the decision.
         self.open.as_ref().is_some_and(looked_at)
+            && self.slots[usize::from(lead.0)].proof == Proof::NotNeeded
             && self.transaction_token().is_none()
             && !self.tested_on_one_follower()
     }
@@ -268,8 +271,7 @@ impl Session {
         let Some(open) = self.open.as_ref() else { return };
         if !open.transcript.iter().all(|entry| entry.all_or_nothing) {
             // What it answers must be looked at before it commits: the way that is taken when it does not agree.
-            self.slot(member).commit = CommitState::Done { outcome: UnitOutcome::plain(), agreed: false };
-            return;
+            return self.commit_done(member, UnitOutcome::plain(), false);
         }
         let tags = open.transcript.iter().filter_map(|entry| entry.tag.clone()).collect();
         let slot = &mut self.slots[usize::from(member.0)];

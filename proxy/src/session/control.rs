@@ -6,11 +6,11 @@ use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
 use super::frames::quote_identifier;
-use super::prepared::{Prepared, PreparedStatement};
 use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD_VALUES, Told};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
+use crate::fault_points::FaultPoint;
 use crate::members::pg::link::Owner;
 use crate::wire::encode;
 
@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    fn complete(&mut self, tag: &str) {
+    pub(super) fn complete(&mut self, tag: &str) {
         encode::command_complete(&mut self.staged, tag);
     }
 
@@ -292,6 +292,9 @@ impl Session {
     /// Asks the lead what names and literals mean now, in the open transaction if there is one.
     async fn read_meaning(&mut self) -> Result<(), Trouble> {
         self.ready_members(false).await?;
+        if self.open.is_some() {
+            self.reach(FaultPoint::SessionMeaning).await;
+        }
         let mut results = self.lead_results(MEANING_SQL).await?.into_iter();
         let (Some(path), Some(values)) = (results.next(), results.next().and_then(|r| r.into_iter().next())) else {
             return Err(SqlError::new("XX000", "the lead did not tell its settings", "Report this.").into());
@@ -314,6 +317,13 @@ impl Session {
                     if Box::pin(self.change_lead()).await.is_err() {
                         return;
                     }
+                }
+                Err(Trouble::Sql(error)) => {
+                    // Whatever it is (its locks are lost, a deadlock) must end the transaction: it is told once.
+                    if let Some(open) = self.open.as_mut() {
+                        open.doomed.get_or_insert(error);
+                    }
+                    return;
                 }
                 _ => return,
             }
@@ -367,6 +377,8 @@ impl Session {
     /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
     pub(crate) async fn everywhere(&mut self, statement: &Statement) -> Result<(), Trouble> {
         let lead = self.outside(statement).await?;
+        // A cancel of a read there that is still on its way would have the member taken out, for a setting that it did not take.
+        self.cancels_done().await;
         for member in self.view.members().filter(|m| *m != lead) {
             if let Some(link) = self.link(member) {
                 link.simple(&[&statement.sql], Owner::Setting);
@@ -399,71 +411,6 @@ impl Session {
             Some(frame) => Err(Trouble::Answer(frame)),
             None => Ok(lead),
         }
-    }
-
-    async fn names_command(&mut self, statement: &Statement) -> Result<(), Trouble> {
-        if self.open.is_some() {
-            // PREPARE, DEALLOCATE and DISCARD (but for ALL, which the lead refuses in a block) are not undone by a rollback; every member gets them now or never, behind what the
-            // transcript holds: they may need what it makes.
-            loop {
-                match self.settle_followers().await {
-                    Err(Trouble::LeadChanged) => self.change_lead().await?,
-                    other => break other?,
-                }
-            }
-            self.simple_on_lead(statement).await?;
-            let lead = self.lead();
-            for member in self.view.members().filter(|m| *m != lead) {
-                if let Some(link) = self.link(member) {
-                    link.simple(&[&statement.sql], Owner::Discarded);
-                }
-            }
-        } else {
-            self.everywhere(statement).await?;
-        }
-        match &statement.analysis.command {
-            Command::Prepare { name, inner, analysis } => {
-                let identity = self.names.identity();
-                let name = Bytes::copy_from_slice(name.as_bytes());
-                let text = statement.sql.slice(*inner..);
-                let prepared = Prepared { identity, name: name.clone(), text, types: Bytes::from_static(&[0, 0]) };
-                for slot in &mut self.slots {
-                    if let Some(link) = slot.link.as_mut() {
-                        link.learn(name.clone(), identity);
-                    }
-                }
-                self.settings.apply(&Effect::Set {
-                    name: format!("prepare {}", String::from_utf8_lossy(&name)),
-                    sql: statement.sql.clone(),
-                    values: None,
-                });
-                let version = self.analysis_version();
-                self.names.keep(PreparedStatement { prepared: prepared.into(), analysis: analysis.clone(), version });
-            }
-            Command::Deallocate(Some(name)) => {
-                let bytes = Bytes::copy_from_slice(name.as_bytes());
-                self.names.close_statement(&bytes);
-                self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(|link| link.closed(&bytes));
-                self.settings.apply(&Effect::Reset(format!("prepare {name}")));
-            }
-            Command::Deallocate(None) => self.forget_names(),
-            Command::Discard { all: true } => {
-                self.forget_names();
-                self.forget_waiting_token();
-                self.settings.discard();
-                self.locks_discarded();
-                self.unlisten_all();
-                self.read_meaning_surely().await;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn forget_names(&mut self) {
-        self.names.forget_all();
-        self.slots.iter_mut().filter_map(|s| s.link.as_mut()).for_each(crate::members::pg::link::Link::forget_all);
-        self.settings.forget_prepared();
     }
 
     /// VACUUM and the like: member by member, lead first, outside transactions. They change no contents.

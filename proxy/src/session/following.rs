@@ -147,6 +147,9 @@ impl Session {
             return false;
         }
         if matches!(entry.payload, Payload::Copied { .. }) {
+            if slot.lost {
+                return false;
+            }
             // A replay reached rows that went through once: they cannot be sent again.
             if slot.newcomer {
                 // It has been waited for, in vain (`rejoin::back`). The member is as it should be; this is what goes.
@@ -164,6 +167,7 @@ impl Session {
                 WorkDone::Judged(database.fault(member, Reason::LostConnection, detail).await)
             }));
             slot.lost = true;
+            self.handle.wake();
             return false;
         }
         let Some(link) = slot.link.as_mut() else { return false };

@@ -52,6 +52,8 @@ impl Session {
                 members.extend(self.view.members().filter(|m| *m != lead));
             }
             self.ensure_links(&members).await?;
+            // A connection that was opened here may be the second one of this transaction.
+            self.check_lead()?;
             let complete =
                 members.iter().all(|m| !self.view.is_enabled(*m) || self.slots[usize::from(m.0)].link.is_some());
             if complete && self.view.is_enabled(lead) {
@@ -212,7 +214,6 @@ impl Session {
         let result = self.read_unit(lead, reading).await;
         self.handle.set_running(None);
         let took = started.elapsed();
-        self.cancels_delivered().await;
         self.database.member(lead).observe(took);
         result.map(|end| (end, took))
     }

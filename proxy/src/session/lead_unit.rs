@@ -217,7 +217,7 @@ impl Session {
         encode::bare(link.out(), b'S');
         link.unit(Owner::Foreground);
         if probe {
-            link.simple(&[PROBE_END], Owner::Discarded);
+            link.simple(&[PROBE_END], Owner::ProbeEnd);
         }
         let (mut end, took) = self.read_client_unit(lead, reading).await?;
         end.error = end.error.map(stale_plan);

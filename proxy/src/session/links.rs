@@ -133,9 +133,10 @@ impl MemberSlot {
         *self = MemberSlot::default();
     }
 
-    /// Whether its commit went by a line: whatever becomes of the session's own connection does not concern it.
-    pub(crate) fn on_line(&self) -> bool {
-        matches!(self.commit, CommitState::Sent { expects: Expects::Line(_) })
+    /// Whether the session's own connection has no part in the commit: it went by a line, or the member has answered. Whatever becomes
+    /// of the connection does not concern it then. Above all the transcript is not sent again: the member may have committed it.
+    pub(crate) fn commit_elsewhere(&self) -> bool {
+        matches!(self.commit, CommitState::Sent { expects: Expects::Line(_) } | CommitState::Done { .. })
     }
 
     /// Whether the follower has something of a transaction.
@@ -267,6 +268,11 @@ impl Session {
             tokio::spawn(link.close());
             return reported;
         }
+        if let Some(open) = self.open.as_mut().filter(|open| open.lead == member && open.lead_begun) {
+            // Without its BEGIN. Whatever is sent here would be committed by itself, on this member alone.
+            let error = || SqlError::retry("its connection to the lead was lost, and with it its locks");
+            open.doomed.get_or_insert_with(error);
+        }
         self.handle.add_pid(member, link.pid());
         for sql in self.settings.journal() {
             link.simple(&[sql], Owner::Setting);
@@ -276,7 +282,7 @@ impl Session {
         slot.link = Some(link);
         slot.permit = Some(permit);
         slot.units.clear();
-        if slot.cursor.begun() && !slot.on_line() {
+        if slot.cursor.begun() && !slot.commit_elsewhere() {
             slot.cursor.reconnected();
         }
         slot.lost = false;
@@ -330,7 +336,7 @@ impl Session {
             return;
         }
         slot.deadline = None;
-        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !slot.on_line();
+        let commit_unknown = matches!(slot.commit, CommitState::Sent { .. }) && !slot.commit_elsewhere();
         self.judge_loss(member, detail, commit_unknown);
     }
 
@@ -352,6 +358,8 @@ impl Session {
             });
             WorkDone::Judged(judge.await.unwrap_or(FaultOutcome::WritesStopped))
         }));
+        // It begins when it is polled, and nothing else need come that would have the session polled.
+        self.handle.wake();
     }
 
     /// The session ends: cancel what still runs (it would hold locks, perhaps for ever), close the rest.

@@ -34,6 +34,7 @@ pub mod lead_batch;
 pub mod lead_change;
 pub mod lead_unit;
 pub mod links;
+mod names_command;
 pub mod notifications;
 pub mod outcome;
 pub mod prepared;

@@ -136,10 +136,8 @@ impl Session {
         self.handle.set_running(Some(cancel));
         let result = self.read_unit(member, reading).await;
         self.handle.set_running(None);
-        let took = started.elapsed();
-        self.cancels_delivered().await;
         let end = result?;
-        self.database.member(member).observe(took);
+        self.database.member(member).observe(started.elapsed());
         self.database.counters.reads.add();
         if end.error.is_none()
             && !plan.sequences.is_empty()

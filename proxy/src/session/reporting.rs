@@ -33,6 +33,7 @@ impl Session {
         let slot = self.slot(member);
         slot.lost = true;
         slot.work = Some(Box::pin(async move { WorkDone::Judged(database.disable(member, incident).await) }));
+        self.handle.wake();
     }
 
     pub(super) fn poll_work(&mut self, member: MemberId, cx: &mut Context<'_>) {
@@ -70,9 +71,9 @@ impl Session {
                 slot.lost = false;
                 if slot.link.is_some() {
                     // The judgement was about an earlier connection.
-                } else if is_lead {
+                } else if is_lead && !slot.commit_elsewhere() {
                     slot.lead_cut = true;
-                } else if slot.involved() && !slot.on_line() {
+                } else if slot.involved() && !slot.commit_elsewhere() {
                     slot.cursor.reconnected();
                 }
             }

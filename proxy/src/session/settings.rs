@@ -184,6 +184,12 @@ impl SessionSettings {
         self.journal.iter().rev().find(|j| j.name == name).is_some_and(|j| j.sql == *sql)
     }
 
+    /// Whether PREPARE has made a statement of this name.
+    #[must_use]
+    pub fn has_prepared(&self, name: &str) -> bool {
+        self.journal.iter().any(|j| j.name.strip_prefix("prepare ") == Some(name))
+    }
+
     /// SQL-level PREPAREd statements are gone.
     pub fn forget_prepared(&mut self) {
         self.journal.retain(|j| !j.name.starts_with("prepare "));
@@ -217,9 +223,12 @@ impl SessionSettings {
                 self.interpret(name, None);
             }
             Effect::ResetAll => {
-                // RESET ALL leaves the role as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
-                let role = |entry: &Journalled| ["role", "session_authorization"].contains(&entry.name.as_str());
-                let journal = std::mem::take(&mut self.journal).into_iter().filter(role).collect();
+                // RESET ALL leaves the role and what was prepared as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
+                let stays = |entry: &Journalled| {
+                    ["role", "session_authorization"].contains(&entry.name.as_str())
+                        || entry.name.starts_with("prepare ")
+                };
+                let journal = std::mem::take(&mut self.journal).into_iter().filter(stays).collect();
                 *self =
                     SessionSettings { version: self.version, journal, ..SessionSettings::plain(self.defaults.clone()) };
             }

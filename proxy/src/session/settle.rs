@@ -10,6 +10,7 @@ use super::Session;
 use super::following::barrier_clear;
 use super::transaction::Entry;
 use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Link;
 
 impl Session {
     /// Waits until every enabled follower has executed the whole transcript with the lead's outcome.
@@ -115,22 +116,11 @@ impl Session {
             return Poll::Ready(Err(SqlError::no_member().into()));
         }
         let Some(open) = &self.open else { return Poll::Ready(Ok(())) };
-        let lost = open.lead_begun && self.slots[usize::from(open.lead.0)].link.is_none();
+        // While it owes an answer (to the end of a probe), nobody knows whether it will still take COMMIT.
+        let owes = |link: &Link| link.busy();
+        let lost = open.lead_begun && self.slots[usize::from(open.lead.0)].link.as_ref().is_none_or(owes);
         let clear = |entry: &Entry| barrier_clear(&entry.barrier, open.lead, &self.handle);
         if lost || !open.transcript.iter().all(clear) { Poll::Pending } else { Poll::Ready(Ok(())) }
-    }
-
-    /// A client's cancel that is on its way when its statement ends must not hit what this session sends next: not the
-    /// ROLLBACK behind it, not the statement that the client sends when it has read this one's answer.
-    pub(super) async fn cancels_delivered(&mut self) {
-        if self.handle.cancels() == 0 {
-            return;
-        }
-        poll_fn(|cx| {
-            self.poll_background(cx);
-            if self.handle.cancels() > 0 { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
     }
 
     /// A cancel that is on its way must not hit COMMIT.

@@ -165,7 +165,7 @@ impl Session {
         pieces.extend(plan.text.iter().map(|p| &p[..]));
         link.simple(&pieces, Owner::Foreground);
         if plan.probe {
-            link.simple(&[PROBE_END], Owner::Discarded);
+            link.simple(&[PROBE_END], Owner::ProbeEnd);
         }
         let shift = begin.len() + plan.prefix.len();
         let reading = Reading { hidden_commands: hidden, rows: plan.rows, ..Reading::default() };

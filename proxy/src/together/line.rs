@@ -1,6 +1,7 @@
 //! The line of one member: its connection, its queue, and the task that works it off.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,6 +31,11 @@ const DIFFERENTLY: &str = "the member committed with another answer than the lea
 /// What is said of a member whose connections read texts differently now, and when it is looked at again.
 const UNFIT: &str = "settings on the member have changed since the session began";
 const UNFIT_PAUSE: Duration = Duration::from_secs(30);
+/// A unit of which the statements have run waits so long for the decision of its transactions (a flush of the log), but no longer
+/// than a quarter of `member_timeout`: those that are decided, and those behind it, have that time limit.
+const DECISION_LIMIT: Duration = Duration::from_millis(375);
+/// What is said of a transaction that was not decided in time: it goes the usual way when it is.
+const UNDECIDED: &str = "the log takes its time";
 /// While a member does not answer, it is looked after this time whether it has left the view.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -112,9 +118,24 @@ enum Sent {
         ended: Ended,
         outcome: UnitOutcome,
     },
+    /// One of them was not decided in time, or withdrawn: rolled back.
+    Undecided,
+    /// Behind COMMIT: nobody knows.
     Lost(WireError),
+    /// Before COMMIT.
+    LostBefore(WireError),
     /// The member has left the view: nobody waits for it any more.
     Left,
+}
+
+impl Sent {
+    /// The same of a unit whose COMMIT was not written: what is lost then is not there.
+    fn before_commit(self) -> Sent {
+        match self {
+            Sent::Lost(error) => Sent::LostBefore(error),
+            other => other,
+        }
+    }
 }
 
 impl Worker {
@@ -158,8 +179,18 @@ impl Worker {
         match self.send(&jobs).await {
             Sent::Answered { ended: Ended::Committed, .. } => self.committed(jobs),
             Sent::Answered { ended: Ended::Differently, .. } => self.differently(jobs),
-            Sent::Answered { outcome, .. } => self.one_by_one(jobs, outcome).await,
+            Sent::Answered { outcome, .. } => {
+                self.forget();
+                // What was refused did not wait for the others' decisions; they need not replay because of it.
+                if let Err(error) = self.decided(&jobs).await {
+                    return self.unsent(jobs, &error.to_string());
+                }
+                let refusal = (jobs.len() == 1).then_some(outcome);
+                self.one_by_one(jobs, refusal).await;
+            }
+            Sent::Undecided => self.one_by_one(jobs, None).await,
             Sent::Lost(error) => self.lost(jobs, &error.to_string()),
+            Sent::LostBefore(error) => self.unsent(jobs, &error.to_string()),
             Sent::Left => self.connection = None,
         }
     }
@@ -176,6 +207,11 @@ impl Worker {
         jobs.into_iter().for_each(|job| job.answer(Answer::Differently));
     }
 
+    fn unsent(&mut self, jobs: impl IntoIterator<Item = Job>, why: &str) {
+        self.connection = None;
+        jobs.into_iter().for_each(|job| job.answer(Answer::Unsent(why.to_owned())));
+    }
+
     fn lost(&mut self, jobs: Vec<Job>, why: &str) {
         self.connection = None;
         for job in jobs {
@@ -183,13 +219,17 @@ impl Worker {
         }
     }
 
-    /// One of them was refused, and with it all: each gets a transaction of its own, so that only that one is told.
-    async fn one_by_one(&mut self, jobs: Vec<Job>, outcome: UnitOutcome) {
-        self.forget();
-        let mut refusal = (jobs.len() == 1).then_some(outcome);
+    /// One of them was refused (or is not decided), and with it all: each gets a transaction of its own, so that only that one is
+    /// told. `refusal`: how the only one was refused.
+    async fn one_by_one(&mut self, jobs: Vec<Job>, mut refusal: Option<UnitOutcome>) {
         let mut rest = jobs.into_iter();
         while let Some(job) = rest.next() {
             if !job.whole.ticket.pending_on(self.member) {
+                continue;
+            }
+            if job.whole.decision.mark().is_none() {
+                // Nobody waits for it by itself. If it was withdrawn nobody looks at this either.
+                job.answer(Answer::Unsent(UNDECIDED.to_owned()));
                 continue;
             }
             match self.alone(job, refusal.take()).await {
@@ -212,10 +252,6 @@ impl Worker {
         let one = vec![job];
         let mut plainly = false;
         loop {
-            if one.iter().any(|job| job.whole.decision.is_withdrawn()) {
-                // Its session has gone on.
-                return Ok(());
-            }
             if refusal.is_some() {
                 let again = match &mut self.connection {
                     Some(Connection { known, .. }) if !plainly => one.iter().any(|job| known.plainly(job)),
@@ -249,6 +285,16 @@ impl Worker {
                     self.lost(one, &why);
                     return Err(Some(why));
                 }
+                Sent::LostBefore(error) => {
+                    let why = error.to_string();
+                    self.unsent(one, &why);
+                    return Err(Some(why));
+                }
+                // It is decided.
+                Sent::Undecided => {
+                    one.into_iter().for_each(|job| job.answer(Answer::Unsent(UNDECIDED.to_owned())));
+                    return Ok(());
+                }
                 Sent::Left => {
                     self.connection = None;
                     return Err(None);
@@ -275,15 +321,24 @@ impl Worker {
                 None => link.poll_tags(cx, tags).map_ok(|answered| unit::alike(jobs, written, answered)),
             });
             let alike = match alike.await {
-                Ok(alike) => alike,
-                Err(sent) => return sent,
+                // What is to be rolled back waits for nobody.
+                Ok(true) => self.decided(jobs).await.map(|()| true).map_err(Sent::Lost),
+                other => other,
             };
-            // What is to be rolled back waits for nobody.
-            if alike && let Err(sent) = self.decided(jobs).await {
-                return sent;
-            }
+            let alike = match alike {
+                Ok(alike) => alike,
+                Err(sent) => return sent.before_commit(),
+            };
+            let counts = alike && unit::count(jobs);
             if let Some(Connection { link, known, .. }) = &mut self.connection {
-                unit::finish(link, known, jobs, alike);
+                unit::finish(link, known, jobs, counts);
+            }
+            if !counts {
+                return match self.patient(answer).await {
+                    Ok(_) if alike => Sent::Undecided,
+                    Ok(outcome) => Sent::Answered { ended: Ended::RolledBack, outcome },
+                    Err(sent) => sent.before_commit(),
+                };
             }
         }
         match self.patient(answer).await {
@@ -292,17 +347,24 @@ impl Worker {
         }
     }
 
-    /// Waits until of each of these is known whether it counts. That takes the log's flush and nothing else: who has to wait for
-    /// another session, which might wait for this line, comes when it is decided (`session::commit_at_once`).
-    async fn decided(&self, jobs: &[Job]) -> Result<(), Sent> {
-        for job in jobs {
-            while tokio::time::timeout(LOOK_EVERY, job.whole.decision.known()).await.is_err() {
-                if !self.database.view().is_enabled(self.member) {
-                    return Err(Sent::Left);
-                }
+    /// Waits until of each of these is known whether it counts, or for as long as that may take. A connection that ends meanwhile
+    /// is noticed.
+    async fn decided(&mut self, jobs: &[Job]) -> Result<(), WireError> {
+        let limit = DECISION_LIMIT.min(self.database.settings.member_timeout / 4);
+        let mut known = pin!(tokio::time::timeout(limit, decided(jobs)));
+        let Some(Connection { link, .. }) = &mut self.connection else { return Err(WireError::Closed) };
+        poll_fn(|cx| {
+            if known.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
             }
-        }
-        Ok(())
+            match answer(link, cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                // Nothing was asked that would be answered.
+                Poll::Ready(Ok(_)) => Poll::Ready(Err(WireError::Closed)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Waits for the member as long as it is in the view: the sessions have the time limit, and report it when that is over.
@@ -341,6 +403,13 @@ impl Worker {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// Waits until of each of these is known whether it counts.
+async fn decided(jobs: &[Job]) {
+    for job in jobs {
+        job.whole.decision.known().await;
     }
 }
 

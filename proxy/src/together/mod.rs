@@ -135,12 +135,6 @@ impl Decision {
         self.0.get().copied().flatten()
     }
 
-    /// Whether it is known not to count.
-    #[must_use]
-    pub fn is_withdrawn(&self) -> bool {
-        self.0.get().is_some_and(Option::is_none)
-    }
-
     /// Waits until one or the other is known. Cancel safe.
     pub async fn known(&self) {
         self.0.wait().await;

@@ -101,7 +101,7 @@ fn control(link: &mut Link, which: usize) {
 /// Writes these transactions as one unit, as far as can be known now.
 pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written {
     link.unit(Owner::Follower);
-    let whole = jobs.iter().all(|job| job.whole.all_or_nothing && job.whole.decision.mark().is_some());
+    let whole = count(jobs) && jobs.iter().all(|job| job.whole.all_or_nothing);
     if !whole {
         if !std::mem::replace(&mut known.controls, true) {
             for (name, text) in CONTROLS {
@@ -143,10 +143,15 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written
     Written::Asked(tags)
 }
 
-/// Ends a unit whose statements were [`Written::Asked`]. It commits only if all of it is decided (invariant 2: no COMMIT before a
-/// durable intent).
-pub(super) fn finish(link: &mut Link, known: &mut Known, jobs: &[Job], alike: bool) {
-    if alike && jobs.iter().all(|job| job.whole.decision.mark().is_some()) {
+/// Whether all of them are decided. Once yes it stays so.
+pub(super) fn count(jobs: &[Job]) -> bool {
+    jobs.iter().all(|job| job.whole.decision.mark().is_some())
+}
+
+/// Ends a unit whose statements were [`Written::Asked`]. It commits if it was answered alike, and all of it counts (invariant 2:
+/// no COMMIT before a durable intent).
+pub(super) fn finish(link: &mut Link, known: &mut Known, jobs: &[Job], counts: bool) {
+    if counts {
         marks(link, known, jobs);
         control(link, 1);
     } else {

@@ -23,6 +23,7 @@ const AT_ONCE: &[&str] = &[
 
 /// What a transaction block passes.
 const USUAL: &[&str] = &[
+    "session.meaning",
     "commit.before_ticket",
     "commit.registering",
     "commit.before_intent",
@@ -50,7 +51,13 @@ const DECIDED: &[&str] = &[
 ];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    let plan = [(Work::Insert, AT_ONCE), (Work::Brief, AT_ONCE), (Work::Whole, USUAL), (Work::Certified, CERTIFIED)];
+    let plan = [
+        (Work::Insert, AT_ONCE),
+        (Work::Brief, AT_ONCE),
+        (Work::Keyed, AT_ONCE),
+        (Work::Whole, USUAL),
+        (Work::Certified, CERTIFIED),
+    ];
     let all: Vec<&str> = plan.iter().flat_map(|(_, points)| points.iter().copied()).collect();
     let mut bench = Bench::start(&options, ClusterOptions::default(), &all, &[]).await?;
     expect_every_point(&points_of(&bench.cluster).await?, &all)?;

@@ -1,6 +1,10 @@
 //! The proxy dies at every point at which marker tables change turns and the log is shortened; and the log's disk is full,
 //! does not flush, or takes half of a write: nothing is lost, and clients are told what happened.
 
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
 use super::crash_points::{Bench, Told, Work};
 use crate::cluster::ClusterOptions;
 use crate::{Options, Result, Summary, fail};
@@ -49,13 +53,17 @@ enum Expect {
 /// Segments are short and tables change turns often, so that a short load gets there.
 const ENVIRONMENT: &[(&str, &str)] = &[("RAIDB_FAULT_ROTATE_EVERY", "30"), ("RAIDB_FAULT_SEGMENT_BYTES", "4000")];
 
-const WORKS: [Work; 3] = [Work::Insert, Work::Whole, Work::Brief];
+/// Longest time until a load reaches a flush of the log.
+const REACHED_LIMIT: Duration = Duration::from_secs(10);
+
+const WORKS: [Work; 3] = [Work::Insert, Work::Whole, Work::Whole];
 /// Transactions whose statements run on the followers while the log takes its time, and then refuses them.
-const BRIEF: [Work; 3] = [Work::Brief; 3];
+const KEYED: [Work; 3] = [Work::Keyed; 3];
 const LATE_FAULTS: &[(&str, Expect)] = &[
-    ("log.append:9:pause=60+full", Expect::Refused),
-    ("log.append:30:pause=60+full", Expect::Refused),
-    ("log.flush:9:pause=60+fsync-error", Expect::Stopped),
+    ("log.append:9:pause=20+full", Expect::Refused),
+    // Longer than a line waits.
+    ("log.append:30:pause=600+full", Expect::Refused),
+    ("log.flush:9:pause=20+fsync-error", Expect::Stopped),
 ];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
@@ -68,7 +76,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
         bench.start_ends_at(recovery, if *recovery == "start.before_opening" { 1 } else { 2 }).await?;
         bench.behind(format!("{point} ({nth}), then {recovery} twice"));
     }
-    let late = LATE_FAULTS.iter().map(|fault| (fault, &BRIEF));
+    let late = LATE_FAULTS.iter().map(|fault| (fault, &KEYED));
     for ((fault, expect), works) in FAULTS.iter().map(|fault| (fault, &WORKS)).chain(late) {
         bench.restart(fault).await?;
         bench.check_last().await?;
@@ -84,9 +92,41 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
             bench.check_last().await?;
         }
     }
+    for nth in [7, 11] {
+        lines_end(&mut bench, nth).await?;
+    }
     bench.restart("").await?;
     bench.check_last().await?;
     Ok(Summary::default().with("points", bench.report()).with("lost", 0))
+}
+
+/// While the log stands still, transactions are open on the lines, with their statements done. The lines of one follower end
+/// then: nothing was committed there, so nothing is unknown; no client notices, and nothing is done twice.
+async fn lines_end(bench: &mut Bench, nth: u32) -> Result<()> {
+    let fault = format!("log.flush:{nth}:pause=200");
+    bench.restart(&fault).await?;
+    bench.check_last().await?;
+    let load = bench.load(&KEYED, 20).await?;
+    let begun = Instant::now();
+    while !bench.log()?.contains("fault point log.flush reached") {
+        if begun.elapsed() > REACHED_LIMIT {
+            return fail(format!("{fault} was not reached"));
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    sleep(Duration::from_millis(40)).await;
+    let follower = (bench.cluster.lead().await? + 1) % bench.cluster.members.len();
+    let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+               where application_name = 'raidb together' and datname = current_database()";
+    let ended = bench.cluster.members[follower].endpoint().value(sql).await?;
+    let told = load.ended().await?;
+    expect_nothing_told(&told, &fault)?;
+    bench.book(told);
+    bench.behind(format!("{fault}, {ended} line ended"));
+    if ended == "0" {
+        return fail("no line was there to be ended");
+    }
+    bench.check_last().await
 }
 
 fn expect_told(told: &Told, fault: &str, expect: Expect) -> Result<()> {

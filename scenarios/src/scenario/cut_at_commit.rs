@@ -12,7 +12,8 @@ use crate::cluster::ClusterOptions;
 use crate::{Options, Result, Summary, fail};
 
 /// Points of a transaction block.
-const USUAL: &[&str] = &["commit.before_ticket", "commit.before_intent", "commit.intent_durable", "commit.sent_to_all"];
+const USUAL: &[&str] =
+    &["session.meaning", "commit.before_ticket", "commit.before_intent", "commit.intent_durable", "commit.sent_to_all"];
 /// What is cut. The third member is never the lead at the start.
 const CUTS: &[&str] = &["cut-lead", "cut-followers", "cut-member=pg3"];
 /// Long enough to notice a cut, to look whether the member lives, and to connect again.

@@ -10,5 +10,5 @@ const POINTS: &[&str] =
     &["at_once.before_ticket", "commit.before_intent", "commit.intent_durable", "at_once.sent_to_all"];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    cut(options, &[Work::Insert, Work::Brief], POINTS).await
+    cut(options, &[Work::Insert, Work::Brief, Work::Keyed], POINTS).await
 }

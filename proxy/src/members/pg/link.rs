@@ -42,6 +42,8 @@ pub enum Owner {
     Proof,
     /// Advisory locks of the session that are taken, or given back, on this connection too.
     Locks,
+    /// Whoever has opened a probe: its end must succeed, or the transaction is in an error that nobody knows of.
+    ProbeEnd,
     /// Nobody.
     Discarded,
 }

@@ -15,6 +15,7 @@ use crate::{Failure, Result, fail};
 /// The tables: a transaction puts its key left and right, and counts itself in two rows, one of which all clients share.
 pub(in super::super) const SCHEMA: &str = "create table whole_left(key bigint primary key, client int not null); \
      create table whole_right(id bigserial primary key, key bigint not null unique); \
+     create table keyed_right(key bigint primary key); \
      create table whole_counter(slot int primary key, n bigint not null); \
      insert into whole_counter select g, 0 from generate_series(0, 3) g";
 
@@ -30,6 +31,8 @@ pub(in super::super) enum Work {
     Whole,
     /// The same without a row lock: no follower hears of it before it is decided. Clients wait for each other on the lead.
     Brief,
+    /// The same, of which each statement names its rows: it runs on the followers while it is being decided.
+    Keyed,
     /// Two serializable transactions side by side, of which the second must be refused.
     Certified,
 }
@@ -40,6 +43,7 @@ impl Work {
             Self::Insert => "insert",
             Self::Whole => "transaction",
             Self::Brief => "brief transaction",
+            Self::Keyed => "keyed transaction",
             Self::Certified => "serializable",
         }
     }
@@ -137,7 +141,7 @@ async fn client(clients: (Client, Client), work: Work, number: i32, limit: i64, 
                 let sql = format!("insert into unique_inserts values ({key}, {number})");
                 vec![(key, at_commit(clients.0.simple_query(&sql).await.map(drop))?)]
             }
-            Work::Whole | Work::Brief => vec![(key, whole(&clients.0, work, key, number).await?)],
+            Work::Whole | Work::Brief | Work::Keyed => vec![(key, whole(&clients.0, work, key, number).await?)],
             Work::Certified => certified(&clients, key).await?,
         };
         let mut ends = false;
@@ -207,14 +211,17 @@ async fn whole(client: &Client, work: Work, key: i64, number: i32) -> Result<End
     let slot = 1 + number % 3;
     let ends_well = (key / 2) % ROLLBACK_EVERY != 0;
     let lock = if work == Work::Whole { "for update" } else { "" };
+    let right = if work == Work::Keyed { "keyed_right" } else { "whole_right(key)" };
     for sql in [
         "begin".to_owned(),
         // With a row lock the followers take part from here on, and COMMIT comes the usual way.
         format!("select n from whole_counter where slot = {slot} {lock}"),
         format!("insert into whole_left values ({key}, {number})"),
+        // With it the proxy asks the lead what names mean, in the middle of the transaction.
+        if work == Work::Whole { "set local search_path = public".to_owned() } else { "select 1".to_owned() },
         format!("update whole_counter set n = n + 1 where slot = {slot}"),
         "update whole_counter set n = n + 1 where slot = 0".to_owned(),
-        format!("insert into whole_right(key) values ({key})"),
+        format!("insert into {right} values ({key})"),
     ] {
         if let Err(error) = client.simple_query(&sql).await {
             return before_commit(client, error).await;

@@ -197,7 +197,8 @@ impl Bench {
         for member in &members {
             let inserts = keys(member, "unique_inserts").await?;
             compare(member.name(), "insert", &inserts, &self.told.inserts)?;
-            let (left, right) = (keys(member, "whole_left").await?, keys(member, "whole_right").await?);
+            let (left, mut right) = (keys(member, "whole_left").await?, keys(member, "whole_right").await?);
+            right.extend(keys(member, "keyed_right").await?);
             compare(member.name(), "transaction", &left, &self.told.wholes)?;
             let halves: Vec<_> = left.symmetric_difference(&right).take(5).collect();
             if !halves.is_empty() {

@@ -5,8 +5,10 @@
 mod cancel_in_time;
 mod cancel_storm;
 mod client_not_reading;
+mod committed_then_cut;
 mod copy_fails_at_start;
 mod ddl_overtakes;
+mod deallocate_parsed;
 mod error_at_flush;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
@@ -84,6 +86,7 @@ cases! {
     Shared copy_fails_at_start,
     Shared unnamed_statement,
     Shared error_at_flush,
+    Shared deallocate_parsed,
     Shared prepare_in_transaction,
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
@@ -100,6 +103,7 @@ cases! {
     Own serial_restarted,
     Own client_not_reading,
     Own terminated_line,
+    Relayed committed_then_cut,
     Relayed for_update_over_lead_change,
 }
 
