@@ -141,7 +141,7 @@ impl Session {
         if before.report.permission == Permission::ReadOnly {
             let lead = self.lead();
             let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
-            link.simple(&[NOTHING_WRITTEN.as_bytes()], Owner::Discarded);
+            link.simple(&[NOTHING_WRITTEN.as_bytes()], Owner::ProbeEnd);
             return Ok(());
         }
         let behind = self.ask_lead(END).await?;
@@ -178,7 +178,7 @@ impl Session {
         self.push_images(&behind, &pairs, took)?;
         let lead = self.lead();
         if let Some(link) = self.link(lead) {
-            link.simple(&[RELEASE.as_bytes()], Owner::Discarded);
+            link.simple(&[RELEASE.as_bytes()], Owner::ProbeEnd);
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Session {
         }
         link.simple(&[text, BEFORE_END], Owner::Foreground);
         if begun {
-            link.simple(&[BACK], Owner::Discarded);
+            link.simple(&[BACK], Owner::ProbeEnd);
         }
         let end = self.read_unit(lead, Reading { rows: Rows::Discard, silent: true, ..Reading::default() }).await?;
         // It cannot run: not even the end of it is SQL.

@@ -42,7 +42,8 @@ pub enum Owner {
     Proof,
     /// Advisory locks of the session that are taken, or given back, on this connection too.
     Locks,
-    /// Whoever has opened a probe: its end must succeed, or the transaction is in an error that nobody knows of.
+    /// Whoever has opened a savepoint of the proxy (a probe, images, the parser): its end must succeed, or the transaction is in an
+    /// error that nobody knows of.
     ProbeEnd,
     /// Nobody.
     Discarded,
