@@ -159,10 +159,6 @@ async fn everything_is_copied_and_again_over_what_was_there() {
     assert!(idle.simple_query("select 1").await.is_err(), "who was connected is no longer");
 
     let members = [&donor, &target];
-    let rows = members_equal(&members, EqualityOptions { settle: Duration::ZERO, ..EqualityOptions::default() })
-        .await
-        .unwrap();
-    assert!(rows > 7000);
     let mut expect = rest(&donor).await;
     let kept = rest(&target).await;
     expect.extend(kept.iter().filter(|line| line.ends_with("kept")).cloned());
@@ -170,6 +166,12 @@ async fn everything_is_copied_and_again_over_what_was_there() {
     let mut kept = kept;
     kept.sort();
     assert_eq!(kept, expect);
+    // That a role that only the target has is kept is the only difference.
+    target.endpoint().execute("drop role kept").await.unwrap();
+    let rows = members_equal(&members, EqualityOptions { settle: Duration::ZERO, ..EqualityOptions::default() })
+        .await
+        .unwrap();
+    assert!(rows > 7000);
     let left = format!("select count(*) from pg_database where datname = '{}'", staging_name("bench"));
     assert_eq!(target.endpoint().value(&left).await.unwrap(), "0");
 

@@ -72,6 +72,10 @@ fn read(text: &Text<'_>, query: &Query, scope: &Scope<'_>) -> Result<Judged, Sto
     let facts = tree::facts(query);
     check_no_writes(&facts)?;
     let effects = scan(text, 0..text.len(), scope);
+    if let Some(refusal) = effects.denied {
+        // Also where a name is not known: it may become known while the statement waits.
+        return Err(Stop::Refused(refusal));
+    }
     let relations = relations(&facts, scope)?;
     let words = &["insert", "update", "delete", "merge", "into"];
     // The tree says that nothing is written. A column may have such a name; if the tree is wrong, the member refuses.
