@@ -171,7 +171,7 @@ impl Session {
         if ddl {
             self.database.start_ddl();
         }
-        let result = match self.decided_behind_proof(lead, &ticket).await {
+        let result = match self.decided_behind_proof(lead, &ticket, &mut None).await {
             Ok(()) => self.commit_members(lead, serializable, &ticket).await,
             Err(trouble) => Err(trouble),
         };

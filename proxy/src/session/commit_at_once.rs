@@ -63,7 +63,7 @@ fn writes_rows(entry: &Entry) -> bool {
 }
 
 /// A transaction in the queues of lines. Dropped before it was decided, it does not count.
-struct Submitted {
+pub(super) struct Submitted {
     whole: Arc<Whole>,
     replies: Vec<(MemberId, Arc<Reply>)>,
 }
@@ -145,8 +145,8 @@ impl Session {
         };
         let members: Vec<MemberId> = self.view.members().collect();
         // Registered, with all barriers clear, in this very poll: in its place among the others. Beside the log's flush.
-        let early = if self.goes_early(lead) { self.submit(&followers) } else { None };
-        let mut result = self.decided_behind_proof(lead, &ticket).await;
+        let mut early = if self.goes_early(lead) { self.submit(&followers) } else { None };
+        let mut result = self.decided_behind_proof(lead, &ticket, &mut early).await;
         if result.is_ok() {
             self.reach_between(lead, FaultPoint::AtOnceSentToLead, FaultPoint::AtOnceSentToFollower).await;
             self.send_commit(lead);

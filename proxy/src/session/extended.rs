@@ -192,6 +192,7 @@ impl Session {
             footprint: raidb_core::sql::footprint::Footprint::Nothing,
             lead_only: false,
             probe: false,
+            statements: 1,
             sequences: Vec::new(),
         });
         let mut parses: Vec<Bytes> = Vec::new();

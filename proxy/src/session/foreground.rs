@@ -212,6 +212,9 @@ impl Session {
         let mut over = false;
         match head.tag {
             b'D' | b'd' => {
+                if !reading.silent && self.look.as_ref().is_some_and(|look| look.single) {
+                    self.look = None;
+                }
                 if head.tag == b'D' && !head.continued && !head.more {
                     take_row(frame, reading, end, staged)?;
                 } else if !matches!(reading.rows, Rows::Forward | Rows::Watch) && head.tag == b'D' {

@@ -91,8 +91,7 @@ impl Session {
     async fn before_first_statement(&mut self, lead: MemberId) -> Result<(), Trouble> {
         let first = self.open.as_ref().is_some_and(|o| !o.lead_begun && o.isolation != Isolation::ReadCommitted);
         if first {
-            let tickets = self.database.in_flight.all_on(lead);
-            self.wait_tickets(lead, tickets).await?;
+            self.look(lead, &Footprint::Everything, false).await?;
         }
         Ok(())
     }
@@ -213,6 +212,7 @@ impl Session {
             .set_running(self.slots[usize::from(lead.0)].link.as_ref().map(crate::members::pg::link::Link::cancel_key));
         let result = self.read_unit(lead, reading).await;
         self.handle.set_running(None);
+        self.looked();
         let took = started.elapsed();
         self.database.member(lead).observe(took);
         result.map(|end| (end, took))

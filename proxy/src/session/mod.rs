@@ -34,6 +34,7 @@ pub mod lead_batch;
 pub mod lead_change;
 pub mod lead_unit;
 pub mod links;
+mod looking;
 mod names_command;
 pub mod notifications;
 pub mod outcome;
@@ -142,6 +143,8 @@ pub struct Session {
     pub(crate) named: token::Named,
     /// The log hears of that name.
     pub(crate) noting_token: Option<tokio::task::JoinHandle<()>>,
+    /// The statement in hand may not have its snapshot yet.
+    pub(crate) look: Option<looking::Look>,
     /// The member of the last balanced read.
     pub(crate) last_reader: Option<MemberId>,
     /// Advisory locks that the client holds until it gives them back, or the session ends.
@@ -208,6 +211,7 @@ impl Session {
             stale: false,
             named: token::Named::Nothing,
             noting_token: None,
+            look: None,
             last_reader: None,
             locks: HeldLocks::default(),
             notices: Notices::default(),
@@ -284,6 +288,7 @@ impl Session {
     ///
     /// While it waits, an open transaction follows a change of lead: others wait for it to do so.
     pub(crate) async fn client_frame(&mut self) -> Result<Bytes, Trouble> {
+        self.looked();
         loop {
             match poll_fn(|cx| self.poll_client_frame(cx)).await {
                 Ok(head) => return Ok(self.client.take(head)),

@@ -29,6 +29,8 @@ pub struct ReadPlan {
     pub lead_only: bool,
     /// It is not proven to be a read.
     pub probe: bool,
+    /// Statements in it.
+    pub statements: usize,
     /// Sequences that it advances.
     pub sequences: Vec<String>,
 }
@@ -39,6 +41,7 @@ impl ReadPlan {
         self.footprint.absorb(other.footprint);
         self.lead_only |= other.lead_only;
         self.probe |= other.probe;
+        self.statements += other.statements;
         self.sequences.extend(other.sequences);
     }
 }
@@ -51,6 +54,7 @@ impl Session {
                 footprint: Footprint::Nothing,
                 lead_only: false,
                 probe: false,
+                statements: 1,
                 sequences: Vec::new(),
             });
         };
@@ -59,6 +63,7 @@ impl Session {
             footprint: self.read_footprint(statement),
             lead_only: *lead_only || !sequences.is_empty(),
             probe: *proof == Proof::Probe && sequences.is_empty(),
+            statements: 1,
             sequences: sequences.clone(),
         })
     }
@@ -119,11 +124,7 @@ impl Session {
         write: &mut (dyn FnMut(&mut Link) -> Reading + Send),
     ) -> Result<UnitEnd, Trouble> {
         let member = self.reader(plan.lead_only).await?;
-        if !plan.footprint.is_nothing() {
-            let mut tickets = self.database.in_flight.conflicting(&plan.footprint);
-            tickets.retain(|t| t.pending_on(member));
-            self.wait_tickets(member, tickets).await?;
-        }
+        self.look(member, &plan.footprint, plan.statements == 1 && !plan.probe).await?;
         let Some(link) = self.link(member) else { return Err(Trouble::MemberLost) };
         let cancel = link.cancel_key();
         let reading = write(link);
@@ -136,6 +137,7 @@ impl Session {
         self.handle.set_running(Some(cancel));
         let result = self.read_unit(member, reading).await;
         self.handle.set_running(None);
+        self.looked();
         let end = result?;
         self.database.member(member).observe(started.elapsed());
         self.database.counters.reads.add();

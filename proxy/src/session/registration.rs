@@ -16,6 +16,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::Isolation;
 
 use super::Session;
+use super::commit_at_once::Submitted;
 use super::intent::unknown;
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
@@ -88,13 +89,20 @@ impl Session {
         .await;
     }
 
-    /// Makes the intent durable, waits for the lead's proof if it was asked for, and for the proofs of others on the same rows.
-    /// Behind it COMMIT may leave.
+    /// Makes the intent durable, waits for the lead's proof if it was asked for, for the proofs of others on the same rows, and for
+    /// its turn among those that readers must see in one order. Behind it COMMIT may leave.
     ///
     /// # Errors
     /// As `write_intent`; and if the proof did not come: nothing has left for any member, so the intent is taken back, and
     /// either the transaction goes on with another lead ([`Trouble::LeadChanged`]) or it is rolled back (40001).
-    pub(super) async fn decided_behind_proof(&mut self, lead: MemberId, ticket: &Ticket) -> Result<(), Trouble> {
+    /// `early`: the statements are on their way already. They go back if it is not this commit's turn yet: those before it may stand
+    /// behind them.
+    pub(super) async fn decided_behind_proof(
+        &mut self,
+        lead: MemberId,
+        ticket: &Ticket,
+        early: &mut Option<Submitted>,
+    ) -> Result<(), Trouble> {
         // A lead that leaves takes its answer with it.
         let asked = self.slots[usize::from(lead.0)].proof != Proof::NotNeeded;
         self.write_intent().await?;
@@ -108,7 +116,11 @@ impl Session {
             let proof = self.slots[usize::from(lead.0)].proof;
             let held = !asked || proof == Proof::Held;
             if held && self.database.in_flight.settled(&mut doubts, &self.handle) {
-                return Poll::Ready(Ok(()));
+                let alone = self.view.members().count() < 2;
+                if self.database.in_flight.leave(ticket, &self.handle, alone) {
+                    return Poll::Ready(Ok(()));
+                }
+                drop(early.take());
             }
             self.check_lead()?;
             if self.view.down {

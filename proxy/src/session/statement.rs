@@ -189,10 +189,7 @@ impl Session {
             self.check_advisory(statement, advisory)?;
         }
         self.no_copy_beside(statement).await?;
-        let footprint = self.read_footprint(statement);
-        let mut tickets = self.database.in_flight.conflicting(&footprint);
-        tickets.retain(|t| t.pending_on(lead));
-        self.wait_tickets(lead, tickets).await?;
+        self.look_on_lead(statement, lead).await?;
         let locks = match &statement.analysis.command {
             Command::Write(Write { form: WriteForm::Locked(locked), .. }) => &locked.lock_sql,
             _ => return Ok(()),

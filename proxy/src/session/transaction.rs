@@ -97,6 +97,8 @@ pub struct OpenTransaction {
     pub epoch: LeadEpoch,
     /// BEGIN has been sent to the lead.
     pub lead_begun: bool,
+    /// A statement of the client has taken the snapshot that lasts, if one does.
+    pub has_snapshot: bool,
     /// BEGIN as the client wrote it (or plain, where the proxy opens the transaction).
     pub begin: Bytes,
     /// The client opened it; otherwise the proxy did, around one statement or pipeline.
@@ -152,6 +154,7 @@ impl OpenTransaction {
             lead,
             epoch,
             lead_begun: false,
+            has_snapshot: false,
             begin,
             explicit,
             isolation,

@@ -13,13 +13,19 @@
 //! stand in the log already and may still be withdrawn: a member that has carried out the later one would get the earlier
 //! one on top of it from the log, the others below it.
 //!
+//! **All readers see one order.** Two commits on different rows reach members in different orders, and two reads of both, each on a
+//! member of its own, could each see the one that the other does not (a long fork). So commits *leave* one behind the other
+//! ([`InFlight::leave`]) as long as somebody reads who may see both: what he sees is then all that left before some moment. He
+//! is a reader from the moment at which he looks whom he has to wait for ([`InFlight::reads`]), so whatever left before is there
+//! when he is sent.
+//!
 //! **A member that comes back** gets what it missed from the log ([`crate::rejoin`]). While it is *followed*
 //! ([`InFlight::follow`]), every new ticket is pending on it too, though its session does not commit there: the bit is
 //! cleared when the log has been applied up to the ticket's position. So statements and reads that reach the member wait
 //! for what it still misses, like for any commit in flight.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use raidb_core::ids::{CommitSeq, MemberId};
@@ -44,7 +50,9 @@ pub struct Ticket {
     /// Position of its intent; 0 as long as that is not known.
     position: AtomicU64,
     /// Its session has done its part.
-    closed: std::sync::atomic::AtomicBool,
+    closed: AtomicBool,
+    /// Its COMMIT is on its way to members, or about to be.
+    left: AtomicBool,
     /// Sessions to wake when a bit is cleared.
     waiters: Mutex<Vec<Arc<SessionHandle>>>,
 }
@@ -117,6 +125,20 @@ struct Provisional {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProvisionalId(u64);
 
+/// A statement that reads on a member, and may not have its snapshot yet.
+#[derive(Debug)]
+struct Reader {
+    id: ReaderId,
+    member: MemberId,
+    footprint: Footprint,
+    /// It has waited for commits before this one.
+    from: CommitSeq,
+}
+
+/// Number of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderId(u64);
+
 #[derive(Debug, Default)]
 struct Inner {
     tickets: Vec<Arc<Ticket>>,
@@ -126,6 +148,8 @@ struct Inner {
     next_provisional: u64,
     /// Commits that are registered, and may still turn out to have lost their locks before.
     unproven: Vec<(CommitSeq, Footprint)>,
+    readers: Vec<Reader>,
+    next_reader: u64,
     /// Sessions that wait for one of either kind to end.
     waiting: Vec<Arc<SessionHandle>>,
 }
@@ -213,7 +237,8 @@ impl InFlight {
             pending: AtomicU32::new(members | followed),
             done: AtomicU32::new(0),
             position: AtomicU64::new(0),
-            closed: std::sync::atomic::AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             waiters: Mutex::new(Vec::new()),
         });
         inner.tickets.push(ticket.clone());
@@ -413,6 +438,53 @@ impl InFlight {
     #[must_use]
     pub fn conflicting(&self, footprint: &Footprint) -> Vec<Arc<Ticket>> {
         self.inner.lock().tickets.iter().filter(|t| t.footprint.conflicts(footprint)).cloned().collect()
+    }
+
+    /// A statement is about to read on `member`: the commits that it must wait for there, and its number. Up to
+    /// [`InFlight::has_read`] commits that it could see leave in one order.
+    #[must_use]
+    pub fn reads(&self, member: MemberId, footprint: &Footprint) -> (Vec<Arc<Ticket>>, ReaderId) {
+        let mut inner = self.inner.lock();
+        let meets = |t: &&Arc<Ticket>| t.pending_on(member) && t.footprint.conflicts(footprint);
+        let tickets = inner.tickets.iter().filter(meets).cloned().collect();
+        let id = ReaderId(inner.next_reader);
+        inner.next_reader += 1;
+        let from = inner.registered.next();
+        inner.readers.push(Reader { id, member, footprint: footprint.clone(), from });
+        (tickets, id)
+    }
+
+    /// It has its snapshot, or is over.
+    pub fn has_read(&self, id: ReaderId) {
+        self.inner.lock().readers.retain(|reader| reader.id != id);
+    }
+
+    /// Whether the commit's turn has come to leave for the members: nobody reads who could see it, and not one that left before it.
+    /// If not, the session is woken when one of those is finished on a member. Call when it is decided and nothing but this
+    /// keeps it back: who has left waits for nobody but the members. `alone`: there is but one member, which shows one order.
+    #[must_use]
+    pub fn leave(&self, ticket: &Ticket, session: &Arc<SessionHandle>, alone: bool) -> bool {
+        let inner = self.inner.lock();
+        let mut free = true;
+        let sees = |reader: &Reader, ticket: &Ticket| {
+            reader.from <= ticket.seq
+                && ticket.pending_on(reader.member)
+                && reader.footprint.conflicts(&ticket.footprint)
+        };
+        for reader in inner.readers.iter().filter(|reader| !alone && sees(reader, ticket)) {
+            for other in &inner.tickets {
+                let before = other.seq != ticket.seq && other.left.load(Ordering::Acquire);
+                if before && sees(reader, other) {
+                    other.watch(session);
+                    // It may have been finished in between, and wake nobody any more.
+                    free &= !other.pending_on(reader.member);
+                }
+            }
+        }
+        if free {
+            ticket.left.store(true, Ordering::Release);
+        }
+        free
     }
 
     /// All commits in flight on `member`.

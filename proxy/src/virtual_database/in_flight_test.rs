@@ -176,3 +176,52 @@ fn a_member_that_is_gone_is_waited_for_by_nobody() {
     commits.abandon(&register(&commits, 0b111));
     assert!(commits.all().is_empty());
 }
+
+/// Two readers on two members must not see two commits in different orders: as long as somebody reads who may see both, the second
+/// leaves when the first is finished where he reads.
+#[test]
+fn commits_that_a_reader_may_see_leave_one_behind_the_other() {
+    let commits = InFlight::default();
+    let seen = Seen::default();
+    let register = |key| match commits.register(candidate(row(key), &seen, 0b011), &session(), || true) {
+        Registration::Registered { ticket, .. } => ticket,
+        other => panic!("{other:?}"),
+    };
+    let (here, there) = (MemberId(0), MemberId(1));
+    let table = Footprint::one(ConflictGroup(1), Rows::All);
+    let before = register(1);
+    assert!(commits.leave(&before, &session(), false));
+
+    let (waits_for, reader) = commits.reads(here, &table);
+    assert_eq!(waits_for.len(), 1, "what is in flight is waited for");
+    let (one, two, other) = (register(2), register(3), register(4));
+    let another = Footprint::one(ConflictGroup(2), Rows::All);
+    let (_, elsewhere) = commits.reads(here, &another);
+    assert!(commits.leave(&one, &session(), false), "the one before is waited for by the reader, not by commits");
+    assert!(!commits.leave(&two, &session(), false));
+    assert!(commits.leave(&other, &session(), true), "one member shows one order");
+    commits.finished(&other, here);
+    commits.finished(&one, there);
+    assert!(!commits.leave(&two, &session(), false), "it is the reader's member that counts");
+    commits.finished(&one, here);
+    assert!(commits.leave(&two, &session(), false));
+
+    let late = register(5);
+    assert!(!commits.leave(&late, &session(), false));
+    commits.has_read(reader);
+    assert!(commits.leave(&late, &session(), false), "nobody reads any more");
+    commits.has_read(elsewhere);
+}
+
+/// Who left without effect, or with one that nobody knows, keeps back nobody.
+#[test]
+fn who_has_left_in_vain_keeps_back_nobody() {
+    let commits = InFlight::default();
+    let (_, _reader) = commits.reads(MemberId(0), &Footprint::Everything);
+    let (one, two, three) = (register(&commits, 0b011), register(&commits, 0b011), register(&commits, 0b011));
+    assert!(commits.leave(&one, &session(), false) && !commits.leave(&two, &session(), false));
+    commits.void(&one);
+    assert!(commits.leave(&two, &session(), false) && !commits.leave(&three, &session(), false));
+    commits.member_gone(MemberId(0), || ());
+    assert!(commits.leave(&three, &session(), false));
+}

@@ -81,6 +81,13 @@ impl Footprint {
         matches!(self, Footprint::Nothing)
     }
 
+    /// Whether it is one row, named by its key.
+    #[must_use]
+    pub fn is_one_row(&self) -> bool {
+        matches!(self, Footprint::Touches(touches)
+            if matches!(&touches[..], [Touch { rows: Rows::Keys(keys), .. }] if keys.len() == 1))
+    }
+
     /// Whether it names rows: what conflicts with it does so on a row.
     #[must_use]
     pub fn is_exact(&self) -> bool {
