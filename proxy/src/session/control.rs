@@ -17,7 +17,10 @@ use crate::wire::encode;
 /// Commands that a failed transaction block accepts.
 #[must_use]
 pub fn allowed_when_failed(command: &Command) -> bool {
-    matches!(command, Command::Commit { .. } | Command::Rollback { .. } | Command::RollbackTo(_))
+    matches!(
+        command,
+        Command::Commit { .. } | Command::Rollback { .. } | Command::RollbackTo(_) | Command::PrepareTransaction(_)
+    )
 }
 
 /// Commands that this module runs.
@@ -37,6 +40,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::CopyIn(_)
         | Command::Token(_)
         | Command::Notification(_)
+        | Command::PrepareTransaction(_)
         | Command::Refused(_) => true,
         Command::Utility(utility) => !utility.transactional,
         Command::Empty
@@ -69,7 +73,8 @@ impl Session {
             Command::Token(command) => self.token_command(statement, command).await,
             Command::Notification(command) => self.notification_command(statement, command),
             Command::Utility(utility) => self.utility_outside(statement, utility).await,
-            Command::Refused(refusal) => {
+            Command::PrepareTransaction(_) if self.block == Block::Failed => self.rollback_command(false).await,
+            Command::Refused(refusal) | Command::PrepareTransaction(refusal) => {
                 self.database.counters.refusals.add();
                 Err(SqlError::refused(&refusal.reason, refusal.hint.clone()).into())
             }

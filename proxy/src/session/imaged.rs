@@ -53,6 +53,8 @@ const ROLE: usize = 1;
 const BEGIN: &str =
     concat!("SAVEPOINT raidb_image;SET LOCAL raidb.capture = on;SELECT * FROM raidb.capture_begin();", settings!());
 const END: &str = concat!(settings!(), ";SET LOCAL raidb.capture = off;SELECT * FROM raidb.capture_end()");
+/// `invalid_transaction_termination`.
+const ENDS_TRANSACTION: [u8; 5] = *b"2D000";
 const RELEASE: &str = "RELEASE SAVEPOINT raidb_image";
 const NOTHING_WRITTEN: &str = "SET LOCAL raidb.capture = off;RELEASE SAVEPOINT raidb_image";
 const UNDO: &str = "ROLLBACK TO SAVEPOINT raidb_image;RELEASE SAVEPOINT raidb_image";
@@ -136,6 +138,16 @@ impl Session {
         shift: usize,
     ) -> Result<(), Trouble> {
         if let Some(frame) = end.error {
+            let explicit = self.open.as_ref().is_some_and(|open| open.explicit);
+            if decode::sqlstate(&frame) == ENDS_TRANSACTION && !explicit {
+                // Alone it may do that on one server; here it ran in a transaction that all members share.
+                self.database.counters.refusals.add();
+                return Err(SqlError::refused(
+                    "its code ends transactions (COMMIT, ROLLBACK), and each would have to be decided by itself",
+                    "Begin and end the transactions in the application, with a CALL or DO in each.",
+                )
+                .into());
+            }
             return Err(Trouble::Answer(shift_position(&frame, shift)));
         }
         if before.report.permission == Permission::ReadOnly {

@@ -197,9 +197,14 @@ impl Session {
         if answered_here(command)? {
             self.run_unit(unit, None).await?;
             let plain = Statement { bound: None, ..statement };
-            self.check_lock_in_block(&plain.analysis.command)?;
+            self.check_in_block(&plain)?;
             self.open_implicit();
             return self.simple_on_lead(&plain).await;
+        }
+        if let Err(error) = self.check_in_block(&statement) {
+            // It is behind what it came with.
+            self.run_unit(unit, None).await?;
+            return Err(error.into());
         }
         self.open_implicit();
         self.run_unit(unit, Some((portal.clone(), statement, rows_max))).await

@@ -100,7 +100,11 @@ impl Session {
             NotificationCommand::Notify { channel, payload } => {
                 (Action::Notify(checked(channel.clone(), payload.clone())?), "NOTIFY")
             }
-            NotificationCommand::Function { channel, payload, .. } => {
+            NotificationCommand::Function { channel, payload, column } => {
+                if statement.bound.is_none() {
+                    // In front of an error too: it arises when the function runs.
+                    encode::void_row_description(&mut self.staged, column);
+                }
                 let channel = text_of(channel, statement.bound.as_ref())?;
                 let payload = text_of(payload, statement.bound.as_ref())?;
                 (Action::Notify(checked(channel, payload)?), "SELECT 1")
@@ -109,10 +113,7 @@ impl Session {
         self.open_implicit();
         let at = self.open.as_ref().map_or(0, |open| open.transcript.len());
         self.notices.push(at, action)?;
-        if let NotificationCommand::Function { column, .. } = command {
-            if statement.bound.is_none() {
-                encode::void_row_description(&mut self.staged, column);
-            }
+        if matches!(command, NotificationCommand::Function { .. }) {
             encode::text_row(&mut self.staged, &[""]);
         }
         encode::command_complete(&mut self.staged, tag);

@@ -1,14 +1,15 @@
 //! The simple query protocol: one message, any number of statements.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use raidb_core::sql::analysis::Command;
-use raidb_core::sql::split::split;
+use raidb_core::sql::split::{split, start_of_token};
 
 use super::Session;
 use super::control::{allowed_when_failed, is_control};
 use super::statement::Statement;
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
+use crate::wire::decode::{error_field, sqlstate};
 use crate::wire::{decode, encode};
 
 impl Session {
@@ -46,9 +47,13 @@ impl Session {
         }
         for piece in pieces {
             let offset = text[..piece.start].iter().filter(|b| !is_continuation(**b)).count();
-            let sql = text.slice(piece);
+            let sql = text.slice(piece.clone());
             self.current = sql.clone();
             if let Err(trouble) = self.simple_statement(sql, single).await {
+                let trouble = match trouble {
+                    Trouble::Answer(error) => Trouble::Answer(at_semicolon(error, &text, piece.start, piece.end)),
+                    other => other,
+                };
                 self.fail(trouble, offset).await?;
                 return self.ready().await;
             }
@@ -56,6 +61,7 @@ impl Session {
         if self.block == Block::Idle && self.open.is_some() {
             self.current = text;
             if let Err(trouble) = self.commit().await {
+                take_back_tag(&mut self.staged);
                 self.fail(trouble, 0).await?;
             }
         }
@@ -115,18 +121,24 @@ impl Session {
             return self.balanced_simple(statement).await;
         }
         if single {
-            self.check_lock_in_block(&statement.analysis.command)?;
+            self.check_in_block(statement)?;
         }
         self.open_implicit();
         self.simple_on_lead(statement).await
     }
 
-    /// LOCK TABLE that is alone in its transaction locks nothing that anybody could use.
-    pub(super) fn check_lock_in_block(&self, command: &Command) -> Result<(), SqlError> {
-        if self.open.is_none() && self.block == Block::Idle && matches!(command, Command::LockTable(_)) {
-            return Err(SqlError::new("25P01", "LOCK TABLE can only be used in transaction blocks", ""));
+    /// A lock, or a cursor, that is alone in its transaction is of no use to anybody.
+    pub(super) fn check_in_block(&self, statement: &Statement) -> Result<(), SqlError> {
+        let what = match statement.analysis.command {
+            Command::LockTable(_) => "LOCK TABLE",
+            // Those WITH HOLD are refused.
+            Command::Read(_) if declares_cursor(&statement.sql) => "DECLARE CURSOR",
+            _ => return Ok(()),
+        };
+        if self.block != Block::Idle || (self.open.is_some() && what == "LOCK TABLE") {
+            return Ok(());
         }
-        Ok(())
+        Err(SqlError::new("25P01", format!("{what} can only be used in transaction blocks"), ""))
     }
 
     /// EXECUTE name: it is what the prepared statement is, under the text that the client sent.
@@ -213,6 +225,49 @@ impl Session {
     }
 }
 
+fn declares_cursor(sql: &[u8]) -> bool {
+    let start = start_of_token(sql, 0, true);
+    sql.get(start..start + 7).is_some_and(|word| word.eq_ignore_ascii_case(b"declare"))
+}
+
+/// PostgreSQL's parser sees the semicolon behind a statement, which its member was not sent: where a statement ends too early, the error
+/// names that.
+fn at_semicolon(error: Bytes, message: &[u8], start: usize, end: usize) -> Bytes {
+    let blanks = message[end..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let is_end = error_field(&error, b'M') == Some(b"syntax error at end of input");
+    if !is_end || sqlstate(&error) != *b"42601" || message.get(end + blanks) != Some(&b';') {
+        return error;
+    }
+    let before = message[start..end + blanks].iter().filter(|b| !is_continuation(**b)).count();
+    let mut out = BytesMut::new();
+    let position = (before + 1).to_string();
+    let fields = [
+        (b'S', "ERROR"),
+        (b'V', "ERROR"),
+        (b'C', "42601"),
+        (b'M', "syntax error at or near \";\""),
+        (b'P', position.as_str()),
+    ];
+    encode::notice_or_error(&mut out, b'E', &fields);
+    out.freeze()
+}
+
+/// Takes back the answer that a statement is done, if that is the last that is staged: its transaction did not commit.
+fn take_back_tag(staged: &mut BytesMut) {
+    /// Of what PostgreSQL sends as a command tag.
+    const TAG_BYTES_MAX: usize = 64;
+    let end = staged.len();
+    for start in (end.saturating_sub(5 + TAG_BYTES_MAX)..end.saturating_sub(5)).rev() {
+        let Some(([b'C', length @ ..], tag)) = staged[start..].split_first_chunk::<5>() else { continue };
+        let whole = u32::from_be_bytes(*length) as usize == end - start - 1;
+        let Some((0, tag)) = tag.split_last() else { return };
+        if whole && tag.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b' ') {
+            staged.truncate(start);
+            return;
+        }
+    }
+}
+
 /// Bytes that do not start a character in UTF-8 (positions count characters).
 fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
@@ -252,6 +307,7 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::Release(_)
         | Command::RollbackTo(_)
         | Command::Token(_)
+        | Command::PrepareTransaction(_)
         | Command::Refused(_) => false,
     }
 }
@@ -268,4 +324,40 @@ fn without_parameters(analysis: &raidb_core::sql::analysis::Analysis) -> raidb_c
     }
     analysis.read_key = None;
     analysis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_taken_back() {
+        let mut staged = BytesMut::new();
+        encode::text_row(&mut staged, &["C"]);
+        let rows = staged.clone();
+        encode::command_complete(&mut staged, "INSERT 0 1");
+        take_back_tag(&mut staged);
+        assert_eq!(staged, rows);
+        take_back_tag(&mut staged);
+        assert_eq!(staged, rows, "a row is none");
+        let mut nothing = BytesMut::new();
+        take_back_tag(&mut nothing);
+        assert!(nothing.is_empty());
+    }
+
+    #[test]
+    fn the_parser_blames_the_semicolon() {
+        let error = |message: &str, position: &str| {
+            let mut out = BytesMut::new();
+            let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', "42601"), (b'M', message), (b'P', position)];
+            encode::notice_or_error(&mut out, b'E', &fields);
+            out.freeze()
+        };
+        let ended = error("syntax error at end of input", "9");
+        let told = at_semicolon(ended.clone(), "select ä ;".as_bytes(), 0, 9);
+        assert_eq!(told, error("syntax error at or near \";\"", "10"));
+        assert_eq!(at_semicolon(ended.clone(), b"select @", 0, 8), ended);
+        let other = error("syntax error at or near \"x\"", "1");
+        assert_eq!(at_semicolon(other.clone(), b"x;", 0, 1), other);
+    }
 }

@@ -419,6 +419,7 @@ impl CommandExt for Command {
             | Command::Token(_)
             | Command::Notification(_)
             | Command::Unknown { .. }
+            | Command::PrepareTransaction(_)
             | Command::Refused(_) => false,
         }
     }

@@ -121,6 +121,8 @@ pub enum Command {
         /// What is unknown, for the message.
         what: String,
     },
+    /// PREPARE TRANSACTION: of a failed transaction it is ROLLBACK, else it is refused.
+    PrepareTransaction(Refusal),
     /// Cannot be made safe.
     Refused(Refusal),
 }

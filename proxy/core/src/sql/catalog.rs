@@ -173,8 +173,9 @@ pub struct Catalog {
     pub user_operators: HashSet<String>,
     /// A user-defined cast, base type or type with its own functions exists: expressions are not proven by names alone.
     pub user_types: bool,
-    /// A volatile function of users handles errors, possibly the one by which a member refuses a write.
-    pub handles_errors: bool,
+    /// A volatile function of users handles errors, possibly the one by which a member refuses a write; or leaves a cursor open, which
+    /// would be gone with the savepoint of a probe.
+    pub probe_tells_little: bool,
     /// The default search path for new sessions, resolved, without `pg_catalog`.
     pub default_search_path: Vec<String>,
     /// Grows with every load; part of the analysis cache key.

@@ -183,9 +183,9 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         "update" => update::judge(text, scope),
         "delete" => delete::judge(text, scope),
         "select" | "values" | "table" | "with" => {
-            imaged::unless_errors_are_handled(text, read::judge(text, scope)?, scope)
+            imaged::unless_probes_tell_little(text, read::judge(text, scope)?, scope)
         }
-        "" if text.symbol(0, "(") => imaged::unless_errors_are_handled(text, read::judge(text, scope)?, scope),
+        "" if text.symbol(0, "(") => imaged::unless_probes_tell_little(text, read::judge(text, scope)?, scope),
         "show" => Ok(read::show()),
         "explain" => explain::judge(text, scope),
         "copy" => copy::judge(text, scope),

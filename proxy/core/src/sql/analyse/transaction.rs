@@ -1,8 +1,8 @@
 //! Transaction control, read from tokens: it is in every client's path, and its spellings are few.
 
-use super::super::analysis::{Command, Isolation, TransactionModes};
+use super::super::analysis::{Command, Isolation, Refusal, TransactionModes};
 use super::super::text::Text;
-use super::{Judged, Stop, refuse, unknown};
+use super::{Judged, Stop, unknown};
 
 /// Judges a statement of transaction control; `None` if it is none.
 pub(crate) fn judge(text: &Text<'_>, first: &str) -> Option<Result<Judged, Stop>> {
@@ -16,15 +16,18 @@ pub(crate) fn judge(text: &Text<'_>, first: &str) -> Option<Result<Judged, Stop>
         "rollback" | "abort" if !text.is(1, "prepared") => rollback(text),
         "savepoint" => only_name(text, 1).map(Command::Savepoint),
         "release" => only_name(text, 1 + usize::from(text.is(1, "savepoint") && text.len() > 2)).map(Command::Release),
-        "commit" | "rollback" => return Some(Err(two_phase())),
-        "prepare" if text.is(1, "transaction") => return Some(Err(two_phase())),
+        "commit" | "rollback" => return Some(Err(Stop::Refused(two_phase()))),
+        "prepare" if text.is(1, "transaction") => Some(Command::PrepareTransaction(two_phase())),
         _ => return None,
     };
     Some(command.map(Judged::plain).ok_or_else(|| unknown("this form of transaction control")))
 }
 
-fn two_phase() -> Stop {
-    refuse("two-phase commit is not supported by this version", "use BEGIN and COMMIT")
+fn two_phase() -> Refusal {
+    Refusal {
+        reason: "two-phase commit is not supported by this version".to_owned(),
+        hint: "use BEGIN and COMMIT".to_owned(),
+    }
 }
 
 /// [WORK | TRANSACTION] [AND [NO] CHAIN] from `at` to the end.

@@ -105,7 +105,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         functions: Functions { builtin: Arc::clone(builtins), user: user_functions(results)? },
         user_operators: rows(results, 3).map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?,
         user_types: rows(results, 4).map(|row| row.flag(0)).collect::<Result<Vec<_>, _>>()?.contains(&true),
-        handles_errors: rows(results, 4).map(|row| row.flag(1)).collect::<Result<Vec<_>, _>>()?.contains(&true),
+        probe_tells_little: rows(results, 4).map(|row| row.flag(1)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;

@@ -67,9 +67,11 @@ pub const CATALOG_SQL: &str = concat!(
     "AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0 AND d.refobjid NOT IN (",
     trusted!(),
     ")), ",
-    // Do volatile functions handle errors?
+    // Do volatile functions handle errors, or leave cursors open (which give those away, or are told a name)?
     "EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND provolatile = 'v' ",
-    "AND prosrc ~* '[[:<:]]exception[[:space:]]+when[[:>:]]' AND oid NOT IN (",
+    "AND (prosrc ~* '[[:<:]]exception[[:space:]]+when[[:>:]]' OR prorettype = 'refcursor'::regtype::oid ",
+    "OR 'refcursor'::regtype::oid = ANY (proargtypes::oid[]) OR 'refcursor'::regtype::oid = ANY (proallargtypes)) ",
+    "AND oid NOT IN (",
     trusted!(),
     "));",
     // 5: relations

@@ -59,7 +59,7 @@ fn a_catalog_from_rows() {
     assert!(child.has_user_functions, "a check with now() is not the same everywhere");
     assert_eq!(child.sequences, [(0, "\"public\".\"child_id_seq\"".to_owned())]);
     assert!(find("v").has_user_functions && find("w").has_user_functions);
-    assert!(catalog.user_operators.contains("~==") && !catalog.user_types && catalog.handles_errors);
+    assert!(catalog.user_operators.contains("~==") && !catalog.user_types && catalog.probe_tells_little);
     assert_eq!(catalog.functions.get("now").expect("now").volatility, Volatility::Stable);
     assert!(catalog.resolve(None, "pg_class", &[]).is_some());
 }

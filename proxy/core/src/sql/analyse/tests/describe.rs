@@ -54,7 +54,7 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             touched(&utility.footprint)
         ),
         Command::Unknown { what } => format!("unknown {what}"),
-        Command::Refused(refusal) => {
+        Command::Refused(refusal) | Command::PrepareTransaction(refusal) => {
             assert!(!refusal.hint.is_empty() && !refusal.reason.ends_with('.'), "{refusal:?}");
             format!("refused {}", refusal.reason)
         }

@@ -32,7 +32,7 @@ fn a_function_that_may_keep_the_members_error_to_itself() {
     let mut catalog = sample();
     let told = |catalog: &Catalog, sql: &str| describe(sql, &analyse(sql.as_bytes(), catalog, &settings()));
     assert_eq!(told(&catalog, "select audit()"), "read probe everything");
-    catalog.handles_errors = true;
+    catalog.probe_tells_little = true;
     assert!(told(&catalog, "select audit()").starts_with("imaged (): the function audit() may write"));
     assert_eq!(told(&catalog, "select lookup(1)"), "read probe everything");
     assert_eq!(told(&catalog, "select name from parent"), "read groups 10");
