@@ -26,6 +26,13 @@ create function forbid() returns trigger language plpgsql as $$ begin raise exce
 create trigger t_note after insert or update or delete on t for each row execute function note();
 create trigger t_touch before insert or update on t for each row execute function touch();
 create trigger t_count after insert on t referencing new table as changed_rows for each statement execute function count_rows();
+-- The first statement that writes to a table through a function or trigger runs twice on the lead, and so a sequence goes on by two
+-- (docs/what-is-replicated-how.md): what comes behind is compared without that gap.
+insert into t(id, a, b) values (1, 1, 'one');
+delete from t;
+delete from audit;
+update counter set n = 0;
+select setval('audit_id_seq', 1, false);
 insert into t(id, a, b) values (1, 1, 'one');
 insert into t(id, a, b) values (2, 2, 'two'), (3, 3, 'three') returning *;
 update t set a = a + 10 where id = 1;
@@ -111,6 +118,7 @@ create table randomly(id int primary key);
 create trigger r after insert on randomly for each row execute function v_random();
 insert into randomly values (1), (2);
 select count(*) from v_rand;
+--! differs the proxy's own triggers (raidb_capture) are shown
 select tgname, tgenabled, pg_get_triggerdef(oid) from pg_trigger where tgrelid = 't'::regclass order by 1;
 drop function note();
 drop function note() cascade;

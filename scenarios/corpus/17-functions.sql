@@ -24,6 +24,12 @@ select writes(1, 10);
 select writes(1, 10);
 select writes(2, 20) + 1 as next;
 select reads();
+-- The first statement that writes to a table through a function or trigger runs twice on the lead, and so a sequence goes on by two
+-- (docs/what-is-replicated-how.md): what comes behind is compared without that gap.
+select writes_pl(3);
+delete from t where id = 3;
+delete from log;
+select setval('log_id_seq', 1, false);
 select writes_pl(3);
 select * from writes(4, 40);
 select hidden(99);

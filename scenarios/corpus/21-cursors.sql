@@ -78,6 +78,7 @@ insert into t values (100, 1);
 fetch last from asens;
 move last in asens;
 fetch all from asens;
+--! differs pg_cursors shows the text that the member was sent: with BEGIN, without the semicolon, with the proxy's own portal
 select name, statement, is_holdable, is_scrollable from pg_cursors order by 1;
 commit;
 begin;

@@ -55,6 +55,7 @@ select extname, extversion from pg_extension order by 1;
 select typname, typtype, typcategory from pg_type where typnamespace = 'catalog'::regnamespace order by 1;
 select enumlabel, enumsortorder from pg_enum where enumtypid = 'm'::regtype order by 2;
 select count(*) > 100 from pg_catalog.pg_proc;
+--! differs pg_stat_activity shows texts without their semicolon
 select state, query from pg_stat_activity where pid = pg_backend_pid();
 select relname, n_dead_tup >= 0 as n from pg_stat_user_tables where schemaname = 'catalog' order by 1;
 select backend_type from pg_stat_activity where backend_type = 'checkpointer';

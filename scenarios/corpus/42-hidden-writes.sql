@@ -22,6 +22,11 @@ create cast (wtype as int) with function castw(wtype);
 create view v as select id, put('view ' || id) as p from t;
 create view plain as select id from t where put('where') is not null;
 insert into t values (1, 1), (2, 2);
+-- The first statement that writes to a table through a function or trigger runs twice on the lead, and so a sequence goes on by two
+-- (docs/what-is-replicated-how.md): what comes behind is compared without that gap.
+select put('plain');
+delete from seen;
+select setval('seen_id_seq', 1, false);
 select put('plain');
 select 1 where put('where') = 'where';
 select * from t order by put('order'), id;

@@ -6,6 +6,8 @@
 //!   have no such place;
 //! * object ids of the user's tables and types in RowDescription and ParameterDescription: a server numbers its objects
 //!   as it likes, and a refused statement takes no numbers. That there is one is compared;
+//! * the numbers in the names of schemas of temporary objects and of TOAST tables (pg_temp_3, pg_toast_16824_index): the first is
+//!   that of a place in the server's memory, the second an object id;
 //! * the process id in NotificationResponse: each connection has another;
 //! * the moment at which a notification arrives: they are compared in order, at the end of the topic.
 
@@ -93,7 +95,7 @@ fn fields(body: &[u8]) -> String {
     let shown = body.split(|byte| *byte == 0).filter_map(|field| {
         let (kind, value) = field.split_first()?;
         // Where in the server's source.
-        (!b"FLR".contains(kind)).then(|| format!("{}={}", char::from(*kind), text(value)))
+        (!b"FLR".contains(kind)).then(|| format!("{}={}", char::from(*kind), unnumbered(&text(value))))
     });
     shown.collect::<Vec<_>>().join(" ")
 }
@@ -138,6 +140,23 @@ fn row(body: &[u8]) -> String {
 /// Text as it is, without the end that the protocol gives it.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into_owned()
+}
+
+/// The same without the numbers of the server's own objects.
+fn unnumbered(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    let first =
+        |text: &str| ["pg_temp_", "pg_toast_"].iter().filter_map(|name| Some((text.find(name)?, name.len()))).min();
+    while let Some((place, length)) = first(rest) {
+        let (before, behind) = rest.split_at(place + length);
+        shown.push_str(before);
+        rest = behind.trim_start_matches(|c: char| c.is_ascii_digit());
+        if rest.len() < behind.len() {
+            shown.push('N');
+        }
+    }
+    shown + rest
 }
 
 /// Bytes on one line: text where it is text.
@@ -190,6 +209,15 @@ mod tests {
         answer.add(&message(b'Z', b"E"));
         assert_eq!(answer.lines, ["error S=ERROR C=22012 M=division by zero P=8", "ready E"]);
         assert_eq!((answer.status, answer.refused), (Some(b'E'), None));
+    }
+
+    #[test]
+    fn the_servers_own_numbers_are_left_out() {
+        assert_eq!(
+            unnumbered("index \"pg_toast_16824_index\" of pg_temp_3"),
+            "index \"pg_toast_N_index\" of pg_temp_N"
+        );
+        assert_eq!(unnumbered("pg_temp_ and pg_temp"), "pg_temp_ and pg_temp");
     }
 
     #[test]
