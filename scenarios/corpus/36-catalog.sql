@@ -63,7 +63,7 @@ select setting from pg_settings where name = 'server_encoding';
 select amname from pg_am order by 1;
 select ctid, xmin is not null as x, tableoid::regclass from t;
 select castcontext from pg_cast where castsource = 'int4'::regtype and casttarget = 'int8'::regtype;
-SELECT pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND substring(pg_catalog.quote_ident(c.relname),1,2)='ch' AND pg_catalog.pg_table_is_visible(c.oid) LIMIT 1000;
+SELECT pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND substring(pg_catalog.quote_ident(c.relname),1,6)='child_' AND pg_catalog.pg_table_is_visible(c.oid) LIMIT 1000;
 --! bind t
 select $1::regclass::text;
 --! bind catalog|t
