@@ -91,9 +91,11 @@ impl Session {
         } else if let Some(open) = self.open.as_mut() {
             // In a pipeline: what came before in it belongs to the block.
             open.explicit = true;
+            self.block_begun = Some((open.begin.clone(), open.isolation));
         } else {
             let isolation = isolation_of(&modes, self.settings.isolation);
             let text = statement.sql.clone();
+            self.block_begun = Some((text.clone(), isolation));
             self.open_transaction(text, true, isolation);
         }
         self.block = Block::Open;
@@ -105,22 +107,29 @@ impl Session {
         if self.block == Block::Failed {
             return self.rollback_command(chain).await;
         }
+        // Also of a pipeline, which is no block.
+        if let Some(error) = self.lost_transaction.take() {
+            self.block = Block::Idle;
+            return Err(error.into());
+        }
         if self.block == Block::Idle && self.open.is_none() {
             self.warn("25P01", "there is no transaction in progress");
             self.complete("COMMIT");
             return Ok(());
         }
-        if let Some(error) = self.lost_transaction.take() {
-            self.block = Block::Idle;
-            return Err(error.into());
-        }
-        let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        let again = self.again();
         // Whatever comes of it, the block ends here.
         self.block = Block::Idle;
         self.commit().await?;
         self.chain(chain, again);
         self.complete("COMMIT");
         Ok(())
+    }
+
+    /// How the next transaction of AND CHAIN begins: as this one, or as the one that was lost under its block.
+    fn again(&self) -> Option<(Bytes, raidb_core::sql::analysis::Isolation)> {
+        let open = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        open.or_else(|| self.block_begun.clone().filter(|_| self.block != Block::Idle))
     }
 
     fn chain(&mut self, chain: bool, again: Option<(Bytes, raidb_core::sql::analysis::Isolation)>) {
@@ -134,7 +143,7 @@ impl Session {
         if self.block == Block::Idle && self.open.is_none() {
             self.warn("25P01", "there is no transaction in progress");
         }
-        let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        let again = self.again();
         self.lost_transaction = None;
         self.rollback().await;
         self.block = Block::Idle;

@@ -56,6 +56,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
+use raidb_core::sql::analysis::Isolation;
 use tokio::time::{Instant, Sleep};
 
 use crate::fault_points::FaultPoint;
@@ -118,6 +119,8 @@ pub struct Session {
     pub(crate) early: Option<ProvisionalId>,
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
+    /// How the block that the client is in, or was in last, began.
+    pub(crate) block_begun: Option<(Bytes, Isolation)>,
     /// The statement in hand, for incidents.
     pub(crate) current: Bytes,
     /// Somebody waits for the followers: nothing is held back.
@@ -184,6 +187,7 @@ impl Session {
             provisional_view: 0,
             early: None,
             lost_transaction: None,
+            block_begun: None,
             current: Bytes::new(),
             urgent: false,
             meaning_unknown: false,

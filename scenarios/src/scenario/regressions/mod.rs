@@ -13,8 +13,10 @@ mod error_at_flush;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
+mod lead_cut_at_deferred_commit;
 mod literals_as_parameters;
 mod locked_under_snapshot;
+mod lost_before_sync;
 mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
@@ -75,6 +77,8 @@ macro_rules! cases {
 cases! {
     Shared terminated_follower,
     Shared terminated_lead,
+    Shared lead_cut_at_deferred_commit,
+    Shared lost_before_sync,
     Shared follower_dies_idle,
     Shared row_too_large_to_capture,
     Shared set_local_search_path,
