@@ -48,6 +48,7 @@ use super::transaction::{Entry, OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::UnitOutcome;
+use crate::together::combining::COMBINED_MAX;
 use crate::together::{Decision, Group, Mark, Reply, Statement, Whole};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
@@ -86,7 +87,9 @@ impl Session {
             && open.own_catalog.is_none()
             && open.settings.is_empty()
             && matches!(open.footprint, Footprint::Touches(_));
-        if !plain || !(1..=STATEMENTS_MAX).contains(&open.transcript.len()) {
+        // INSERTs of several sessions ([`super::combined`]) were answered all at the same time: nobody has worked on them yet.
+        let most = if open.combined { COMBINED_MAX } else { STATEMENTS_MAX };
+        if !plain || !(1..=most).contains(&open.transcript.len()) {
             return false;
         }
         // On a follower it runs under the session's defaults: they must be what followers always run under.
@@ -98,7 +101,7 @@ impl Session {
             && self.view.members().all(|m| m == open.lead || self.untouched(m))
     }
 
-    fn untouched(&self, member: MemberId) -> bool {
+    pub(super) fn untouched(&self, member: MemberId) -> bool {
         let slot = &self.slots[usize::from(member.0)];
         slot.link.is_some() && slot.cursor.clean() && slot.work.is_none() && !slot.lost
     }
@@ -234,7 +237,7 @@ impl Session {
     }
 
     /// The lines for this session; none if a statement of its own may have changed what texts mean.
-    fn group(&mut self) -> Option<Arc<Group>> {
+    pub(super) fn group(&mut self) -> Option<Arc<Group>> {
         if self.settings.journal().next().is_some() {
             return None;
         }

@@ -75,6 +75,9 @@ impl Session {
         if let Some(batch) = self.read_batch(&messages) {
             return self.run_read_batch(&messages, batch).await;
         }
+        if self.combined_batch(&messages).await? {
+            return Ok(());
+        }
         self.lead_batch(messages).await
     }
 

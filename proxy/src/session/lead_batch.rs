@@ -64,7 +64,9 @@ impl Session {
             let result = match result {
                 Ok(()) if self.block == Block::Idle && self.open.is_some() => self.commit().await,
                 // What this Sync was to commit was lost while nothing was asked: it would acknowledge what no member has.
-                Ok(()) if self.block == Block::Idle => self.lost_transaction.take().map_or(Ok(()), |lost| Err(lost.into())),
+                Ok(()) if self.block == Block::Idle => {
+                    self.lost_transaction.take().map_or(Ok(()), |lost| Err(lost.into()))
+                }
                 other => other,
             };
             if let Err(trouble) = result {

@@ -15,6 +15,8 @@
 
 pub mod background;
 pub mod batch;
+pub mod combined;
+mod combined_batch;
 pub mod commit;
 pub mod commit_at_once;
 pub mod control;
@@ -25,6 +27,7 @@ mod fault;
 mod following;
 pub mod foreground;
 pub mod frames;
+mod insert_names;
 pub mod intent;
 pub mod judge;
 pub mod lead;
@@ -62,6 +65,7 @@ use tokio::time::{Instant, Sleep};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::target::{Login, StartupParameters};
 use crate::together::Group;
+use crate::together::combining::{Rest, Turn};
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
 use crate::virtual_database::in_flight::ProvisionalId;
@@ -143,6 +147,12 @@ pub struct Session {
     pub(crate) group: Option<Arc<Group>>,
     /// What its first connection reported.
     pub(crate) reported: crate::members::pg::connect::Reported,
+    /// INSERTs that the lead plans once.
+    insert_names: insert_names::InsertNames,
+    /// Its INSERTs go by themselves for a while.
+    insert_rest: Rest,
+    /// Its turn to run INSERTs of others, up to the end of its own.
+    pub(crate) turn: Option<Turn>,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -199,6 +209,9 @@ impl Session {
             last_reader: None,
             group: None,
             reported: Vec::new(),
+            insert_names: insert_names::InsertNames::default(),
+            insert_rest: Rest::default(),
+            turn: None,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }
@@ -358,6 +371,7 @@ impl Session {
 
     /// Releases everything and tells the client that the next statement may come.
     pub(crate) async fn ready(&mut self) -> Result<(), Trouble> {
+        self.turn = None;
         encode::ready(&mut self.staged, self.block.status());
         self.release_staged();
         self.released = false;

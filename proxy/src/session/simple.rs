@@ -97,6 +97,9 @@ impl Session {
         if self.open.is_none() && single && reads_outside(&statement.analysis.command) {
             return self.balanced_simple(statement).await;
         }
+        if single && self.open.is_none() && self.combined(statement).await? {
+            return Ok(());
+        }
         self.open_implicit();
         self.simple_on_lead(statement).await
     }

@@ -63,6 +63,18 @@ pub enum Payload {
     },
 }
 
+impl Payload {
+    /// Bytes of its statement.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Payload::Simple(sql) => sql.len(),
+            Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+            Payload::Copied { text, .. } => text.len(),
+        }
+    }
+}
+
 /// One entry of a transcript.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one statement")]
@@ -105,6 +117,8 @@ pub struct OpenTransaction {
     pub transcript: Transcript<Entry>,
     /// Its entries do not leave for the followers now: they are about to go out with their COMMIT.
     pub held: bool,
+    /// It is made of INSERTs of several sessions.
+    pub combined: bool,
     /// What it wrote.
     pub footprint: Footprint,
     /// What the lead has answered, and when: see [`Seen`].
@@ -151,6 +165,7 @@ impl OpenTransaction {
             isolation,
             transcript: Transcript::default(),
             held: false,
+            combined: false,
             footprint: Footprint::Nothing,
             seen: Seen::default(),
             deferred: false,

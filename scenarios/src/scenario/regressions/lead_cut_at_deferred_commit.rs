@@ -25,7 +25,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let client = session(&endpoint, "cut_deferred").await?;
     client.batch_execute("insert into cut_child values (1, 1)").await?;
     let member = &cluster.members[lead];
-    let pid = member.endpoint().value("select pid from pg_stat_activity where application_name = 'cut_deferred'").await?;
+    let pid =
+        member.endpoint().value("select pid from pg_stat_activity where application_name = 'cut_deferred'").await?;
     client.batch_execute("begin").await?;
     client.batch_execute("insert into cut_child values (2, 1)").await?;
     let Some(postmaster) = member.pid() else { return fail("the lead does not run") };

@@ -5,6 +5,7 @@
 mod cancel_in_time;
 mod cancel_storm;
 mod client_not_reading;
+mod combined_inserts;
 mod committed_then_cut;
 mod copy_fails_at_start;
 mod ddl_overtakes;
@@ -99,6 +100,7 @@ cases! {
     Shared savepoint_gives_back,
     Shared named_not_locked,
     Shared full_batch,
+    Shared combined_inserts,
     Own serial_over_lead_kill,
     Own serial_restarted,
     Own client_not_reading,
