@@ -142,16 +142,14 @@ impl Session {
             }
             self.woken().await;
         };
-        if ddl {
-            self.database.start_ddl();
-        }
+        let ddl = ddl.then(|| self.database.start_ddl());
         let result = match self.decided_behind_proof(lead, &ticket).await {
             Ok(()) => self.commit_members(lead, serializable, &ticket).await,
             Err(trouble) => Err(trouble),
         };
         let result = self.committed(&ticket, result).await;
-        if ddl {
-            self.database.end_ddl();
+        if let Some(ddl) = ddl {
+            self.behind_ddl(ddl, &result).await;
         }
         result
     }
@@ -345,7 +343,7 @@ impl Session {
         }
     }
 
-    /// Everybody has committed: settings take effect, the catalog is read again, the transaction is closed.
+    /// Everybody has committed: settings take effect, the transaction is closed.
     async fn after_commit(&mut self) {
         // The transcript goes together with the cursors: a cursor that starts anew must never see the old transcript,
         // or it would send it again.
@@ -365,10 +363,6 @@ impl Session {
         }
         if open.sequences_doubted {
             self.database.sequences.doubt();
-        }
-        if open.own_catalog.is_some() {
-            let database = self.database.clone();
-            self.drive(async move { database.reload_catalog().await }).await;
         }
         if open.meaning_changed {
             self.read_meaning_surely().await;

@@ -388,8 +388,8 @@ impl Session {
             }
         }
         if utility.changes_catalog {
-            let database = self.database.clone();
-            self.drive(async move { database.reload_catalog().await }).await;
+            let ddl = self.database.start_ddl();
+            self.behind_ddl(ddl, &Ok(())).await;
         }
         Ok(())
     }

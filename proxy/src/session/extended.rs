@@ -58,7 +58,7 @@ impl Session {
     }
 
     async fn work_batch(&mut self, frames: &[Bytes]) -> Result<(), Trouble> {
-        self.generation = self.judgeable().await;
+        self.generation = self.judgeable().await?;
         let mut messages = Vec::with_capacity(frames.len());
         for frame in frames {
             match decode_message(frame) {

@@ -15,6 +15,7 @@
 
 pub mod background;
 pub mod batch;
+mod behind_ddl;
 pub mod commit;
 pub mod commit_at_once;
 pub mod control;
@@ -296,12 +297,7 @@ impl Session {
             self.check_lead()?;
         }
         if self.handle.stopping() {
-            let error = SqlError::new(
-                "57P01",
-                "terminating connection due to administrator command",
-                "The proxy is shutting down; connect again.",
-            );
-            return Poll::Ready(Err(Trouble::Fatal(error)));
+            return Poll::Ready(Err(Trouble::Fatal(SqlError::stopping())));
         }
         // The client is always sent what is ready before it is waited for.
         if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {

@@ -64,7 +64,7 @@ impl Session {
     }
 
     async fn try_simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
-        let generation = self.judgeable().await;
+        let generation = self.judgeable().await?;
         let analysis = self.analysis(&sql, false);
         let statement = Statement { sql, analysis, bound: None, generation };
         let command = &statement.analysis.command;

@@ -7,6 +7,8 @@ mod cancel_storm;
 mod client_not_reading;
 mod committed_then_cut;
 mod copy_fails_at_start;
+mod ddl_lead_frozen;
+mod ddl_outcome_unknown;
 mod ddl_overtakes;
 mod deallocate_parsed;
 mod error_at_flush;
@@ -95,6 +97,8 @@ cases! {
     Shared savepoint_gives_back,
     Shared named_not_locked,
     Shared full_batch,
+    Own ddl_lead_frozen,
+    Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
     Own serial_restarted,
     Own client_not_reading,
