@@ -89,13 +89,13 @@ impl Session {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
         if !open.lead_begun && !self.any_follower_involved() {
-            self.close_transaction();
+            self.close_committed().await;
             return Ok(());
         }
         if !self.any_follower_involved() {
             // Nothing was written or locked: the lead alone has something to end.
             self.lead_command("COMMIT").await?;
-            self.close_transaction();
+            self.close_committed().await;
             return Ok(());
         }
         self.decide(lead).await
@@ -358,9 +358,7 @@ impl Session {
         }
         self.database.leave(open.epoch);
         self.names.end_transaction();
-        for setting in open.settings {
-            self.settings.apply(&setting.effect);
-        }
+        self.settings_committed(open.settings).await;
         if open.sequences_doubted {
             self.database.sequences.doubt();
         }

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use raidb_core::sql::analysis::{Command, SessionChange, TransactionModes, Utility};
-use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
 use super::frames::quote_identifier;
-use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD_VALUES, Told};
+use super::settings::{Effect, MEANING_SQL, SessionSettings, TOLD_VALUES, Told};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
@@ -301,38 +300,6 @@ impl Session {
         }
     }
 
-    /// In a transaction a setting is part of it: it comes and goes with it on every member.
-    async fn setting_in_transaction(
-        &mut self,
-        statement: &Statement,
-        change: &SessionChange,
-        effect: Option<Effect>,
-    ) -> Result<(), Trouble> {
-        self.simple_on_lead(statement).await?;
-        if let SessionChange::TransactionModes(modes) = change {
-            // Followers always run READ COMMITTED, READ WRITE.
-            if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
-                open.isolation = isolation;
-            }
-            return Ok(());
-        }
-        self.push_entry(Payload::Simple(statement.sql.clone()), None, &Footprint::Nothing, std::time::Duration::ZERO)?;
-        if let Some(open) = self.open.as_mut() {
-            let at = open.transcript.len();
-            open.transcript.set(at - 1, |entry| entry.alone = true);
-            if let Some(effect) = effect {
-                open.settings.push(PendingSetting { at, effect });
-            }
-        }
-        if change_of_meaning(change) {
-            if let Some(open) = self.open.as_mut() {
-                open.meaning_changed = true;
-            }
-            self.read_meaning_surely().await;
-        }
-        Ok(())
-    }
-
     /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
     pub(crate) async fn everywhere(&mut self, statement: &Statement) -> Result<(), Trouble> {
         let lead = self.outside(statement).await?;
@@ -400,7 +367,7 @@ impl Session {
     }
 }
 
-fn change_of_meaning(change: &SessionChange) -> bool {
+pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
     match change {
         SessionChange::Set { name, .. } | SessionChange::SetLocal { name, .. } | SessionChange::Reset { name } => {
             SessionSettings::changes_meaning(name)

@@ -47,6 +47,7 @@ pub mod simple;
 pub mod statement;
 pub mod token;
 pub mod transaction;
+mod transaction_settings;
 pub mod trouble;
 
 use std::future::{Future, poll_fn};

@@ -20,7 +20,7 @@ struct Journalled {
 /// A setting made inside a transaction.
 #[derive(Clone, Debug)]
 pub struct PendingSetting {
-    /// Length of the transcript with it; undone when the transcript gets shorter.
+    /// Length of the transcript with it (with one more entry, if it is none); undone when the transcript gets shorter.
     pub at: usize,
     /// What it does.
     pub effect: Effect,
@@ -166,6 +166,12 @@ impl SessionSettings {
     #[must_use]
     pub fn changes_meaning(name: &str) -> bool {
         MEANING.contains(&name)
+    }
+
+    /// Whether it acts on the lead alone.
+    #[must_use]
+    pub fn is_time_limit(name: &str) -> bool {
+        TIME_LIMITS.contains(&name)
     }
 
     /// What the lead says is in force now.
@@ -315,7 +321,7 @@ impl SessionSettings {
                 let exact = first.is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
                 self.exact_if("client_encoding", exact);
             }
-            limit if TIME_LIMITS.contains(&limit) => self.time_limits = true,
+            limit if Self::is_time_limit(limit) => self.time_limits = true,
             _ => {}
         }
     }

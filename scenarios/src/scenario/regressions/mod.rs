@@ -32,6 +32,7 @@ mod terminated_follower;
 mod terminated_lead;
 mod terminated_line;
 mod text_parameter_now;
+mod time_limit_in_transaction;
 mod unnamed_statement;
 
 use std::time::{Duration, Instant};
@@ -97,6 +98,7 @@ cases! {
     Shared savepoint_gives_back,
     Shared named_not_locked,
     Shared full_batch,
+    Shared time_limit_in_transaction,
     Own ddl_lead_frozen,
     Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
