@@ -5,11 +5,10 @@ use raidb_core::sql::analysis::{Command, SessionChange, TransactionModes, Utilit
 
 use super::Session;
 use super::frames::quote_identifier;
-use super::settings::{Effect, MEANING_SQL, SessionSettings, TOLD_VALUES, Told};
+use super::settings::{Effect, SessionSettings};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
-use crate::fault_points::FaultPoint;
 use crate::members::pg::link::Owner;
 use crate::wire::encode;
 
@@ -256,47 +255,6 @@ impl Session {
                 self.read_meaning_surely().await;
             }
             Ok(())
-        }
-    }
-
-    /// Asks the lead what names and literals mean now, in the open transaction if there is one.
-    async fn read_meaning(&mut self) -> Result<(), Trouble> {
-        self.ready_members(false).await?;
-        if self.open.is_some() {
-            self.reach(FaultPoint::SessionMeaning).await;
-        }
-        let mut results = self.lead_results(MEANING_SQL).await?.into_iter();
-        let (Some(path), Some(values)) = (results.next(), results.next().and_then(|r| r.into_iter().next())) else {
-            return Err(SqlError::new("XX000", "the lead did not tell its settings", "Report this.").into());
-        };
-        let search_path = path.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
-        let values = TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
-        self.settings.told(Told { search_path, values });
-        self.meaning_unknown = false;
-        Ok(())
-    }
-
-    /// The same, over changes of lead. If nobody can be asked, it is asked again before the next statement.
-    pub(crate) async fn read_meaning_surely(&mut self) {
-        self.meaning_unknown = true;
-        loop {
-            match Box::pin(self.read_meaning()).await {
-                Err(Trouble::MemberLost) => self.next_view().await,
-                Err(Trouble::LeadChanged) if self.open.is_none() => self.next_view().await,
-                Err(Trouble::LeadChanged) => {
-                    if Box::pin(self.change_lead()).await.is_err() {
-                        return;
-                    }
-                }
-                Err(Trouble::Sql(error)) => {
-                    // Whatever it is (its locks are lost, a deadlock) must end the transaction: it is told once.
-                    if let Some(open) = self.open.as_mut() {
-                        open.doomed.get_or_insert(error);
-                    }
-                    return;
-                }
-                _ => return,
-            }
         }
     }
 

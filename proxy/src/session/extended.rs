@@ -136,6 +136,7 @@ impl Session {
     fn read_batch(&mut self, messages: &[Message]) -> Option<ReadBatch> {
         let complete = matches!(messages.last(), Some(Message::Sync));
         let idle = self.open.is_none() && self.block == Block::Idle && self.lost_transaction.is_none();
+        let idle = idle && !self.meaning_unknown;
         if !complete || !idle || self.skipping || messages.len() < 2 {
             return None;
         }

@@ -33,6 +33,7 @@ pub mod lead_batch;
 pub mod lead_change;
 pub mod lead_unit;
 pub mod links;
+mod meaning;
 mod names_command;
 pub mod outcome;
 pub mod prepared;

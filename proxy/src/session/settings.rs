@@ -111,8 +111,11 @@ pub struct Told {
 pub const TOLD_VALUES: [&str; 5] =
     ["standard_conforming_strings", "datestyle", "intervalstyle", "extra_float_digits", "client_encoding"];
 
-/// Asks for [`Told`].
-pub const MEANING_SQL: &str = "SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
+/// Asks for [`Told`]. Schemas come as hex of UTF-8: the client's encoding may not be able to show them, which would be an error.
+pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s::pg_catalog.text, \
+    CASE WHEN pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.=) 'SQL_ASCII' \
+    THEN 'SQL_ASCII'::pg_catalog.name ELSE 'UTF8'::pg_catalog.name END), 'hex') \
+    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
     SELECT pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('DateStyle'), \
     pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), \
     pg_catalog.current_setting('client_encoding')";

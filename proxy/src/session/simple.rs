@@ -90,7 +90,10 @@ impl Session {
             self.lost_transaction = None;
             return Some(error);
         }
-        (self.block == Block::Failed && !allowed_when_failed(command)).then(SqlError::in_failed_transaction)
+        if self.block == Block::Failed && !allowed_when_failed(command) {
+            return Some(SqlError::in_failed_transaction());
+        }
+        self.refusal_of_meaning(command)
     }
 
     async fn plain_statement(&mut self, statement: &Statement, single: bool) -> Result<(), Trouble> {

@@ -17,6 +17,7 @@ mod for_update_over_lead_change;
 mod full_batch;
 mod literals_as_parameters;
 mod locked_under_snapshot;
+mod meaning_refused;
 mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
@@ -99,6 +100,7 @@ cases! {
     Shared named_not_locked,
     Shared full_batch,
     Shared time_limit_in_transaction,
+    Shared meaning_refused,
     Own ddl_lead_frozen,
     Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
