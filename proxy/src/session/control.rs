@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 use raidb_core::sql::analysis::{Command, SessionChange, TransactionModes, Utility};
-use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
 use super::frames::quote_identifier;
-use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD_VALUES, Told};
+use super::settings::{Effect, SessionSettings};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
-use crate::fault_points::FaultPoint;
 use crate::members::pg::link::Owner;
 use crate::wire::encode;
 
@@ -269,79 +267,6 @@ impl Session {
         }
     }
 
-    /// Asks the lead what names and literals mean now, in the open transaction if there is one.
-    async fn read_meaning(&mut self) -> Result<(), Trouble> {
-        self.ready_members(false).await?;
-        if self.open.is_some() {
-            self.reach(FaultPoint::SessionMeaning).await;
-        }
-        let mut results = self.lead_results(MEANING_SQL).await?.into_iter();
-        let (Some(path), Some(values)) = (results.next(), results.next().and_then(|r| r.into_iter().next())) else {
-            return Err(SqlError::new("XX000", "the lead did not tell its settings", "Report this.").into());
-        };
-        let search_path = path.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
-        let values = TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
-        self.settings.told(Told { search_path, values });
-        self.meaning_unknown = false;
-        Ok(())
-    }
-
-    /// The same, over changes of lead. If nobody can be asked, it is asked again before the next statement.
-    pub(crate) async fn read_meaning_surely(&mut self) {
-        self.meaning_unknown = true;
-        loop {
-            match Box::pin(self.read_meaning()).await {
-                Err(Trouble::MemberLost) => self.next_view().await,
-                Err(Trouble::LeadChanged) if self.open.is_none() => self.next_view().await,
-                Err(Trouble::LeadChanged) => {
-                    if Box::pin(self.change_lead()).await.is_err() {
-                        return;
-                    }
-                }
-                Err(Trouble::Sql(error)) => {
-                    // Whatever it is (its locks are lost, a deadlock) must end the transaction: it is told once.
-                    if let Some(open) = self.open.as_mut() {
-                        open.doomed.get_or_insert(error);
-                    }
-                    return;
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// In a transaction a setting is part of it: it comes and goes with it on every member.
-    async fn setting_in_transaction(
-        &mut self,
-        statement: &Statement,
-        change: &SessionChange,
-        effect: Option<Effect>,
-    ) -> Result<(), Trouble> {
-        self.simple_on_lead(statement).await?;
-        if let SessionChange::TransactionModes(modes) = change {
-            // Followers always run READ COMMITTED, READ WRITE.
-            if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
-                open.isolation = isolation;
-            }
-            return Ok(());
-        }
-        self.push_entry(Payload::Simple(statement.sql.clone()), None, &Footprint::Nothing, std::time::Duration::ZERO)?;
-        if let Some(open) = self.open.as_mut() {
-            let at = open.transcript.len();
-            open.transcript.set(at - 1, |entry| entry.alone = true);
-            if let Some(effect) = effect {
-                open.settings.push(PendingSetting { at, effect });
-            }
-        }
-        if change_of_meaning(change) {
-            if let Some(open) = self.open.as_mut() {
-                open.meaning_changed = true;
-            }
-            self.read_meaning_surely().await;
-        }
-        Ok(())
-    }
-
     /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
     pub(crate) async fn everywhere(&mut self, statement: &Statement) -> Result<(), Trouble> {
         let lead = self.outside(statement).await?;
@@ -397,8 +322,8 @@ impl Session {
             }
         }
         if utility.changes_catalog {
-            let database = self.database.clone();
-            self.drive(async move { database.reload_catalog().await }).await;
+            let ddl = self.database.start_ddl();
+            self.behind_ddl(ddl, &Ok(())).await;
         }
         Ok(())
     }
@@ -409,7 +334,7 @@ impl Session {
     }
 }
 
-fn change_of_meaning(change: &SessionChange) -> bool {
+pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
     match change {
         SessionChange::Set { name, .. } | SessionChange::SetLocal { name, .. } | SessionChange::Reset { name } => {
             SessionSettings::changes_meaning(name)

@@ -58,7 +58,7 @@ impl Session {
     }
 
     async fn work_batch(&mut self, frames: &[Bytes]) -> Result<(), Trouble> {
-        self.generation = self.judgeable().await;
+        self.generation = self.judgeable().await?;
         let mut messages = Vec::with_capacity(frames.len());
         for frame in frames {
             match decode_message(frame) {
@@ -139,6 +139,7 @@ impl Session {
     fn read_batch(&mut self, messages: &[Message]) -> Option<ReadBatch> {
         let complete = matches!(messages.last(), Some(Message::Sync));
         let idle = self.open.is_none() && self.block == Block::Idle && self.lost_transaction.is_none();
+        let idle = idle && !self.meaning_unknown;
         if !complete || !idle || self.skipping || messages.len() < 2 {
             return None;
         }

@@ -16,7 +16,7 @@ const FOLLOWER_BEGIN: &[u8] = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE
 const NO_TIME_LIMITS: &[u8] =
     b";SET LOCAL statement_timeout=0;SET LOCAL lock_timeout=0;SET LOCAL idle_in_transaction_session_timeout=0";
 /// The same, one by one.
-const TIME_LIMITS_OFF: [&[u8]; 3] =
+pub(super) const TIME_LIMITS_OFF: [&[u8]; 3] =
     [b"SET LOCAL statement_timeout=0", b"SET LOCAL lock_timeout=0", b"SET LOCAL idle_in_transaction_session_timeout=0"];
 /// Name of the prepared BEGIN on a follower's link.
 static BEGIN_NAME: Bytes = Bytes::from_static(b"raidb_begin");

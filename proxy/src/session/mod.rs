@@ -17,6 +17,7 @@ pub mod background;
 pub mod batch;
 pub mod combined;
 mod combined_batch;
+mod behind_ddl;
 pub mod commit;
 pub mod commit_at_once;
 pub mod control;
@@ -35,6 +36,7 @@ pub mod lead_batch;
 pub mod lead_change;
 pub mod lead_unit;
 pub mod links;
+mod meaning;
 mod names_command;
 pub mod outcome;
 pub mod prepared;
@@ -49,6 +51,7 @@ pub mod simple;
 pub mod statement;
 pub mod token;
 pub mod transaction;
+mod transaction_settings;
 pub mod trouble;
 
 use std::future::{Future, poll_fn};
@@ -313,12 +316,7 @@ impl Session {
             self.check_lead()?;
         }
         if self.handle.stopping() {
-            let error = SqlError::new(
-                "57P01",
-                "terminating connection due to administrator command",
-                "The proxy is shutting down; connect again.",
-            );
-            return Poll::Ready(Err(Trouble::Fatal(error)));
+            return Poll::Ready(Err(Trouble::Fatal(SqlError::stopping())));
         }
         // The client is always sent what is ready before it is waited for.
         if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {

@@ -37,10 +37,10 @@ impl Session {
                 self.after_write(statement, write, &end, took)?;
                 self.note_captured_sequences(write, &end).await
             }
-            Command::RowLock(_) if self.check_generation(statement).await.is_err() => {
-                Err(SqlError::retry("the schema was changed while the statement waited").into())
+            Command::RowLock(lock) => {
+                self.check_generation(statement).await?;
+                Ok(self.after_row_lock(statement, lock, &end, took)?)
             }
-            Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
             Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
             Command::LockTable(_) => {
                 let text = String::from_utf8_lossy(&statement.sql).into_owned();

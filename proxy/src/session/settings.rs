@@ -20,7 +20,7 @@ struct Journalled {
 /// A setting made inside a transaction.
 #[derive(Clone, Debug)]
 pub struct PendingSetting {
-    /// Length of the transcript with it; undone when the transcript gets shorter.
+    /// Length of the transcript with it (with one more entry, if it is none); undone when the transcript gets shorter.
     pub at: usize,
     /// What it does.
     pub effect: Effect,
@@ -111,8 +111,11 @@ pub struct Told {
 pub const TOLD_VALUES: [&str; 5] =
     ["standard_conforming_strings", "datestyle", "intervalstyle", "extra_float_digits", "client_encoding"];
 
-/// Asks for [`Told`].
-pub const MEANING_SQL: &str = "SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
+/// Asks for [`Told`]. Schemas come as hex of UTF-8: the client's encoding may not be able to show them, which would be an error.
+pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s::pg_catalog.text, \
+    CASE WHEN pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.=) 'SQL_ASCII' \
+    THEN 'SQL_ASCII'::pg_catalog.name ELSE 'UTF8'::pg_catalog.name END), 'hex') \
+    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
     SELECT pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('DateStyle'), \
     pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), \
     pg_catalog.current_setting('client_encoding')";
@@ -166,6 +169,12 @@ impl SessionSettings {
     #[must_use]
     pub fn changes_meaning(name: &str) -> bool {
         MEANING.contains(&name)
+    }
+
+    /// Whether it acts on the lead alone.
+    #[must_use]
+    pub fn is_time_limit(name: &str) -> bool {
+        TIME_LIMITS.contains(&name)
     }
 
     /// What the lead says is in force now.
@@ -315,7 +324,7 @@ impl SessionSettings {
                 let exact = first.is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
                 self.exact_if("client_encoding", exact);
             }
-            limit if TIME_LIMITS.contains(&limit) => self.time_limits = true,
+            limit if Self::is_time_limit(limit) => self.time_limits = true,
             _ => {}
         }
     }

@@ -64,7 +64,7 @@ impl Session {
     }
 
     async fn try_simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
-        let generation = self.judgeable().await;
+        let generation = self.judgeable().await?;
         let analysis = self.analysis(&sql, false);
         let statement = Statement { sql, analysis, bound: None, generation };
         let command = &statement.analysis.command;
@@ -90,7 +90,10 @@ impl Session {
             self.lost_transaction = None;
             return Some(error);
         }
-        (self.block == Block::Failed && !allowed_when_failed(command)).then(SqlError::in_failed_transaction)
+        if self.block == Block::Failed && !allowed_when_failed(command) {
+            return Some(SqlError::in_failed_transaction());
+        }
+        self.refusal_of_meaning(command)
     }
 
     async fn plain_statement(&mut self, statement: &Statement, single: bool) -> Result<(), Trouble> {

@@ -71,38 +71,6 @@ impl Session {
         self.database.analyses.get(sql, keep, &settings, &catalog)
     }
 
-    /// Waits until no DDL is being committed: what a statement is can be told only then. Also asks what names mean, if
-    /// that is not known.
-    pub(crate) async fn judgeable(&mut self) -> u64 {
-        if self.meaning_unknown && self.block != super::transaction::Block::Failed {
-            self.read_meaning_surely().await;
-        }
-        std::future::poll_fn(|cx| {
-            self.poll_background(cx);
-            self.database.ddl_generation().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        })
-        .await
-    }
-
-    /// Behind the lead's answer: the statement's own lock has kept DDL out since; before it, DDL may have come in between. If it
-    /// was one transaction, and the statement is the same before and behind it, it has nothing to do with it.
-    pub(crate) async fn check_generation(&mut self, statement: &Statement) -> Result<(), SqlError> {
-        if self.database.ddl_generation() == Some(statement.generation) {
-            return Ok(());
-        }
-        let now = self.judgeable().await;
-        let own = self.open.as_ref().is_some_and(|open| open.own_catalog.is_some());
-        if !own && (statement.generation..=statement.generation + 1).contains(&now) {
-            let again = self.analysis(&statement.sql, statement.bound.is_some());
-            // All that it says, tables and their keys included.
-            if statement.analysis == again {
-                return Ok(());
-            }
-        }
-        self.stale = true;
-        Err(SqlError::retry("the schema was changed while the statement waited"))
-    }
-
     /// Whether rows captured as text come back exactly under this session's settings.
     fn must_capture_exactly(&self) -> Result<(), SqlError> {
         if self.settings.exact_text() {

@@ -8,6 +8,8 @@ mod client_not_reading;
 mod combined_inserts;
 mod committed_then_cut;
 mod copy_fails_at_start;
+mod ddl_lead_frozen;
+mod ddl_outcome_unknown;
 mod ddl_overtakes;
 mod deallocate_parsed;
 mod error_at_flush;
@@ -18,6 +20,7 @@ mod lead_cut_at_deferred_commit;
 mod literals_as_parameters;
 mod locked_under_snapshot;
 mod lost_before_sync;
+mod meaning_refused;
 mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
@@ -33,6 +36,7 @@ mod terminated_follower;
 mod terminated_lead;
 mod terminated_line;
 mod text_parameter_now;
+mod time_limit_in_transaction;
 mod unnamed_statement;
 
 use std::time::{Duration, Instant};
@@ -101,6 +105,10 @@ cases! {
     Shared named_not_locked,
     Shared full_batch,
     Shared combined_inserts,
+    Shared time_limit_in_transaction,
+    Shared meaning_refused,
+    Own ddl_lead_frozen,
+    Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
     Own serial_restarted,
     Own client_not_reading,

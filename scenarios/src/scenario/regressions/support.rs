@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_postgres::{Client, NoTls};
 
 use crate::clients::{Message, Raw};
-use crate::cluster::Member;
+use crate::cluster::{Cluster, Member};
 use crate::sql::Endpoint;
 use crate::{Result, fail};
 
@@ -50,6 +50,24 @@ pub(in super::super) async fn wait_for_lock(member: &Member, name: &str) -> Resu
         sleep(Duration::from_millis(5)).await;
     }
     Ok(())
+}
+
+/// Starts the proxy again with a fault in it (`RAIDB_FAULT`); passages are counted from then on.
+pub(super) async fn armed(cluster: &mut Cluster, fault: &str) -> Result<()> {
+    let proxy = cluster.proxy_mut()?;
+    proxy.stop().await?;
+    proxy.set_environment(vec![("RAIDB_FAULT".to_owned(), fault.to_owned())]);
+    proxy.restart().await
+}
+
+/// Fails unless the fault has happened.
+pub(super) fn reached(cluster: &Cluster, fault: &str) -> Result<()> {
+    let log = String::from_utf8_lossy(&std::fs::read(cluster.proxy()?.log())?).into_owned();
+    let point = fault.split(':').next().unwrap_or_default();
+    if log.contains(&format!("fault point {point}")) {
+        return Ok(());
+    }
+    fail(format!("{fault} was not reached (cargo build -p raidb --features raidb/fault-points)"))
 }
 
 /// Fails unless `query` gives `wanted` on every living member.
