@@ -96,7 +96,8 @@ type ConnectionKey = (Option<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>);
 
 struct Connection {
     link: Link,
-    settings: Vec<Vec<u8>>,
+    /// The context's settings that are in force; `None`: intents have changed others, and nobody knows what is.
+    settings: Option<Vec<Vec<u8>>>,
     /// Text and types → name.
     prepared: HashMap<(Vec<u8>, Vec<u8>), Bytes>,
     /// Number of the next name; none is used twice.
@@ -182,12 +183,20 @@ impl<'j> Applier<'j> {
         let (journal, faults) = (self.journal, self.faults.clone());
         let (begin, begin_tags) = self.flushes.begin();
         let connection = self.connection(context).await?;
+        if batch.iter().any(|decided| decided.intent.entries.iter().any(|entry| entry.alone)) {
+            // What a transaction SETs outlives it on this connection, but not in the next intent, which is another session's.
+            connection.settings = None;
+        }
         let link = &mut connection.link;
         link.simple(&[begin.as_bytes()], Owner::Follower);
         let mut expected = vec![Expected { hidden: begin_tags, entries: Vec::new() }];
         for decided in batch {
             for entry in decided.intent.entries.iter().filter(|entry| !is_savepoint(entry)) {
                 write_entry(connection, decided.position, entry, &mut expected, journal).await?;
+                if entry.alone {
+                    // Under it a text may name other tables, with columns of other types.
+                    connection.forget_prepared();
+                }
             }
         }
         let mut differs = None;
@@ -239,7 +248,7 @@ impl<'j> Applier<'j> {
                 new
             }
         };
-        if connection.settings != context.settings {
+        if connection.settings.as_ref() != Some(&context.settings) {
             connection.set(&context.settings).await?;
         }
         Ok(self.connections.entry(key).or_insert(connection))
@@ -277,12 +286,12 @@ impl Connection {
         let parameters: StartupParameters =
             context.parameters.iter().map(|(name, value)| (text(name), text(value))).collect();
         let (link, _) = connect::connect(target, login, &parameters, MEMBER_FRAMES, within).await?;
-        Ok(Connection { link, settings: Vec::new(), prepared: HashMap::new(), next_name: 0 })
+        Ok(Connection { link, settings: Some(Vec::new()), prepared: HashMap::new(), next_name: 0 })
     }
 
     async fn set(&mut self, settings: &[Vec<u8>]) -> Result<(), RejoinError> {
         self.forget_prepared();
-        self.settings.clear();
+        self.settings = None;
         let all = RESET.iter().map(|sql| sql.as_bytes()).chain(settings.iter().map(Vec::as_slice));
         for sql in all {
             self.link.simple(&[sql], Owner::Follower);
@@ -292,7 +301,7 @@ impl Connection {
                 return Err(QueryError::Server { sqlstate, message }.into());
             }
         }
-        self.settings = settings.to_vec();
+        self.settings = Some(settings.to_vec());
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod savepoint_gives_back;
 mod serial_over_lead_kill;
 mod serial_restarted;
 mod set_config_again;
+mod set_in_transaction_redone;
 mod set_local_search_path;
 mod standard_conforming_off;
 pub(super) mod support;
@@ -79,6 +80,7 @@ cases! {
     Shared row_too_large_to_capture,
     Shared set_local_search_path,
     Shared set_config_again,
+    Shared set_in_transaction_redone,
     Shared standard_conforming_off,
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
