@@ -47,7 +47,7 @@ use super::registration::Proof;
 use super::transaction::{Entry, OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
-use crate::members::pg::link::UnitOutcome;
+use crate::members::pg::link::{Owner, UnitOutcome};
 use crate::together::{Decision, Group, Mark, Reply, Statement, Whole};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
@@ -100,7 +100,8 @@ impl Session {
 
     fn untouched(&self, member: MemberId) -> bool {
         let slot = &self.slots[usize::from(member.0)];
-        slot.link.is_some() && slot.cursor.clean() && slot.work.is_none() && !slot.lost
+        let equal = slot.link.as_ref().is_some_and(|link| !link.owes(Owner::Repeated));
+        equal && slot.cursor.clean() && slot.work.is_none() && !slot.lost
     }
 
     /// Commits the open transaction (see [`Session::may_commit_at_once`]).

@@ -38,6 +38,7 @@ pub mod prepared;
 pub mod present_time;
 pub mod reads;
 mod registration;
+mod repeated;
 mod reporting;
 mod rollback;
 pub mod settings;

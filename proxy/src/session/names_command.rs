@@ -7,7 +7,7 @@ use super::Session;
 use super::prepared::{Prepared, PreparedStatement};
 use super::settings::Effect;
 use super::statement::Statement;
-use super::trouble::Trouble;
+use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::{Link, Owner};
 use crate::wire::encode;
 
@@ -20,6 +20,12 @@ impl Session {
                 self.deallocate_parsed(&bytes);
                 return Ok(());
             }
+        }
+        if let Command::Prepare { name, .. } = &statement.analysis.command
+            && self.names.statement(&Bytes::copy_from_slice(name.as_bytes())).is_some()
+        {
+            // By a Parse, perhaps: then a reader may have it, and the lead may not.
+            return Err(SqlError::new("42P05", format!("prepared statement \"{name}\" already exists"), "").into());
         }
         if self.open.is_some() && !matches!(statement.analysis.command, Command::Discard { .. }) {
             // PREPARE and DEALLOCATE are not undone by a rollback; every member gets them now or never, behind what the

@@ -174,6 +174,8 @@ impl super::Session {
     pub(crate) fn open_transaction(&mut self, begin: Bytes, explicit: bool, isolation: Isolation) {
         let view = self.database.enter();
         self.grow_slots();
+        // What was refused before it was told before it.
+        self.slots.iter_mut().for_each(|slot| slot.refused = None);
         self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
     }
 }

@@ -36,6 +36,9 @@ pub enum Owner {
     Follower,
     /// A setting that every connection of the session gets; it must succeed.
     Setting,
+    /// A setting that was made earlier, repeated on a new connection. The lead is not asked again: if it is refused, it may be
+    /// refused everywhere now.
+    Repeated,
     /// Whoever asked whether the transaction is still open.
     Proof,
     /// Whoever has opened a probe: its end must succeed, or the transaction is in an error that nobody knows of.
@@ -125,6 +128,12 @@ impl Link {
     #[must_use]
     pub fn busy(&self) -> bool {
         !self.units.is_empty()
+    }
+
+    /// Whether answers are owed to this one.
+    #[must_use]
+    pub fn owes(&self, owner: Owner) -> bool {
+        self.units.contains(&owner)
     }
 
     /// Number of answers owed to the follower machine.

@@ -25,6 +25,7 @@ mod serial_restarted;
 mod set_config_again;
 mod set_in_transaction_redone;
 mod set_local_search_path;
+mod settings_on_a_new_link;
 mod standard_conforming_off;
 pub(super) mod support;
 mod terminated_follower;
@@ -81,6 +82,7 @@ cases! {
     Shared set_local_search_path,
     Shared set_config_again,
     Shared set_in_transaction_redone,
+    Shared settings_on_a_new_link,
     Shared standard_conforming_off,
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
