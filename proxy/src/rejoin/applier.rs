@@ -209,7 +209,8 @@ impl<'j> Applier<'j> {
         if let Some(error) = differs {
             connection.link.simple(&[b"ROLLBACK"], Owner::Follower);
             answer(&mut connection.link).await?;
-            connection.forget_prepared();
+            // PREPARE is not undone by it.
+            connection.settings = None;
             return Err(error);
         }
         faults.reach(FaultPoint::ApplyBeforeCommit).await;
@@ -296,7 +297,7 @@ impl Connection {
         for sql in all {
             self.link.simple(&[sql], Owner::Follower);
             let outcome = answer(&mut self.link).await?;
-            // A statement that was prepared once may have lost its table since. Whoever needs it says so.
+            // (Older logs.) A statement that was prepared once may have lost its table since. Whoever needs it says so.
             let prepares = sql.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"prepare"));
             if let Some((sqlstate, message)) = outcome.error.filter(|_| !prepares) {
                 let message = format!("{}: {message}", String::from_utf8_lossy(sql));
@@ -342,9 +343,14 @@ fn is_savepoint(entry: &IntentEntry) -> bool {
     matches!(entry.tag.as_deref(), Some(b"SAVEPOINT" | b"RELEASE"))
 }
 
+/// What an EXECUTE needs, and takes away again.
+fn is_prepare(entry: &IntentEntry) -> bool {
+    matches!(entry.tag.as_deref(), Some(b"PREPARE" | b"DEALLOCATE"))
+}
+
 /// SET LOCAL, DDL and the like: their answers are no row counts.
 fn names_state(entry: &IntentEntry) -> bool {
-    if is_savepoint(entry) {
+    if is_savepoint(entry) || is_prepare(entry) {
         return false;
     }
     let rows = |tag: &[u8]| [&b"INSERT"[..], b"UPDATE", b"DELETE", b"SELECT"].iter().any(|verb| tag.starts_with(verb));

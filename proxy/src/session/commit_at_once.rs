@@ -55,11 +55,12 @@ const STATEMENTS_MAX: usize = 16;
 /// A follower that replays a decided transaction has so much longer than `member_timeout`.
 const REPLAY_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// It changes rows, and says how many: no lock, setting or savepoint.
+/// It changes rows, and says how many: no lock, setting or savepoint; and it does not need a name that other sessions have not.
 fn writes_rows(entry: &Entry) -> bool {
     let verbs = [&b"INSERT "[..], b"UPDATE ", b"DELETE "];
     let tag = entry.tag.as_deref().unwrap_or_default();
-    !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && verbs.iter().any(|verb| tag.starts_with(verb))
+    let text = matches!(entry.payload, Payload::Simple(_) | Payload::Extended { .. });
+    !entry.alone && text && verbs.iter().any(|verb| tag.starts_with(verb))
 }
 
 /// A transaction in the queues of lines. Dropped before it was decided, it does not count.

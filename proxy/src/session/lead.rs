@@ -162,6 +162,7 @@ impl Session {
         let size = match &payload {
             Payload::Simple(sql) => sql.len(),
             Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+            Payload::Execute { prepared, sql } => prepared.text.len() + sql.len(),
             Payload::Copied { text, .. } => text.len(),
         };
         let Some(open) = self.open.as_mut() else {

@@ -286,9 +286,7 @@ impl Session {
         }
         self.handle.add_pid(member, link.pid());
         for sql in self.settings.journal() {
-            // A statement that was prepared once may have lost its table since. EXECUTE says so.
-            let prepares = sql.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"prepare"));
-            link.simple(&[sql], if prepares { Owner::Discarded } else { Owner::Repeated });
+            link.simple(&[sql], Owner::Repeated);
         }
         let slot = self.slot(member);
         slot.refused = None;

@@ -54,6 +54,13 @@ pub enum Payload {
         /// Formats, values, result formats.
         tail: Bytes,
     },
+    /// EXECUTE, with what it executes: the name may mean something else by the time that it is sent.
+    Execute {
+        /// What PREPARE has made.
+        prepared: Arc<Prepared>,
+        /// The EXECUTE.
+        sql: Bytes,
+    },
     /// Rows that went through once, by COPY: a session cannot send them again, but they are in the recovery log.
     Copied {
         /// The COPY statement.

@@ -97,6 +97,7 @@ fn size(payload: &Payload) -> usize {
     match payload {
         Payload::Simple(sql) => sql.len(),
         Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+        Payload::Execute { prepared, sql } => prepared.text.len() + sql.len(),
         Payload::Copied { text, .. } => text.len(),
     }
 }

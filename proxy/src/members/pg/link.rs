@@ -168,6 +168,33 @@ impl Link {
         }
     }
 
+    /// Frees a name, as a unit of its own. Close is no error where it stands for nothing, and in a failed transaction.
+    pub fn close_name(&mut self, name: &Bytes) {
+        if self.occupied(name) {
+            encode::close(self.channel.out(), b'S', name);
+            encode::bare(self.channel.out(), b'S');
+            self.units.push_back(Owner::Discarded);
+            self.prepared.0.remove(name);
+        }
+    }
+
+    /// The same of all names.
+    pub fn close_names(&mut self) {
+        let names: Vec<Bytes> = self.prepared.0.drain().map(|(name, _)| name).filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return;
+        }
+        names.iter().for_each(|name| encode::close(self.channel.out(), b'S', name));
+        encode::bare(self.channel.out(), b'S');
+        self.units.push_back(Owner::Discarded);
+    }
+
+    /// Marks all names as unsure, as [`Link::forget`] does one.
+    pub fn doubt(&mut self) {
+        self.prepared.0.remove(&b""[..]);
+        self.prepared.0.values_mut().for_each(|identity| *identity = 0);
+    }
+
     /// Nothing is prepared here any more (DISCARD ALL, DEALLOCATE ALL).
     pub fn forget_all(&mut self) {
         self.prepared.0.clear();

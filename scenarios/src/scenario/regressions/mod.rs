@@ -10,6 +10,8 @@ mod copy_fails_at_start;
 mod ddl_overtakes;
 mod deallocate_parsed;
 mod error_at_flush;
+mod execute_means_what_it_meant;
+mod execute_redone_at_start;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
@@ -90,6 +92,7 @@ cases! {
     Shared error_at_flush,
     Shared deallocate_parsed,
     Shared prepare_in_transaction,
+    Shared execute_means_what_it_meant,
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
     Shared cancel_in_time,
@@ -101,6 +104,7 @@ cases! {
     Shared full_batch,
     Own serial_over_lead_kill,
     Own serial_restarted,
+    Own execute_redone_at_start,
     Own client_not_reading,
     Own terminated_line,
     Relayed committed_then_cut,
