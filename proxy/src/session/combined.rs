@@ -120,6 +120,8 @@ impl Session {
             && !write.client_returning
             && !write.deferred
             && write.sequences.is_empty()
+            // A name of this session's is another's.
+            && statement.executes.is_none()
             && statement.sql.len() + statement.bound.as_ref().map_or(0, |bound| bound.tail.len())
                 <= STATEMENT_BYTES_MAX;
         let like_others = self.block == Block::Idle
@@ -313,7 +315,7 @@ impl Session {
                 }
                 (None, Payload::Simple(sql)) => (sql, &NO_TYPES, &NO_PARAMETERS, None),
                 // A session does not offer these.
-                (None, Payload::Copied { .. }) => continue,
+                (None, Payload::Copied { .. } | Payload::Execute { .. }) => continue,
             };
             let name = match named {
                 Some((name, identity)) => {

@@ -91,6 +91,7 @@ impl Session {
             analysis: known.analysis.clone(),
             bound: Some(bound),
             generation: self.generation,
+            executes: None,
         };
         Some(SingleInsert { parsed, statement, described })
     }

@@ -281,7 +281,7 @@ impl Session {
     }
 
     /// Runs a text on the lead outside any transaction; its answer is staged.
-    async fn outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
+    pub(super) async fn outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
         loop {
             let mark = self.staged.len();
             let attempt = self.try_outside(statement).await;
@@ -298,6 +298,7 @@ impl Session {
     async fn try_outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
         let lead = self.ready_members(false).await?;
         let Some(link) = self.link(lead) else { return Err(Trouble::MemberLost) };
+        super::frames::before_sql(link, statement);
         link.simple(&[&statement.sql], Owner::Foreground);
         let (end, _) = self.read_client_unit(lead, Session::plain_reading(0)).await?;
         match end.error {

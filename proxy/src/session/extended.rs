@@ -100,6 +100,7 @@ impl Session {
             name: parse.name.clone(),
             text: parse.text.clone(),
             types: portable_types(&parse.types),
+            by_sql: None,
         };
         Ok(PreparedStatement { prepared: prepared.into(), analysis, version: self.analysis_version() })
     }
@@ -281,6 +282,7 @@ impl Session {
             sql: found.statement.prepared.text.clone(),
             analysis,
             bound: Some(Bound { prepared: found.statement.prepared.clone(), tail: found.tail.clone() }),
+            executes: None,
             generation: self.generation,
         })
     }
@@ -309,6 +311,7 @@ impl ReadBatch {
             sql: statement.prepared.text.clone(),
             analysis: statement.analysis.clone(),
             bound,
+            executes: None,
             generation: 0,
         };
         if is_control(&whole.analysis.command) || matches!(whole.analysis.command, Command::Execute { .. }) {

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 
 use raidb_core::log::Position;
+use raidb_core::sql::analysis::Command;
 
 use super::prepared::Prepared;
+use super::statement::Statement;
 use super::transaction::{Entry, Payload};
 use crate::members::pg::link::{Link, Owner};
 use crate::rejoin::tables::TABLES;
@@ -45,7 +47,11 @@ pub fn write_entries<'e>(
 ) -> SentUnit {
     let Some(first) = next(0) else { return SentUnit::default() };
     match &first.payload {
-        Payload::Simple(sql) => write_simple(link, opening, sql, next),
+        Payload::Simple(sql) => write_simple(link, opening, None, sql, next),
+        Payload::Execute { prepared, sql } => {
+            let prepare = prepare_if_unknown(link, prepared);
+            write_simple(link, opening, prepare, sql, next)
+        }
         Payload::Extended { prepared, tail } => {
             let hidden_tags = if opening == Opening::None { 0 } else { write_begin(link, opening) };
             let mut entries = 1;
@@ -56,7 +62,7 @@ pub fn write_entries<'e>(
             }
             encode::bare(link.out(), b'S');
             link.unit(Owner::Follower);
-            SentUnit { entries, hidden_tags, opens: opening != Opening::None }
+            SentUnit { entries, hidden_tags, opens: opening != Opening::None, prepares: false }
         }
         Payload::Copied { .. } => SentUnit::default(),
     }
@@ -74,7 +80,7 @@ pub fn write_whole<'p>(link: &mut Link, payloads: impl Iterator<Item = &'p Paylo
             }
             Payload::Extended { prepared, tail } => write_bound(link, prepared, tail),
             // Never all or nothing, so never here.
-            Payload::Copied { .. } => {}
+            Payload::Execute { .. } | Payload::Copied { .. } => {}
         }
     }
     write_mark(link, table, position);
@@ -136,11 +142,14 @@ pub struct SentUnit {
     /// It opens the transaction. Nothing may be sent behind it before it is answered: if it is cancelled before its
     /// BEGIN has run, what follows would run, and commit, outside any transaction.
     pub opens: bool,
+    /// A PREPARE stands before its first entry.
+    pub prepares: bool,
 }
 
 fn write_simple<'e>(
     link: &mut Link,
     opening: Opening,
+    prepare: Option<Bytes>,
     first: &Bytes,
     mut next: impl FnMut(usize) -> Option<&'e Entry>,
 ) -> SentUnit {
@@ -151,16 +160,50 @@ fn write_simple<'e>(
         Opening::BeginWithoutLimits => (&[FOLLOWER_BEGIN, NO_TIME_LIMITS, b";"], 1 + TIME_LIMITS_OFF.len()),
     };
     let mut pieces: Vec<&[u8]> = prefix.to_vec();
+    if let Some(prepare) = &prepare {
+        pieces.extend([&prepare[..], b"\n;"]);
+    }
     pieces.push(first);
     let mut entries = 1;
-    while let Some(Entry { payload: Payload::Simple(sql), .. }) = next(entries) {
+    while let Some(sql) = next(entries).and_then(|entry| plain_text(link, &entry.payload)) {
         // A line break, since the statement before may end in a comment.
         pieces.push(b"\n;");
         pieces.push(sql);
         entries += 1;
     }
     link.simple(&pieces, Owner::Follower);
-    SentUnit { entries, hidden_tags, opens: opening != Opening::None }
+    let prepares = prepare.is_some();
+    SentUnit { entries, hidden_tags: hidden_tags + usize::from(prepares), opens: opening != Opening::None, prepares }
+}
+
+/// Its text, if it can be sent as it is.
+fn plain_text<'p>(link: &Link, payload: &'p Payload) -> Option<&'p Bytes> {
+    match payload {
+        Payload::Simple(sql) => Some(sql),
+        Payload::Execute { prepared, sql } => link.knows(&prepared.name, prepared.identity).then_some(sql),
+        Payload::Extended { .. } | Payload::Copied { .. } => None,
+    }
+}
+
+/// What makes an EXECUTE's statement stand on the link, under its own name: to be sent right before it. `None`: it stands.
+/// Something else of that name is closed at once.
+fn prepare_if_unknown(link: &mut Link, prepared: &Prepared) -> Option<Bytes> {
+    let by_sql = prepared.by_sql.as_ref().filter(|_| !link.knows(&prepared.name, prepared.identity))?;
+    link.close_name(&prepared.name);
+    link.learn(prepared.name.clone(), prepared.identity);
+    Some(by_sql.text.clone())
+}
+
+/// What must stand before this text on the link, and how many command tags it answers with: the name of a PREPARE must be
+/// free, that of an EXECUTE must mean what it meant.
+pub fn before_sql(link: &mut Link, statement: &Statement) -> (Bytes, usize) {
+    if let Command::Prepare { name, .. } = &statement.analysis.command {
+        link.close_name(&Bytes::copy_from_slice(name.as_bytes()));
+    }
+    match statement.executes.as_ref().and_then(|prepared| prepare_if_unknown(link, prepared)) {
+        Some(text) => ([&text[..], b"\n;"].concat().into(), 1),
+        None => (Bytes::new(), 0),
+    }
 }
 
 fn write_bound(link: &mut Link, prepared: &Prepared, tail: &Bytes) {
@@ -210,7 +253,7 @@ pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> (bool, bool) {
 /// After a failed unit it is not known whether what was parsed in it stands.
 pub fn forget_parse(link: &mut Link, entry: &Entry) {
     forget_own(link);
-    if let Payload::Extended { prepared, .. } = &entry.payload {
+    if let Payload::Extended { prepared, .. } | Payload::Execute { prepared, .. } = &entry.payload {
         link.forget(&prepared.name);
     }
 }

@@ -102,6 +102,7 @@ impl Session {
                     sql: known.prepared.text.clone(),
                     analysis: known.analysis.clone(),
                     bound: Some(bound),
+                    executes: None,
                     generation: self.generation,
                 };
                 let pending =
@@ -226,5 +227,5 @@ fn cursor_fetch() -> Statement {
         parameters: 0,
         standard_conforming: true,
     };
-    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None, generation: 0 }
+    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None, executes: None, generation: 0 }
 }

@@ -357,7 +357,13 @@ impl Session {
 
 fn unbound(known: &PreparedStatement) -> Statement {
     let bound = Bound { prepared: known.prepared.clone(), tail: Bytes::new() };
-    Statement { sql: known.prepared.text.clone(), analysis: known.analysis.clone(), bound: Some(bound), generation: 0 }
+    Statement {
+        sql: known.prepared.text.clone(),
+        analysis: known.analysis.clone(),
+        bound: Some(bound),
+        executes: None,
+        generation: 0,
+    }
 }
 
 pub(super) fn write_prepared_begin(link: &mut Link, begin: &Bytes, steps: &mut VecDeque<Step>) {

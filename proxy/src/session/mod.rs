@@ -15,9 +15,9 @@
 
 pub mod background;
 pub mod batch;
+mod behind_ddl;
 pub mod combined;
 mod combined_batch;
-mod behind_ddl;
 pub mod commit;
 pub mod commit_at_once;
 pub mod control;
@@ -43,6 +43,7 @@ pub mod prepared;
 pub mod present_time;
 pub mod reads;
 mod registration;
+mod repeated;
 mod reporting;
 mod rollback;
 pub mod settings;

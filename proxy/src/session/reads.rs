@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::foreground::{Reading, Rows, Step, UnitEnd};
+use super::frames;
 use super::statement::Statement;
 use super::trouble::{SqlError, Trouble, shift_position};
 use crate::members::pg::link::{Link, Owner};
@@ -70,18 +71,25 @@ impl Session {
         let prefix: &[u8] = if plan.probe { PROBE_BEGIN } else { b"" };
         let sql = statement.sql.clone();
         let hidden = usize::from(plan.probe);
-        let end = self
+        let mut shift = 0;
+        let result = self
             .balanced(&plan, &mut |link: &mut Link| {
-                link.simple(&[prefix, &sql], Owner::Foreground);
-                Reading { hidden_commands: hidden, rows: Rows::Forward, steps: VecDeque::new(), silent: false }
+                let (prepare, prepares) = frames::before_sql(link, statement);
+                shift = prefix.len() + String::from_utf8_lossy(&prepare).chars().count();
+                link.simple(&[prefix, &prepare, &sql], Owner::Foreground);
+                let hidden_commands = hidden + prepares;
+                Reading { hidden_commands, rows: Rows::Forward, steps: VecDeque::new(), silent: false }
             })
-            .await?;
-        match end.error {
+            .await;
+        if !matches!(&result, Ok(end) if end.error.is_none()) {
+            self.prepared_unsure(statement);
+        }
+        match result?.error {
             Some(frame) if plan.probe && super::lead::is_read_only_violation(&frame) => {
                 self.database.counters.refusals.add();
                 Err(writes_in_disguise().into())
             }
-            Some(frame) => Err(Trouble::Answer(shift_position(&frame, prefix.len()))),
+            Some(frame) => Err(Trouble::Answer(shift_position(&frame, shift))),
             None => Ok(()),
         }
     }

@@ -74,6 +74,8 @@ pub struct SessionSettings {
     pub version: u64,
     /// A time limit is set that must act on the lead alone.
     pub time_limits: bool,
+    /// See [`SessionSettings::constants`].
+    constants: Vec<(&'static str, String)>,
     /// See [`SessionSettings::meaning`]; forgotten at every change.
     meaning: OnceLock<Arc<Settings>>,
 }
@@ -86,7 +88,7 @@ struct Defaults {
 }
 
 /// Settings that [`SessionSettings::told`] tells of.
-const MEANING: [&str; 9] = [
+const MEANING: [&str; 15] = [
     "search_path",
     "role",
     "session_authorization",
@@ -96,6 +98,12 @@ const MEANING: [&str; 9] = [
     "extra_float_digits",
     "client_encoding",
     "names",
+    "timezone",
+    "timezone_abbreviations",
+    "lc_monetary",
+    "array_nulls",
+    "xmloption",
+    "transform_null_equals",
 ];
 
 /// Settings as the lead has them; see [`MEANING_SQL`].
@@ -108,8 +116,19 @@ pub struct Told {
 }
 
 /// Names of the values, in the order of [`MEANING_SQL`].
-pub const TOLD_VALUES: [&str; 5] =
-    ["standard_conforming_strings", "datestyle", "intervalstyle", "extra_float_digits", "client_encoding"];
+pub const TOLD_VALUES: [&str; 11] = [
+    "standard_conforming_strings",
+    "datestyle",
+    "intervalstyle",
+    "extra_float_digits",
+    "client_encoding",
+    "timezone",
+    "timezone_abbreviations",
+    "lc_monetary",
+    "array_nulls",
+    "xmloption",
+    "transform_null_equals",
+];
 
 /// Asks for [`Told`]. Schemas come as hex of UTF-8: the client's encoding may not be able to show them, which would be an error.
 pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s::pg_catalog.text, \
@@ -118,7 +137,10 @@ pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s:
     FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
     SELECT pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('DateStyle'), \
     pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), \
-    pg_catalog.current_setting('client_encoding')";
+    pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('TimeZone'), \
+    pg_catalog.current_setting('timezone_abbreviations'), pg_catalog.current_setting('lc_monetary'), \
+    pg_catalog.current_setting('array_nulls'), pg_catalog.current_setting('xmloption'), \
+    pg_catalog.current_setting('transform_null_equals')";
 
 /// Client encodings in which a byte of a character may look like a quote or a backslash.
 const UNSAFE_ENCODINGS: [&str; 9] =
@@ -160,6 +182,7 @@ impl SessionSettings {
             inexact: Vec::new(),
             version: 1,
             time_limits: defaults.time_limits,
+            constants: Vec::new(),
             meaning: OnceLock::new(),
             defaults,
         }
@@ -182,9 +205,10 @@ impl SessionSettings {
         self.version += 1;
         self.meaning = OnceLock::new();
         self.search_path = Some(told.search_path);
-        for (name, value) in told.values {
-            self.interpret(name, Some(&[value]));
+        for (name, value) in &told.values {
+            self.interpret(name, Some(std::slice::from_ref(value)));
         }
+        self.constants = told.values;
     }
 
     /// Whether this very statement is in force already, so that it need not be sent at all.
@@ -193,16 +217,10 @@ impl SessionSettings {
         self.journal.iter().rev().find(|j| j.name == name).is_some_and(|j| j.sql == *sql)
     }
 
-    /// Whether PREPARE has made a statement of this name.
+    /// Settings that say how constants are read; empty: the lead was not asked since they were last changed.
     #[must_use]
-    pub fn has_prepared(&self, name: &str) -> bool {
-        self.journal.iter().any(|j| j.name.strip_prefix("prepare ") == Some(name))
-    }
-
-    /// SQL-level PREPAREd statements are gone.
-    pub fn forget_prepared(&mut self) {
-        self.journal.retain(|j| !j.name.starts_with("prepare "));
-        self.version += 1;
+    pub fn constants(&self) -> &[(&'static str, String)] {
+        &self.constants
     }
 
     /// Statements that make a new connection equal, in order.
@@ -232,11 +250,8 @@ impl SessionSettings {
                 self.interpret(name, None);
             }
             Effect::ResetAll => {
-                // RESET ALL leaves the role and what was prepared as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
-                let stays = |entry: &Journalled| {
-                    ["role", "session_authorization"].contains(&entry.name.as_str())
-                        || entry.name.starts_with("prepare ")
-                };
+                // RESET ALL leaves the role as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
+                let stays = |entry: &Journalled| ["role", "session_authorization"].contains(&entry.name.as_str());
                 let journal = std::mem::take(&mut self.journal).into_iter().filter(stays).collect();
                 *self =
                     SessionSettings { version: self.version, journal, ..SessionSettings::plain(self.defaults.clone()) };

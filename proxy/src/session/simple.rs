@@ -66,7 +66,7 @@ impl Session {
     async fn try_simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
         let generation = self.judgeable().await?;
         let analysis = self.analysis(&sql, false);
-        let statement = Statement { sql, analysis, bound: None, generation };
+        let statement = Statement { sql, analysis, bound: None, executes: None, generation };
         let command = &statement.analysis.command;
         if let Some(error) = self.refusal_of_block(command) {
             return Err(error.into());
@@ -140,9 +140,10 @@ impl Session {
                 "Send the statement itself.",
             ));
         }
+        let executes = Some(self.executed(&known.prepared)?);
         // Parameters come from the EXECUTE's text, which is not looked into: keys are unknown.
         let analysis = std::sync::Arc::new(without_parameters(&analysis));
-        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None, generation: statement.generation })
+        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None, executes, generation: statement.generation })
     }
 
     /// A statement failed: its partial answer is dropped, the error is staged, the transaction is aborted.

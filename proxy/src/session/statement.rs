@@ -17,6 +17,7 @@ use raidb_core::sql::split::{end_of_last_token, start_of_token};
 
 use super::Session;
 use super::foreground::{Reading, Rows};
+use super::frames;
 use super::prepared::Prepared;
 use super::present_time::refuse_parameters;
 use super::transaction::{OpenTransaction, Payload};
@@ -39,6 +40,8 @@ pub struct Statement {
     pub analysis: Arc<Analysis>,
     /// Its parameters, if it came by Bind.
     pub bound: Option<Bound>,
+    /// What it executes, if it is an EXECUTE.
+    pub executes: Option<Arc<Prepared>>,
     /// DDL that had ended when it was judged.
     pub generation: u64,
 }
@@ -108,16 +111,29 @@ impl Session {
         let begin = self.take_begin();
         let hidden = usize::from(!begin.is_empty()) + plan.hidden;
         let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
-        let mut pieces: Vec<&[u8]> = vec![&begin, plan.prefix];
+        let (prepare, prepares) = frames::before_sql(link, statement);
+        let hidden = hidden + prepares;
+        let mut pieces: Vec<&[u8]> = vec![&begin, plan.prefix, &prepare];
         pieces.extend(plan.text.iter().map(|p| &p[..]));
         link.simple(&pieces, Owner::Foreground);
         if plan.probe {
             link.simple(&[PROBE_END], Owner::ProbeEnd);
         }
-        let shift = begin.len() + plan.prefix.len();
+        let shift = begin.len() + plan.prefix.len() + String::from_utf8_lossy(&prepare).chars().count();
         let reading = Reading { hidden_commands: hidden, rows: plan.rows, steps: VecDeque::new(), silent: false };
-        let (end, took) = self.read_client_unit(lead, reading).await?;
+        let result = self.read_client_unit(lead, reading).await;
+        if !matches!(&result, Ok((end, _)) if end.error.is_none()) {
+            self.prepared_unsure(statement);
+        }
+        let (end, took) = result?;
         self.after_statement(statement, end, took, shift).await
+    }
+
+    /// An EXECUTE failed: perhaps the PREPARE that went before it did.
+    pub(super) fn prepared_unsure(&mut self, statement: &Statement) {
+        if let Some(prepared) = &statement.executes {
+            self.slots.iter_mut().filter_map(|slot| slot.link.as_mut()).for_each(|link| link.forget(&prepared.name));
+        }
     }
 
     /// What must happen on the lead before the statement: waits of a strict read, table locks.
@@ -305,9 +321,10 @@ impl Statement {
     /// The same statement, as a follower gets it.
     #[must_use]
     pub fn payload(&self) -> Payload {
-        match &self.bound {
-            Some(bound) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
-            None => Payload::Simple(self.sql.clone()),
+        match (&self.bound, &self.executes) {
+            (Some(bound), _) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
+            (None, Some(prepared)) => Payload::Execute { prepared: prepared.clone(), sql: self.sql.clone() },
+            (None, None) => Payload::Simple(self.sql.clone()),
         }
     }
 }

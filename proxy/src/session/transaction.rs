@@ -54,6 +54,13 @@ pub enum Payload {
         /// Formats, values, result formats.
         tail: Bytes,
     },
+    /// EXECUTE, with what it executes: the name may mean something else by the time that it is sent.
+    Execute {
+        /// What PREPARE has made.
+        prepared: Arc<Prepared>,
+        /// The EXECUTE.
+        sql: Bytes,
+    },
     /// Rows that went through once, by COPY: a session cannot send them again, but they are in the recovery log.
     Copied {
         /// The COPY statement.
@@ -70,6 +77,7 @@ impl Payload {
         match self {
             Payload::Simple(sql) => sql.len(),
             Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+            Payload::Execute { prepared, sql } => prepared.text.len() + sql.len(),
             Payload::Copied { text, .. } => text.len(),
         }
     }
@@ -189,6 +197,8 @@ impl super::Session {
     pub(crate) fn open_transaction(&mut self, begin: Bytes, explicit: bool, isolation: Isolation) {
         let view = self.database.enter();
         self.grow_slots();
+        // What was refused before it was told before it.
+        self.slots.iter_mut().for_each(|slot| slot.refused = None);
         self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
     }
 }

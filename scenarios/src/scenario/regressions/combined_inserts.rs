@@ -40,6 +40,11 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     expect_on_all(&cluster.members, "select count(*) from combined", &(TURNS * 2).to_string()).await?;
     expect_on_all(&cluster.members, "select count(*) from combined_too", &(TURNS * (CLIENTS + 5)).to_string()).await?;
     who_waits_waits_alone(cluster, &clients).await?;
+    names_are_ones_own(&clients).await?;
+    for number in 0..CLIENTS {
+        let table = format!("select count(*) from combined_{number}");
+        expect_on_all(&cluster.members, &table, &TURNS.to_string()).await?;
+    }
     expect_on_all(&cluster.members, "select count(*) from combined where id < 0", "2").await
 }
 
@@ -103,6 +108,22 @@ async fn conflicts(clients: &[Client]) -> Result<()> {
         return fail(format!("{done} of {} keys were acknowledged", TURNS * 2));
     }
     Ok(())
+}
+
+/// EXECUTE of a name that means another statement to each session.
+async fn names_are_ones_own(clients: &[Client]) -> Result<()> {
+    for (number, client) in clients.iter().enumerate() {
+        let sql = format!("create table combined_{number}(id int primary key)");
+        client.batch_execute(&sql).await?;
+        client.batch_execute(&format!("prepare p(int) as insert into combined_{number} values ($1)")).await?;
+    }
+    let clients = clients.iter().map(|client| async move {
+        for turn in 0..TURNS {
+            client.batch_execute(&format!("execute p({turn})")).await?;
+        }
+        Ok::<_, Failure>(())
+    });
+    try_join_all(clients).await.map(drop)
 }
 
 async fn who_waits_waits_alone(cluster: &Cluster, clients: &[Client]) -> Result<()> {

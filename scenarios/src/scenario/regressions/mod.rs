@@ -13,6 +13,8 @@ mod ddl_outcome_unknown;
 mod ddl_overtakes;
 mod deallocate_parsed;
 mod error_at_flush;
+mod execute_means_what_it_meant;
+mod execute_redone_at_start;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
@@ -29,7 +31,9 @@ mod savepoint_gives_back;
 mod serial_over_lead_kill;
 mod serial_restarted;
 mod set_config_again;
+mod set_in_transaction_redone;
 mod set_local_search_path;
+mod settings_on_a_new_link;
 mod standard_conforming_off;
 pub(super) mod support;
 mod terminated_follower;
@@ -88,6 +92,8 @@ cases! {
     Shared row_too_large_to_capture,
     Shared set_local_search_path,
     Shared set_config_again,
+    Shared set_in_transaction_redone,
+    Shared settings_on_a_new_link,
     Shared standard_conforming_off,
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
@@ -95,6 +101,7 @@ cases! {
     Shared error_at_flush,
     Shared deallocate_parsed,
     Shared prepare_in_transaction,
+    Shared execute_means_what_it_meant,
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
     Shared cancel_in_time,
@@ -111,6 +118,7 @@ cases! {
     Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
     Own serial_restarted,
+    Own execute_redone_at_start,
     Own client_not_reading,
     Own terminated_line,
     Relayed committed_then_cut,

@@ -12,6 +12,8 @@ use crate::{Result, fail};
 
 /// How long a lock wait, or a backend, may take to be seen.
 const SEEN_LIMIT: Duration = Duration::from_secs(5);
+/// How long a member may take to leave, or to come back.
+const STATE_LIMIT: Duration = Duration::from_secs(6);
 
 /// A session whose backends on the members are called `name`.
 pub(in super::super) async fn session(endpoint: &Endpoint, name: &str) -> Result<Client> {
@@ -133,4 +135,29 @@ pub(super) fn kinds(messages: &[Message]) -> String {
 /// SQLSTATE of the first error among messages.
 pub(super) fn error_code(messages: &[Message]) -> Option<String> {
     messages.iter().find(|message| message.kind == b'E').and_then(|message| message.field(b'C'))
+}
+
+/// Has a follower taken out by an operator; returns its index.
+pub(super) async fn disable_follower(cluster: &Cluster) -> Result<usize> {
+    let away = (cluster.lead().await? + 1) % cluster.members.len();
+    member(cluster, "disable", away, "disabled").await?;
+    Ok(away)
+}
+
+/// Has it brought back from the log.
+pub(super) async fn enable(cluster: &Cluster, away: usize) -> Result<()> {
+    member(cluster, "enable", away, "enabled").await
+}
+
+async fn member(cluster: &Cluster, verb: &str, index: usize, state: &str) -> Result<()> {
+    let name = cluster.members[index].name();
+    let (code, printed) = cluster.proxy()?.member(&[verb, name]).await?;
+    if code != Some(0) {
+        return fail(format!("raidb member {verb} {name}: {code:?}, {printed}"));
+    }
+    let waited = cluster.wait_for_state(name, state, STATE_LIMIT).await;
+    if let Err(failure) = waited {
+        return fail(format!("{failure}\n{}", cluster.proxy()?.status().await?));
+    }
+    Ok(())
 }
