@@ -19,7 +19,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::{Command, Write, WriteForm};
 use raidb_core::sql::parametrised;
@@ -37,7 +37,7 @@ use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
 use crate::members::pg::link::{Link, Owner};
 use crate::together::Shape;
-use crate::together::combining::{Arrival, Combining, Fate, Insert, LOCK_LIMIT, Next, Passengers, Turn};
+use crate::together::combining::{Arrival, Combining, Fate, Insert, Next, Passengers, Seat, Turn};
 use crate::virtual_database::member::PendingGuard;
 use crate::wire::{decode, encode};
 
@@ -63,6 +63,8 @@ impl Session {
     /// # Errors
     /// Nobody knows what became of it; or its client has cancelled it or is gone.
     pub(super) async fn combined(&mut self, statement: &Statement) -> Result<bool, Trouble> {
+        // Of a try before, if DDL came in between: it would wait for itself.
+        self.turn = None;
         let Some((combining, write, rows)) = self.may_combine(statement) else { return Ok(false) };
         match combining.come(&self.handle, || self.insert(statement, write, rows)) {
             Arrival::Alone => Ok(false),
@@ -73,19 +75,7 @@ impl Session {
             }
             Arrival::Seat(seat) => {
                 self.handle.run_with_others();
-                let limit = Instant::now() + combining.patience();
-                self.wake_at(limit);
-                let next = poll_fn(|cx| {
-                    self.poll_background(cx);
-                    match seat.next() {
-                        Next::Wait if Instant::now() >= limit && seat.withdraw() => {
-                            Poll::Ready(Next::Ended(Fate::Alone { blamed: false }))
-                        }
-                        Next::Wait => Poll::Pending,
-                        next => Poll::Ready(next),
-                    }
-                })
-                .await;
+                let next = self.seated(&seat, Instant::now() + combining.patience()).await;
                 match next {
                     Next::Turn(turn) => {
                         self.drive(turn.gather()).await;
@@ -112,6 +102,27 @@ impl Session {
         }
     }
 
+    /// Waits for what becomes of it; up to `limit`, or its cancellation, as long as nobody has taken it along.
+    async fn seated(&mut self, seat: &Seat, limit: Instant) -> Next {
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            match seat.next() {
+                Next::Wait => {}
+                next => return Poll::Ready(next),
+            }
+            let enough = Instant::now() >= limit;
+            if (enough || self.handle.cancelled()) && seat.withdraw() {
+                return Poll::Ready(Next::Ended(Fate::Alone { blamed: false }));
+            }
+            if !enough {
+                // The timer may have fired for something else meanwhile.
+                self.wake_at(limit);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Whether others can run the statement; which others.
     fn may_combine<'a>(&mut self, statement: &'a Statement) -> Option<(Arc<Combining>, &'a Write, u64)> {
         let Command::Write(write) = &statement.analysis.command else { return None };
@@ -130,6 +141,7 @@ impl Session {
             && self.client.out().is_empty()
             && !self.settings.time_limits
             && self.plain_defaults()
+            && !self.meaning_unknown
             && !self.insert_rest.lasts();
         // Whoever waits may have to run it: all its connections are there.
         let ready = || {
@@ -140,7 +152,9 @@ impl Session {
         if !plain || !like_others || self.view.down || self.database.writes_stopped() || !ready() {
             return None;
         }
-        Some((self.group()?.combining.clone(), write, rows))
+        let name = self.identity.parameters.iter().find(|(name, _)| &name[..] == b"application_name");
+        let name = name.map(|(_, value)| value.clone()).unwrap_or_default();
+        Some((self.group()?.combining(&name)?, write, rows))
     }
 
     fn insert(&self, statement: &Statement, write: &Write, rows: u64) -> Insert {
@@ -175,9 +189,9 @@ impl Session {
     async fn run_combined(&mut self, turn: Turn, own: &Insert) -> Result<bool, Trouble> {
         let mut others = turn.others(own);
         let by_itself = others.is_empty();
+        // Cancelled meanwhile.
+        self.alone()?;
         if by_itself {
-            // Cancelled meanwhile.
-            self.alone()?;
             if own.shape.is_none() {
                 self.turn = Some(turn);
                 return Ok(false);
@@ -197,7 +211,8 @@ impl Session {
                 self.commit().await
             }
             Err(failed) => {
-                culprit = failed.culprit;
+                let gone = matches!(failed.trouble, Trouble::ClientGone);
+                culprit = failed.culprit.or(gone.then_some(0));
                 match culprit {
                     Some(0) => self.insert_rest.failed(),
                     Some(_) => {}
@@ -227,7 +242,11 @@ impl Session {
             }
             Err(trouble) => {
                 tracing::debug!(session = %self.handle.id, "each INSERT goes by itself: {trouble:?}");
-                self.staged.clear();
+                if others.are_committing() {
+                    turn.failed();
+                }
+                // What its own statement says it will say again.
+                self.staged = reports(&self.staged);
                 // Before anybody is told: whoever goes by himself would wait for these locks.
                 self.rollback().await;
                 others.alone(culprit.and_then(|index| index.checked_sub(1)));
@@ -262,14 +281,17 @@ impl Session {
         if let Some(frame) = end.error {
             if let Some(link) = self.slots[usize::from(lead.0)].link.as_mut() {
                 // A Parse of this unit may or may not stand.
-                self.insert_names.all().chain([&LEAD_BEGIN, &LIMIT_NAME]).for_each(|name| link.forget(name));
+                let own = [&LEAD_BEGIN, &LIMITS.name, &NO_LIMITS.name];
+                self.insert_names.all().chain(own).for_each(|name| link.forget(name));
             }
             // It has answered those before it.
             return Err(Failed { trouble: Trouble::Answer(frame), culprit: end.tags.len().checked_sub(before) });
         }
-        let expected = inserts().map(|insert| &insert.tag);
-        if !self.staged.is_empty() || !end.tags.iter().skip(before).eq(expected) {
-            return Err(SqlError::retry("it was answered in another way than expected").into());
+        let mut tags = end.tags.iter().skip(before);
+        let differing = inserts().position(|insert| tags.next() != Some(&insert.tag));
+        if !self.staged.is_empty() || differing.is_some() {
+            let trouble = SqlError::retry("it was answered in another way than expected").into();
+            return Err(Failed { trouble, culprit: differing });
         }
         // Its own locks have kept DDL out since.
         let generation = self.database.ddl_generation();
@@ -287,7 +309,7 @@ impl Session {
         Ok(())
     }
 
-    /// BEGIN, a limit for locks if others would wait for it too, the statements: one unit. How many answers come before theirs.
+    /// BEGIN, the statements, within limits if others would wait too: one unit. How many answers come before theirs.
     fn write_combined(&mut self, lead: MemberId, own: &Insert, others: &Passengers) -> Result<usize, Trouble> {
         if let Some(open) = self.open.as_mut() {
             open.lead_begun = true;
@@ -301,7 +323,7 @@ impl Session {
         let mut steps = VecDeque::new();
         write_prepared_begin(link, &PLAIN_BEGIN, &mut steps);
         if !others.is_empty() {
-            write_limit(link);
+            LIMITS.write(link);
         }
         // What the unnamed statement stands for.
         let mut unnamed: Option<(&[u8], &[u8])> = None;
@@ -338,6 +360,10 @@ impl Session {
             encode::bind(link.out(), b"", &name, tail);
             encode::execute(link.out(), b"", 0);
         }
+        if !others.is_empty() {
+            // COMMIT and the marker are not limited.
+            NO_LIMITS.write(link);
+        }
         if unnamed.is_some() {
             // The client's own does not stand there any more.
             link.forget(&Bytes::new());
@@ -350,18 +376,68 @@ impl Session {
 
 static NO_TYPES: Bytes = Bytes::from_static(&[0, 0]);
 static NO_PARAMETERS: Bytes = Bytes::from_static(&[0, 0, 0, 0, 0, 0]);
-static LIMIT_NAME: Bytes = Bytes::from_static(b"raidb_lock_limit");
-const LIMIT_IDENTITY: u64 = 1 << 61;
+/// A setting of the transaction, prepared once.
+struct Setting {
+    name: Bytes,
+    identity: u64,
+    text: &'static [u8],
+}
 
-fn write_limit(link: &mut Link) {
-    if !link.knows(&LIMIT_NAME, LIMIT_IDENTITY) {
-        if link.occupied(&LIMIT_NAME) {
-            encode::close(link.out(), b'S', &LIMIT_NAME);
+/// Nobody waits for long with somebody whose INSERT waits for a lock, or takes long. (PostgreSQL limits each Execute by itself.)
+static LIMITS: Setting = Setting {
+    name: Bytes::from_static(b"raidb_limits"),
+    identity: 1 << 61,
+    text: b"SELECT pg_catalog.set_config('lock_timeout', '5ms', true), \
+            pg_catalog.set_config('statement_timeout', '100ms', true)",
+};
+static NO_LIMITS: Setting = Setting {
+    name: Bytes::from_static(b"raidb_no_limits"),
+    identity: 1 << 61 | 1,
+    text: b"SELECT pg_catalog.set_config('lock_timeout', '0', true), \
+            pg_catalog.set_config('statement_timeout', '0', true)",
+};
+
+impl Setting {
+    fn write(&self, link: &mut Link) {
+        if !link.knows(&self.name, self.identity) {
+            if link.occupied(&self.name) {
+                encode::close(link.out(), b'S', &self.name);
+            }
+            encode::parse(link.out(), &self.name, &[self.text], &NO_TYPES);
+            link.learn(self.name.clone(), self.identity);
         }
-        let text = format!("SET LOCAL lock_timeout = '{LOCK_LIMIT}'");
-        encode::parse(link.out(), &LIMIT_NAME, &[text.as_bytes()], &[0, 0]);
-        link.learn(LIMIT_NAME.clone(), LIMIT_IDENTITY);
+        encode::bind_empty(link.out(), b"", &self.name);
+        encode::execute(link.out(), b"", 0);
     }
-    encode::bind_empty(link.out(), b"", &LIMIT_NAME);
-    encode::execute(link.out(), b"", 0);
+}
+
+/// The ParameterStatus frames among these.
+fn reports(frames: &[u8]) -> BytesMut {
+    let mut reports = BytesMut::new();
+    let mut rest = frames;
+    while let Some(head) = rest.get(1..5) {
+        let length = 1 + u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(frame) = rest.get(..length) else { break };
+        if frame[0] == b'S' {
+            reports.extend_from_slice(frame);
+        }
+        rest = &rest[length..];
+    }
+    reports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_kept_and_nothing_else() {
+        let mut frames = BytesMut::new();
+        encode::notice_or_error(&mut frames, b'N', &[(b'M', "a notice")]);
+        encode::parameter_status(&mut frames, b"TimeZone", b"UTC");
+        encode::command_complete(&mut frames, "INSERT 0 1");
+        let mut wanted = BytesMut::new();
+        encode::parameter_status(&mut wanted, b"TimeZone", b"UTC");
+        assert_eq!(reports(&frames), wanted);
+    }
 }

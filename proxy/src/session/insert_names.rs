@@ -30,7 +30,7 @@ impl InsertNames {
     /// Name and identity of a text with these parameter types; `None`: it has none. `ddl`: DDL that has ended. The types of open
     /// parameters are found once, when a statement is prepared; DDL may have changed them since, so it gets another identity.
     pub(crate) fn name(&mut self, text: &Bytes, types: &Bytes, ddl: u64) -> Option<(Bytes, u64)> {
-        if text.len() > TEXT_BYTES_MAX {
+        if text.len() > TEXT_BYTES_MAX || has_long_name(text) {
             return None;
         }
         let found = self.slots.iter().position(|slot| slot.text == *text && slot.types == *types);
@@ -57,6 +57,14 @@ impl InsertNames {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Bytes> {
         self.slots.iter().map(|slot| &slot.name)
     }
+}
+
+/// Longer names are cut by PostgreSQL, which says so each time that it reads them: it has to read them each time.
+const NAME_BYTES_MAX: usize = 63;
+
+fn has_long_name(text: &[u8]) -> bool {
+    let part_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..);
+    text.split(|byte| !part_of_name(byte)).any(|name| name.len() > NAME_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -92,6 +100,14 @@ mod tests {
         }
         assert!(names.name(&bytes("one more"), &bytes("t"), 1).is_none());
         let mut names = InsertNames::default();
-        assert!(names.name(&bytes(&"x".repeat(TEXT_BYTES_MAX + 1)), &bytes("t"), 1).is_none());
+        assert!(names.name(&bytes(&"x ".repeat(TEXT_BYTES_MAX / 2 + 1)), &bytes("t"), 1).is_none());
+    }
+
+    #[test]
+    fn what_postgresql_has_something_to_say_of_is_read_each_time() {
+        let mut names = InsertNames::default();
+        let text = |length: usize| bytes(&format!("insert into {} values ($1)", "n".repeat(length)));
+        assert!(names.name(&text(NAME_BYTES_MAX), &bytes("t"), 1).is_some());
+        assert!(names.name(&text(NAME_BYTES_MAX + 1), &bytes("t"), 1).is_none());
     }
 }

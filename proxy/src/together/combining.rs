@@ -15,8 +15,8 @@
 //! ever more rarely ([`GATHER_MISSES_MAX`]).
 //!
 //! **A session that waits holds up no other** (invariant 10). A turn that takes unusually long does not count any more, and who was
-//! not taken along by then goes by himself ([`Combining::patience`]); on the lead a combined transaction waits for locks for
-//! [`LOCK_LIMIT`] only. Then, and whenever anything else goes wrong before the decision, it is rolled back and everybody goes by
+//! not taken along by then goes by himself ([`Combining::patience`]); on the lead a combined transaction has limits of
+//! its own. Then, and whenever anything else goes wrong before the decision, it is rolled back and everybody goes by
 //! himself, as if nothing had been. The session whose INSERT it was goes by itself for a while then ([`Rest`]); if it was nobody's, all do.
 //!
 //! This file knows no SQL and does no I/O; what is combined, and why that is right, says `session::combined`.
@@ -38,8 +38,6 @@ use crate::virtual_database::handles::SessionHandle;
 pub const COMBINED_MAX: usize = 64;
 /// Bytes of statements behind which no further one is taken.
 const COMBINED_BYTES_MAX: usize = 256 * 1024;
-/// A combined transaction waits for a lock on the lead for no longer.
-pub const LOCK_LIMIT: &str = "5ms";
 /// Bounds of the time after which a turn is not waited for any more: twice what turns have taken of late.
 const PATIENCE_MIN: Duration = Duration::from_millis(5);
 const PATIENCE_MAX: Duration = Duration::from_millis(100);
@@ -322,6 +320,12 @@ impl Passengers {
     /// From here on nobody knows what becomes of it, unless it is said.
     pub fn committing(&mut self) {
         self.committing = true;
+    }
+
+    /// Whether that was said.
+    #[must_use]
+    pub fn are_committing(&self) -> bool {
+        self.committing
     }
 
     /// Tells them that it is done.

@@ -50,6 +50,9 @@ use line::Line;
 /// Groups of one virtual database; sessions of a further kind commit on connections of their own.
 const GROUPS_MAX: usize = 16;
 
+/// Values of `application_name` in one group; sessions of a further one run their INSERTs by themselves.
+const NAMES_MAX: usize = 64;
+
 /// A statement of a decided transaction.
 #[derive(Debug)]
 pub struct Statement {
@@ -233,11 +236,21 @@ fn meaning(reported: &Reported) -> Reported {
 pub struct Group {
     kind: Kind,
     lines: Mutex<BTreeMap<MemberId, Arc<Line>>>,
-    /// Their single INSERTs.
-    pub combining: Arc<Combining>,
+    /// Their single INSERTs, by `application_name`: a policy or a check of the lead's may look at that.
+    combining: Mutex<HashMap<Bytes, Arc<Combining>>>,
 }
 
 impl Group {
+    /// Those of this name with which a session runs single INSERTs; `None` if there are [`NAMES_MAX`] others.
+    #[must_use]
+    pub fn combining(&self, application_name: &Bytes) -> Option<Arc<Combining>> {
+        let mut all = self.combining.lock();
+        if let Some(found) = all.get(application_name) {
+            return Some(found.clone());
+        }
+        (all.len() < NAMES_MAX).then(|| all.entry(application_name.clone()).or_default().clone())
+    }
+
     /// Has a transaction carried out on a follower: its statements now, its COMMIT when it is decided.
     #[must_use]
     pub fn submit(&self, database: &Arc<VirtualDatabase>, member: MemberId, whole: Arc<Whole>) -> Arc<Reply> {
@@ -268,7 +281,7 @@ impl Together {
         if groups.len() >= GROUPS_MAX {
             return None;
         }
-        let group = Arc::new(Group { kind: kind.clone(), lines: Mutex::default(), combining: Arc::default() });
+        let group = Arc::new(Group { kind: kind.clone(), lines: Mutex::default(), combining: Mutex::default() });
         groups.insert(kind, group.clone());
         Some(group)
     }

@@ -89,6 +89,12 @@ impl SessionHandle {
         *self.running.lock() = Running::WithOthers { cancelled: false };
     }
 
+    /// Whether that was cancelled.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        matches!(*self.running.lock(), Running::WithOthers { cancelled: true })
+    }
+
     /// Nobody else runs the statement now. True: it was cancelled meanwhile.
     #[must_use]
     pub fn alone_again(&self) -> bool {
@@ -108,6 +114,7 @@ impl SessionHandle {
             }
             Running::WithOthers { cancelled } => {
                 *cancelled = true;
+                self.wake();
                 None
             }
         }

@@ -1,6 +1,7 @@
 //! Single INSERTs of many sessions run as one transaction; each is told what it would have been told alone: of two with one key one
 //! is refused, one that waits for a lock waits alone and can be cancelled, and nobody waits with it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -24,6 +25,7 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     endpoint
         .execute(
             "create table combined(id bigint primary key, client bigint, small smallint check (small > 0)); \
+             create table combined_two(id bigint primary key); \
              create table combined_too(id bigint primary key, t text)",
         )
         .await?;
@@ -40,6 +42,7 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     expect_on_all(&cluster.members, "select count(*) from combined", &(TURNS * 2).to_string()).await?;
     expect_on_all(&cluster.members, "select count(*) from combined_too", &(TURNS * (CLIENTS + 5)).to_string()).await?;
     who_waits_waits_alone(cluster, &clients).await?;
+    nobody_waits_with_who_waits(&endpoint).await?;
     names_are_ones_own(&clients).await?;
     for number in 0..CLIENTS {
         let table = format!("select count(*) from combined_{number}");
@@ -106,6 +109,38 @@ async fn conflicts(clients: &[Client]) -> Result<()> {
     let done = try_join_all(clients).await?.into_iter().sum::<i64>();
     if done != TURNS * 2 {
         return fail(format!("{done} of {} keys were acknowledged", TURNS * 2));
+    }
+    Ok(())
+}
+
+/// With two clients there is no third one whose coming would wake the second.
+async fn nobody_waits_with_who_waits(endpoint: &Endpoint) -> Result<()> {
+    let holder = session(endpoint, "combined_two").await?;
+    let waiter = Arc::new(session(endpoint, "combined_two").await?);
+    let other = session(endpoint, "combined_two").await?;
+    let key = std::sync::atomic::AtomicI64::new(1_000_000);
+    let next = || key.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    for round in 0..25 {
+        let locked = next();
+        holder.batch_execute(&format!("begin; insert into combined_two values ({locked})")).await?;
+        for _ in 0..3 {
+            let sql = [next(), next()].map(|key| format!("insert into combined_two values ({key})"));
+            tokio::try_join!(waiter.batch_execute(&sql[0]), other.batch_execute(&sql[1]))?;
+        }
+        let waits = {
+            let waiter = Arc::clone(&waiter);
+            tokio::spawn(
+                async move { waiter.batch_execute(&format!("insert into combined_two values ({locked})")).await },
+            )
+        };
+        for _ in 0..10 {
+            let sql = format!("insert into combined_two values ({})", next());
+            timeout(BYSTANDER_LIMIT, other.batch_execute(&sql))
+                .await
+                .map_err(|_| Failure::new(format!("an INSERT waits with another's lock in round {round}")))??;
+        }
+        holder.batch_execute("rollback").await?;
+        waits.await??;
     }
     Ok(())
 }
