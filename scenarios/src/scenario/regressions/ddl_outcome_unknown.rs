@@ -22,6 +22,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let others: Vec<usize> = (0..cluster.members.len()).filter(|index| *index != lead).collect();
     for index in &others {
         cluster.members[*index].kill_9()?;
+    }
+    for index in &others {
         let name = cluster.members[*index].name().to_owned();
         cluster.wait_for_state(&name, "disabled", LIMIT).await?;
     }
@@ -40,6 +42,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     }
     for index in &others {
         cluster.members[*index].restart().await?;
+    }
+    for index in &others {
         let name = cluster.members[*index].name().to_owned();
         cluster.wait_for_state(&name, "enabled", LIMIT).await?;
     }
