@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::foreground::{Reading, Rows};
+use super::frames::{self, write_no_limits};
 use super::intent::unknown;
 use super::lead::PLAIN_BEGIN;
 use super::lead_unit::{LEAD_BEGIN, write_prepared_begin};
@@ -281,8 +282,8 @@ impl Session {
         if let Some(frame) = end.error {
             if let Some(link) = self.slots[usize::from(lead.0)].link.as_mut() {
                 // A Parse of this unit may or may not stand.
-                let own = [&LEAD_BEGIN, &LIMITS.name, &NO_LIMITS.name];
-                self.insert_names.all().chain(own).for_each(|name| link.forget(name));
+                self.insert_names.all().chain([&LEAD_BEGIN, &LIMITS.name]).for_each(|name| link.forget(name));
+                frames::forget_own(link);
             }
             // It has answered those before it.
             return Err(Failed { trouble: Trouble::Answer(frame), culprit: end.tags.len().checked_sub(before) });
@@ -362,7 +363,7 @@ impl Session {
         }
         if !others.is_empty() {
             // COMMIT and the marker are not limited.
-            NO_LIMITS.write(link);
+            write_no_limits(link);
         }
         if unnamed.is_some() {
             // The client's own does not stand there any more.
@@ -390,13 +391,6 @@ static LIMITS: Setting = Setting {
     text: b"SELECT pg_catalog.set_config('lock_timeout', '5ms', true), \
             pg_catalog.set_config('statement_timeout', '100ms', true)",
 };
-static NO_LIMITS: Setting = Setting {
-    name: Bytes::from_static(b"raidb_no_limits"),
-    identity: 1 << 61 | 1,
-    text: b"SELECT pg_catalog.set_config('lock_timeout', '0', true), \
-            pg_catalog.set_config('statement_timeout', '0', true)",
-};
-
 impl Setting {
     fn write(&self, link: &mut Link) {
         if !link.knows(&self.name, self.identity) {

@@ -224,6 +224,8 @@ impl Session {
         let table = self.database.markers.active();
         let position = self.decided;
         let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
+        // On followers nothing is limited.
+        let limited = is_lead && (self.settings.time_limits || self.open.as_ref().is_some_and(|open| open.limited));
         let slot = self.slot(member);
         // Since it agreed its connection may have been lost, and opened again: then nothing is open there, and a COMMIT would
         // leave a marker without its rows. It gets this transaction from the log.
@@ -243,7 +245,7 @@ impl Session {
             }
             return;
         };
-        frames::write_commit(link, table, position);
+        frames::write_commit(link, table, position, limited);
         slot.commit = CommitState::Sent { expects: Expects::Commit };
         if !is_lead {
             slot.cursor.commit_sent();

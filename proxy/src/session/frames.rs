@@ -92,14 +92,19 @@ pub fn write_whole<'p>(link: &mut Link, payloads: impl Iterator<Item = &'p Paylo
 static MARK_NAMES: [Bytes; TABLES as usize] =
     [Bytes::from_static(b"raidb_mark_0"), Bytes::from_static(b"raidb_mark_1")];
 /// Name of the prepared COMMIT.
+static NO_LIMITS_NAME: Bytes = Bytes::from_static(b"raidb_no_limits");
 static COMMIT_NAME: Bytes = Bytes::from_static(b"raidb_commit");
 /// Its identity, and that of the markers.
 const COMMIT_IDENTITY: u64 = u64::MAX - 1;
 /// Type of a marker's parameter: bigint.
 const MARK_TYPES: [u8; 6] = [0, 1, 0, 0, 0, 20];
 
-/// Writes the marker and COMMIT as one unit, which members have prepared: each of both is one message less to parse.
-pub fn write_commit(link: &mut Link, table: u8, position: Position) {
+/// Writes the marker and COMMIT as one unit, which members have prepared: each of both is one message less to parse. `limited`: the
+/// client's time limits hold on this connection. They are for its statements: it is decided, and others commit.
+pub fn write_commit(link: &mut Link, table: u8, position: Position, limited: bool) {
+    if limited {
+        write_no_limits(link);
+    }
     write_mark(link, table, position);
     prepare_own(link, &COMMIT_NAME, b"COMMIT", &[0, 0]);
     encode::bind_empty(link.out(), b"", &COMMIT_NAME);
@@ -117,6 +122,14 @@ fn write_mark(link: &mut Link, table: u8, position: Position) {
     tail[..10].copy_from_slice(&[0, 1, 0, 1, 0, 1, 0, 0, 0, 8]);
     tail[10..18].copy_from_slice(&position.0.to_be_bytes());
     encode::bind(link.out(), b"", name, &tail);
+    encode::execute(link.out(), b"", 0);
+}
+
+/// Lifts the time limits of the transaction.
+pub(super) fn write_no_limits(link: &mut Link) {
+    let text = b"SELECT pg_catalog.set_config('lock_timeout', '0', true), pg_catalog.set_config('statement_timeout', '0', true)";
+    prepare_own(link, &NO_LIMITS_NAME, text, &[0, 0]);
+    encode::bind_empty(link.out(), b"", &NO_LIMITS_NAME);
     encode::execute(link.out(), b"", 0);
 }
 
@@ -261,7 +274,7 @@ pub fn forget_parse(link: &mut Link, entry: &Entry) {
 /// The same of the proxy's own statements.
 pub fn forget_own(link: &mut Link) {
     link.forget(&BEGIN_NAME);
-    MARK_NAMES.iter().chain([&COMMIT_NAME]).for_each(|name| link.forget(name));
+    MARK_NAMES.iter().chain([&COMMIT_NAME, &NO_LIMITS_NAME]).for_each(|name| link.forget(name));
 }
 
 /// A name as an SQL identifier.

@@ -68,6 +68,8 @@ pub struct SessionSettings {
     pub isolation: Isolation,
     /// `default_transaction_read_only`.
     pub read_only: bool,
+    /// `client_encoding` is UTF8: names of the catalog can stand in a text that is sent on the client's behalf.
+    pub utf8: bool,
     /// Settings under which values captured as text do not come back exactly.
     inexact: Vec<&'static str>,
     /// Grows with every change that matters to the analysis.
@@ -85,6 +87,7 @@ struct Defaults {
     search_path: Option<Vec<String>>,
     isolation: Isolation,
     time_limits: bool,
+    utf8: bool,
 }
 
 /// Settings that [`SessionSettings::told`] tells of.
@@ -158,6 +161,7 @@ impl SessionSettings {
             search_path: None,
             isolation: defaults.isolation,
             time_limits: defaults.time_limits,
+            utf8: true,
         });
         for (name, value) in parameters {
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
@@ -179,6 +183,7 @@ impl SessionSettings {
             standard_conforming: true,
             isolation: defaults.isolation,
             read_only: false,
+            utf8: defaults.utf8,
             inexact: Vec::new(),
             version: 1,
             time_limits: defaults.time_limits,
@@ -272,6 +277,7 @@ impl SessionSettings {
         self.defaults.search_path = self.search_path.clone();
         self.defaults.isolation = self.isolation;
         self.defaults.time_limits = self.time_limits;
+        self.defaults.utf8 = self.utf8;
     }
 
     /// What of the settings changes the meaning of a text. `default_path` is the catalog's.
@@ -336,8 +342,12 @@ impl SessionSettings {
                 self.exact_if("extra_float_digits", exact);
             }
             "client_encoding" | "names" => {
-                let exact = first.is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
+                let exact = first.as_ref().is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
                 self.exact_if("client_encoding", exact);
+                self.utf8 = match first.as_deref().map(|v| v.trim_matches('\'')) {
+                    None | Some("default") => self.defaults.utf8,
+                    Some(name) => matches!(name, "utf8" | "utf-8" | "unicode"),
+                };
             }
             limit if Self::is_time_limit(limit) => self.time_limits = true,
             _ => {}

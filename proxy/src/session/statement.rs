@@ -75,7 +75,16 @@ impl Session {
     }
 
     /// Whether rows captured as text come back exactly under this session's settings.
-    fn must_capture_exactly(&self) -> Result<(), SqlError> {
+    fn must_capture_exactly(&self, table: &Table) -> Result<(), SqlError> {
+        // What was set in this transaction is not known.
+        let utf8 = self.settings.utf8 && !self.open.as_ref().is_some_and(|open| open.meaning_changed);
+        let columns = table.columns.iter().map(|column| &column.name);
+        if !utf8 && columns.chain([&table.schema, &table.name]).any(|name| !name.is_ascii()) {
+            return Err(SqlError::refused(
+                "followers get its values with names of tables and columns that are not ASCII, and client_encoding is not UTF8",
+                "SET client_encoding = 'UTF8' outside the transaction.",
+            ));
+        }
         if self.settings.exact_text() {
             return Ok(());
         }
@@ -265,8 +274,8 @@ impl Session {
     pub(crate) fn rewritten(&self, statement: &Statement) -> Result<Option<(Vec<Bytes>, Rows)>, SqlError> {
         let sql = &statement.sql;
         match &statement.analysis.command {
-            Command::Write(Write { form: WriteForm::Captured(capture), client_returning, .. }) => {
-                self.must_capture_exactly()?;
+            Command::Write(Write { form: WriteForm::Captured(capture), client_returning, table, .. }) => {
+                self.must_capture_exactly(table)?;
                 let at = end_of_last_token(sql, self.settings.standard_conforming);
                 let suffix = Bytes::copy_from_slice(capture.lead_suffix.as_bytes());
                 let rows = Rows::Capture { columns: capture.columns.len(), hide: !client_returning };
@@ -274,9 +283,10 @@ impl Session {
             }
             Command::RowLock(RowLock {
                 capture: Some(LockCapture { insert_before, lead_insert, columns, .. }),
+                table,
                 ..
             }) => {
-                self.must_capture_exactly()?;
+                self.must_capture_exactly(table)?;
                 let insert = Bytes::copy_from_slice(lead_insert.as_bytes());
                 let rows = Rows::Capture { columns: columns.len(), hide: false };
                 let at = start_of_token(sql, *insert_before, statement.analysis.standard_conforming);

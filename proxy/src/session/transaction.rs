@@ -125,6 +125,8 @@ pub struct OpenTransaction {
     pub transcript: Transcript<Entry>,
     /// Its entries do not leave for the followers now: they are about to go out with their COMMIT.
     pub held: bool,
+    /// A time limit was set in it, which acts on the lead.
+    pub limited: bool,
     /// It is made of INSERTs of several sessions.
     pub combined: bool,
     /// What it wrote.
@@ -173,6 +175,7 @@ impl OpenTransaction {
             isolation,
             transcript: Transcript::default(),
             held: false,
+            limited: false,
             combined: false,
             footprint: Footprint::Nothing,
             seen: Seen::default(),

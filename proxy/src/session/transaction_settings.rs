@@ -38,6 +38,9 @@ impl Session {
             return Ok(());
         }
         if is_time_limit(change) {
+            if let Some(open) = self.open.as_mut() {
+                open.limited = true;
+            }
             if let (Some(open), Some(effect)) = (self.open.as_mut(), effect) {
                 let at = open.transcript.len() + 1;
                 open.settings.push(PendingSetting { at, effect });

@@ -4,6 +4,7 @@
 
 mod cancel_in_time;
 mod cancel_storm;
+mod captured_in_latin1;
 mod client_not_reading;
 mod combined_inserts;
 mod committed_then_cut;
@@ -19,6 +20,7 @@ mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
 mod lead_cut_at_deferred_commit;
+mod limits_not_at_commit;
 mod literals_as_parameters;
 mod locked_under_snapshot;
 mod lost_before_sync;
@@ -112,6 +114,8 @@ cases! {
     Shared named_not_locked,
     Shared full_batch,
     Shared combined_inserts,
+    Shared captured_in_latin1,
+    Shared limits_not_at_commit,
     Shared time_limit_in_transaction,
     Shared meaning_refused,
     Own ddl_lead_frozen,
