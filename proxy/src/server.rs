@@ -136,12 +136,16 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
         workers: Workers::start(session_threads(config.listen.threads)).map_err(threads_failed)?,
     });
     tracing::info!(postgres = %config.listen.postgres, admin = %config.listen.admin, "raidb listens");
-    let accepting = tasks.spawn(accept(clients, frontend));
+    let accepting = tasks.spawn(accept(clients, frontend.clone()));
     shutdown.await;
     tracing::info!("shutting down");
     accepting.abort();
     drain(&sessions).await;
     tasks.shutdown().await;
+    if !sessions.is_empty() {
+        // Those that did not end in time are cut off by the end of the process, like by a crash, and not by that of their threads.
+        std::mem::forget(frontend);
+    }
     Ok(())
 }
 

@@ -62,9 +62,36 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        // A thread cannot wait for its own end: the last session of all may be the last that holds this.
+        let waits = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
+        if let Some(thread) = self.thread.take().filter(waits) {
             // A panic there has been reported by its task.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_last_task_may_be_the_last_that_holds_them() {
+        let workers = Arc::new(Workers::start(1).unwrap());
+        let (go, gone) = (oneshot::channel::<()>(), mpsc::channel::<bool>());
+        let handle = workers.next().unwrap().clone();
+        let kept = workers.clone();
+        handle.spawn(async move {
+            let _ = go.1.await;
+            let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(kept)));
+            let _ = gone.0.send(dropped.is_ok());
+        });
+        drop(workers);
+        go.0.send(()).unwrap();
+        assert!(gone.1.recv_timeout(Duration::from_secs(5)).unwrap());
     }
 }

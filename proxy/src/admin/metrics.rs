@@ -16,7 +16,7 @@ type PerDatabase = (&'static str, &'static str, &'static str, fn(&VirtualDatabas
 /// A metric with one sample for each member.
 type PerMember = (&'static str, &'static str, &'static str, fn(&MemberStatus) -> f64);
 
-const PER_DATABASE: [PerDatabase; 15] = [
+const PER_DATABASE: [PerDatabase; 16] = [
     ("raidb_sessions", "gauge", "Sessions at present.", |d| d.sessions),
     ("raidb_epoch", "gauge", "Epoch of the lead.", |d| d.epoch),
     ("raidb_commits_total", "counter", "Commits of writing transactions.", |d| d.counters.commits),
@@ -25,6 +25,9 @@ const PER_DATABASE: [PerDatabase; 15] = [
     }),
     ("raidb_reads_total", "counter", "Statements that only read.", |d| d.counters.reads),
     ("raidb_writes_total", "counter", "Statements that wrote.", |d| d.counters.writes),
+    ("raidb_combined_inserts_total", "counter", "Single INSERTs committed together with others'.", |d| {
+        d.counters.combined
+    }),
     ("raidb_replays_total", "counter", "Transcripts replayed to a follower.", |d| d.counters.replays),
     ("raidb_incidents_total", "counter", "Members disabled, left behind or repaired.", |d| d.counters.incidents),
     ("raidb_cycle_breaker_fired_total", "counter", "Waits across members broken; should be 0.", |d| {

@@ -171,6 +171,8 @@ pub struct Counters {
     pub reads: u64,
     /// Statements that wrote.
     pub writes: u64,
+    /// Single INSERTs that were committed in one transaction with those of other sessions.
+    pub combined: u64,
     /// Transcripts replayed to a follower because its answer did not match.
     pub replays: u64,
     /// Members disabled, left behind or repaired.

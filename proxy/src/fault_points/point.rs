@@ -43,6 +43,8 @@ macro_rules! points {
 
 points! {
     SessionMeaning = "session.meaning", Cuts, "In a transaction a setting was answered; what names mean now is about to be asked.";
+    CombinedAnswered = "combined.answered", Cuts, "INSERTs of several sessions were answered by the lead; nothing is in the log.";
+    CombinedCommitted = "combined.committed", Pause, "INSERTs of several sessions are committed; no client was told.";
     CommitBeforeTicket = "commit.before_ticket", Cuts, "All followers have agreed; no ticket yet.";
     AtOnceBeforeTicket = "at_once.before_ticket", Cuts, "One INSERT, of which no follower has heard; no ticket yet.";
     CommitRegistering = "commit.registering", Pause, "All is agreed; the ticket is about to be registered. A pause stops the thread.";

@@ -96,7 +96,8 @@ type ConnectionKey = (Option<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>);
 
 struct Connection {
     link: Link,
-    settings: Vec<Vec<u8>>,
+    /// The context's settings that are in force; `None`: intents have changed others, and nobody knows what is.
+    settings: Option<Vec<Vec<u8>>>,
     /// Text and types → name.
     prepared: HashMap<(Vec<u8>, Vec<u8>), Bytes>,
     /// Number of the next name; none is used twice.
@@ -182,12 +183,20 @@ impl<'j> Applier<'j> {
         let (journal, faults) = (self.journal, self.faults.clone());
         let (begin, begin_tags) = self.flushes.begin();
         let connection = self.connection(context).await?;
+        if batch.iter().any(|decided| decided.intent.entries.iter().any(|entry| entry.alone)) {
+            // What a transaction SETs outlives it on this connection, but not in the next intent, which is another session's.
+            connection.settings = None;
+        }
         let link = &mut connection.link;
         link.simple(&[begin.as_bytes()], Owner::Follower);
         let mut expected = vec![Expected { hidden: begin_tags, entries: Vec::new() }];
         for decided in batch {
             for entry in decided.intent.entries.iter().filter(|entry| !is_savepoint(entry)) {
                 write_entry(connection, decided.position, entry, &mut expected, journal).await?;
+                if entry.alone {
+                    // Under it a text may name other tables, with columns of other types.
+                    connection.forget_prepared();
+                }
             }
         }
         let mut differs = None;
@@ -200,7 +209,8 @@ impl<'j> Applier<'j> {
         if let Some(error) = differs {
             connection.link.simple(&[b"ROLLBACK"], Owner::Follower);
             answer(&mut connection.link).await?;
-            connection.forget_prepared();
+            // PREPARE is not undone by it.
+            connection.settings = None;
             return Err(error);
         }
         faults.reach(FaultPoint::ApplyBeforeCommit).await;
@@ -239,7 +249,7 @@ impl<'j> Applier<'j> {
                 new
             }
         };
-        if connection.settings != context.settings {
+        if connection.settings.as_ref() != Some(&context.settings) {
             connection.set(&context.settings).await?;
         }
         Ok(self.connections.entry(key).or_insert(connection))
@@ -277,22 +287,24 @@ impl Connection {
         let parameters: StartupParameters =
             context.parameters.iter().map(|(name, value)| (text(name), text(value))).collect();
         let (link, _) = connect::connect(target, login, &parameters, MEMBER_FRAMES, within).await?;
-        Ok(Connection { link, settings: Vec::new(), prepared: HashMap::new(), next_name: 0 })
+        Ok(Connection { link, settings: Some(Vec::new()), prepared: HashMap::new(), next_name: 0 })
     }
 
     async fn set(&mut self, settings: &[Vec<u8>]) -> Result<(), RejoinError> {
         self.forget_prepared();
-        self.settings.clear();
+        self.settings = None;
         let all = RESET.iter().map(|sql| sql.as_bytes()).chain(settings.iter().map(Vec::as_slice));
         for sql in all {
             self.link.simple(&[sql], Owner::Follower);
             let outcome = answer(&mut self.link).await?;
-            if let Some((sqlstate, message)) = outcome.error {
+            // (Older logs.) A statement that was prepared once may have lost its table since. Whoever needs it says so.
+            let prepares = sql.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"prepare"));
+            if let Some((sqlstate, message)) = outcome.error.filter(|_| !prepares) {
                 let message = format!("{}: {message}", String::from_utf8_lossy(sql));
                 return Err(QueryError::Server { sqlstate, message }.into());
             }
         }
-        self.settings = settings.to_vec();
+        self.settings = Some(settings.to_vec());
         Ok(())
     }
 
@@ -331,9 +343,14 @@ fn is_savepoint(entry: &IntentEntry) -> bool {
     matches!(entry.tag.as_deref(), Some(b"SAVEPOINT" | b"RELEASE"))
 }
 
+/// What an EXECUTE needs, and takes away again.
+fn is_prepare(entry: &IntentEntry) -> bool {
+    matches!(entry.tag.as_deref(), Some(b"PREPARE" | b"DEALLOCATE"))
+}
+
 /// SET LOCAL, DDL and the like: their answers are no row counts.
 fn names_state(entry: &IntentEntry) -> bool {
-    if is_savepoint(entry) {
+    if is_savepoint(entry) || is_prepare(entry) {
         return false;
     }
     let rows = |tag: &[u8]| [&b"INSERT"[..], b"UPDATE", b"DELETE", b"SELECT"].iter().any(|verb| tag.starts_with(verb));

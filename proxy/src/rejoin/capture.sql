@@ -1,4 +1,4 @@
--- What takes images of rows on the lead: see docs/adr/0010-captured-images.md. Each piece ends in a line of two dashes alone.
+-- What takes images of rows on the lead: see docs/adr/0013-captured-images.md. Each piece ends in a line of two dashes alone.
 --
 -- A session's images are in a temporary table of its own that belongs to the owner of these functions: somebody else's table of
 -- that name could have triggers, which would run with the rights of that owner.

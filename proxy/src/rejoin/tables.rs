@@ -27,7 +27,7 @@ const CREATE: &str = "SET client_min_messages = error; CREATE SCHEMA IF NOT EXIS
      GRANT USAGE ON SCHEMA raidb TO PUBLIC; \
      GRANT INSERT ON raidb.applied_0, raidb.applied_1 TO PUBLIC";
 
-/// The functions that take images of rows (docs/adr/0010): pieces, separated by [`PIECE_ENDS`].
+/// The functions that take images of rows (docs/adr/0013): pieces, separated by [`PIECE_ENDS`].
 const CAPTURE: &str = include_str!("capture.sql");
 const PIECE_ENDS: &str = "\n--\n";
 /// Stands on the member as the comment of `raidb.capture()`. Count it up with every change of `capture.sql`.

@@ -404,8 +404,13 @@ mod tests {
     }
 
     fn bound(types: &'static [u8], tail: &'static [u8]) -> Bound {
-        let prepared =
-            Prepared { identity: 1, name: Bytes::new(), text: Bytes::new(), types: Bytes::from_static(types) };
+        let prepared = Prepared {
+            identity: 1,
+            name: Bytes::new(),
+            text: Bytes::new(),
+            types: Bytes::from_static(types),
+            by_sql: None,
+        };
         Bound { prepared: Arc::new(prepared), tail: Bytes::from_static(tail) }
     }
 

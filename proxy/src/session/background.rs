@@ -103,6 +103,11 @@ impl Session {
                     self.report(member, Reason::Diverged, detail);
                 }
             }
+            Owner::Repeated => {
+                if let Some((sqlstate, message)) = outcome.error {
+                    self.setting_refused(member, sqlstate, &message);
+                }
+            }
             Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent { .. }) => {
                 let (agreed, whole) = match &self.slot(member).commit {
                     CommitState::Sent { expects } => {

@@ -106,13 +106,13 @@ impl Session {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
         if !open.lead_begun && !self.any_follower_involved() {
-            self.close_transaction();
+            self.close_committed().await;
             return Ok(());
         }
         if !self.any_follower_involved() {
             // Nothing was written or locked: the lead alone has something to end.
             self.lead_command("COMMIT").await?;
-            self.close_transaction();
+            self.close_committed().await;
             return Ok(());
         }
         self.decide(lead).await
@@ -168,16 +168,14 @@ impl Session {
             }
             self.woken().await;
         };
-        if ddl {
-            self.database.start_ddl();
-        }
+        let ddl = ddl.then(|| self.database.start_ddl());
         let result = match self.decided_behind_proof(lead, &ticket, &mut None).await {
             Ok(()) => self.commit_members(lead, serializable, &ticket).await,
             Err(trouble) => Err(trouble),
         };
         let result = self.committed(&ticket, result).await;
-        if ddl {
-            self.database.end_ddl();
+        if let Some(ddl) = ddl {
+            self.behind_ddl(ddl, &result).await;
         }
         result
     }
@@ -256,6 +254,8 @@ impl Session {
         let table = self.database.markers.active();
         let position = self.decided;
         let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
+        // On followers nothing is limited.
+        let limited = is_lead && (self.settings.time_limits || self.open.as_ref().is_some_and(|open| open.limited));
         let slot = self.slot(member);
         // Since it agreed its connection may have been lost, and opened again: then nothing is open there, and a COMMIT would
         // leave a marker without its rows. It gets this transaction from the log.
@@ -275,7 +275,7 @@ impl Session {
             }
             return;
         };
-        frames::write_commit(link, table, position);
+        frames::write_commit(link, table, position, limited);
         slot.commit = CommitState::Sent { expects: Expects::Commit };
         if !is_lead {
             slot.cursor.commit_sent();
@@ -375,7 +375,7 @@ impl Session {
         }
     }
 
-    /// Everybody has committed: settings take effect, the catalog is read again, the transaction is closed.
+    /// Everybody has committed: settings take effect, the transaction is closed.
     async fn after_commit(&mut self) {
         // The transcript goes together with the cursors: a cursor that starts anew must never see the old transcript,
         // or it would send it again.
@@ -390,15 +390,9 @@ impl Session {
         }
         self.database.leave(open.epoch);
         self.names.end_transaction();
-        for setting in open.settings {
-            self.settings.apply(&setting.effect);
-        }
+        self.settings_committed(open.settings).await;
         if open.sequences_doubted {
             self.database.sequences.doubt();
-        }
-        if open.own_catalog.is_some() {
-            let database = self.database.clone();
-            self.drive(async move { database.reload_catalog().await }).await;
         }
         if open.meaning_changed {
             self.read_meaning_surely().await;

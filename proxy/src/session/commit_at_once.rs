@@ -47,7 +47,8 @@ use super::registration::Proof;
 use super::transaction::{Entry, OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
-use crate::members::pg::link::UnitOutcome;
+use crate::members::pg::link::{Owner, UnitOutcome};
+use crate::together::combining::COMBINED_MAX;
 use crate::together::{Decision, Group, Mark, Reply, Statement, Whole};
 
 /// A transaction of more statements goes the usual way: followers work on it while the lead does.
@@ -55,11 +56,12 @@ const STATEMENTS_MAX: usize = 16;
 /// A follower that replays a decided transaction has so much longer than `member_timeout`.
 const REPLAY_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// It changes rows, and says how many: no lock, setting or savepoint.
+/// It changes rows, and says how many: no lock, setting or savepoint; and it does not need a name that other sessions have not.
 fn writes_rows(entry: &Entry) -> bool {
     let verbs = [&b"INSERT "[..], b"UPDATE ", b"DELETE "];
     let tag = entry.tag.as_deref().unwrap_or_default();
-    !entry.alone && !matches!(entry.payload, Payload::Copied { .. }) && verbs.iter().any(|verb| tag.starts_with(verb))
+    let text = matches!(entry.payload, Payload::Simple(_) | Payload::Extended { .. });
+    !entry.alone && text && verbs.iter().any(|verb| tag.starts_with(verb))
 }
 
 /// A transaction in the queues of lines. Dropped before it was decided, it does not count.
@@ -86,7 +88,9 @@ impl Session {
             && open.own_catalog.is_none()
             && open.settings.is_empty()
             && matches!(open.footprint, Footprint::Touches(_));
-        if !plain || !(1..=STATEMENTS_MAX).contains(&open.transcript.len()) {
+        // INSERTs of several sessions ([`super::combined`]) were answered all at the same time: nobody has worked on them yet.
+        let most = if open.combined { COMBINED_MAX } else { STATEMENTS_MAX };
+        if !plain || !(1..=most).contains(&open.transcript.len()) {
             return false;
         }
         // On a follower it runs under the session's defaults: they must be what followers always run under.
@@ -98,9 +102,10 @@ impl Session {
             && self.view.members().all(|m| m == open.lead || self.untouched(m))
     }
 
-    fn untouched(&self, member: MemberId) -> bool {
+    pub(super) fn untouched(&self, member: MemberId) -> bool {
         let slot = &self.slots[usize::from(member.0)];
-        slot.link.is_some() && slot.cursor.clean() && slot.work.is_none() && !slot.lost
+        let equal = slot.link.as_ref().is_some_and(|link| !link.owes(Owner::Repeated));
+        equal && slot.cursor.clean() && slot.work.is_none() && !slot.lost
     }
 
     /// Commits the open transaction (see [`Session::may_commit_at_once`]).
@@ -234,7 +239,7 @@ impl Session {
     }
 
     /// The lines for this session; none if a statement of its own may have changed what texts mean.
-    fn group(&mut self) -> Option<Arc<Group>> {
+    pub(super) fn group(&mut self) -> Option<Arc<Group>> {
         if self.settings.journal().next().is_some() {
             return None;
         }

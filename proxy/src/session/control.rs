@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 use raidb_core::sql::analysis::{Command, Isolation, SessionChange, TransactionModes, Utility};
-use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
 use super::frames::quote_identifier;
-use super::settings::{Effect, MEANING_SQL, PendingSetting, SessionSettings, TOLD_VALUES, Told};
+use super::settings::{Effect, SessionSettings};
 use super::statement::Statement;
 use super::transaction::{Block, Entry, Payload, isolation_of};
 use super::trouble::{SqlError, Trouble};
-use crate::fault_points::FaultPoint;
 use crate::members::pg::link::Owner;
 use crate::wire::encode;
 
@@ -106,9 +104,11 @@ impl Session {
                 open.explicit = true;
                 open.begin = statement.sql.clone();
                 open.isolation = isolation_of(&modes, open.isolation);
+                self.block_begun = Some((open.begin.clone(), open.isolation));
             }
         } else if self.open.is_some() {
             let isolation = isolation_of(&modes, self.settings.isolation);
+            self.block_begun = Some((statement.sql.clone(), isolation));
             if let Some(open) = self.open.as_mut() {
                 open.explicit = true;
                 open.begin = statement.sql.clone();
@@ -117,6 +117,7 @@ impl Session {
         } else {
             let isolation = isolation_of(&modes, self.settings.isolation);
             let text = statement.sql.clone();
+            self.block_begun = Some((text.clone(), isolation));
             self.open_transaction(text, true, isolation);
         }
         self.block = Block::Open;
@@ -128,6 +129,11 @@ impl Session {
         if self.block == Block::Failed {
             return self.rollback_command(chain).await;
         }
+        // Also of a pipeline, which is no block.
+        if let Some(error) = self.lost_transaction.take() {
+            self.block = Block::Idle;
+            return Err(error.into());
+        }
         if self.block == Block::Idle {
             self.no_block(chain.then_some("COMMIT AND CHAIN"))?;
             if self.open.is_none() {
@@ -135,17 +141,19 @@ impl Session {
                 return Ok(());
             }
         }
-        if let Some(error) = self.lost_transaction.take() {
-            self.block = Block::Idle;
-            return Err(error.into());
-        }
-        let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        let again = self.again();
         // Whatever comes of it, the block ends here.
         self.block = Block::Idle;
         self.commit().await?;
         self.chain(chain, again);
         self.complete("COMMIT");
         Ok(())
+    }
+
+    /// How the next transaction of AND CHAIN begins: as this one, or as the one that was lost under its block.
+    fn again(&self) -> Option<(Bytes, Isolation)> {
+        let open = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        open.or_else(|| self.block_begun.clone().filter(|_| self.block != Block::Idle))
     }
 
     fn chain(&mut self, chain: bool, again: Option<(Bytes, Isolation)>) {
@@ -159,7 +167,7 @@ impl Session {
         if self.block == Block::Idle {
             self.no_block(chain.then_some("ROLLBACK AND CHAIN"))?;
         }
-        let again = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
+        let again = self.again();
         self.lost_transaction = None;
         self.rollback().await;
         self.block = Block::Idle;
@@ -294,89 +302,13 @@ impl Session {
         }
     }
 
-    /// Asks the lead what names and literals mean now, in the open transaction if there is one.
-    async fn read_meaning(&mut self) -> Result<(), Trouble> {
-        self.ready_members(false).await?;
-        if self.open.is_some() {
-            self.reach(FaultPoint::SessionMeaning).await;
-        }
-        let mut results = self.lead_results(MEANING_SQL).await?.into_iter();
-        let (Some(path), Some(values)) = (results.next(), results.next().and_then(|r| r.into_iter().next())) else {
-            return Err(SqlError::new("XX000", "the lead did not tell its settings", "Report this.").into());
-        };
-        let search_path = path.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
-        let values = TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
-        self.settings.told(Told { search_path, values });
-        self.meaning_unknown = false;
-        Ok(())
-    }
-
-    /// The same, over changes of lead. If nobody can be asked, it is asked again before the next statement.
-    pub(crate) async fn read_meaning_surely(&mut self) {
-        self.meaning_unknown = true;
-        loop {
-            match Box::pin(self.read_meaning()).await {
-                Err(Trouble::MemberLost) => self.next_view().await,
-                Err(Trouble::LeadChanged) if self.open.is_none() => self.next_view().await,
-                Err(Trouble::LeadChanged) => {
-                    if Box::pin(self.change_lead()).await.is_err() {
-                        return;
-                    }
-                }
-                Err(Trouble::Sql(error)) => {
-                    // Whatever it is (its locks are lost, a deadlock) must end the transaction: it is told once.
-                    if let Some(open) = self.open.as_mut() {
-                        open.doomed.get_or_insert(error);
-                    }
-                    return;
-                }
-                _ => return,
-            }
-        }
-    }
-
     /// SET CONSTRAINTS … IMMEDIATE runs triggers of users that have waited: first, where images are taken of what they do.
-    async fn before_constraints(&mut self, statement: &Statement) -> Result<(), Trouble> {
+    pub(super) async fn before_constraints(&mut self, statement: &Statement) -> Result<(), Trouble> {
         let sql = statement.sql.trim_ascii_end();
         let sql = sql.strip_suffix(b";").unwrap_or(sql).trim_ascii_end();
         let deferred = sql.to_ascii_lowercase().ends_with(b"deferred");
         let waiting = self.open.as_ref().is_some_and(|open| open.imaged && open.deferred && open.lead_begun);
         if waiting && !deferred { self.images_of_deferred().await } else { Ok(()) }
-    }
-
-    /// In a transaction a setting is part of it: it comes and goes with it on every member.
-    async fn setting_in_transaction(
-        &mut self,
-        statement: &Statement,
-        change: &SessionChange,
-        effect: Option<Effect>,
-    ) -> Result<(), Trouble> {
-        if matches!(change, SessionChange::Constraints) {
-            self.before_constraints(statement).await?;
-        }
-        self.simple_on_lead(statement).await?;
-        if let SessionChange::TransactionModes(modes) = change {
-            // Followers always run READ COMMITTED, READ WRITE.
-            if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
-                open.isolation = isolation;
-            }
-            return Ok(());
-        }
-        self.push_entry(Payload::Simple(statement.sql.clone()), None, &Footprint::Nothing, std::time::Duration::ZERO)?;
-        if let Some(open) = self.open.as_mut() {
-            let at = open.transcript.len();
-            open.transcript.set(at - 1, |entry| entry.alone = true);
-            if let Some(effect) = effect {
-                open.settings.push(PendingSetting { at, effect });
-            }
-        }
-        if change_of_meaning(change) {
-            if let Some(open) = self.open.as_mut() {
-                open.meaning_changed = true;
-            }
-            self.read_meaning_surely().await;
-        }
-        Ok(())
     }
 
     /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
@@ -393,7 +325,7 @@ impl Session {
     }
 
     /// Runs a text on the lead outside any transaction; its answer is staged.
-    async fn outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
+    pub(super) async fn outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
         loop {
             let mark = self.staged.len();
             let attempt = self.try_outside(statement).await;
@@ -410,6 +342,7 @@ impl Session {
     async fn try_outside(&mut self, statement: &Statement) -> Result<raidb_core::ids::MemberId, Trouble> {
         let lead = self.ready_members(false).await?;
         let Some(link) = self.link(lead) else { return Err(Trouble::MemberLost) };
+        super::frames::before_sql(link, statement);
         link.simple(&[&statement.sql], Owner::Foreground);
         let (end, _) = self.read_client_unit(lead, Session::plain_reading(0)).await?;
         match end.error {
@@ -434,8 +367,8 @@ impl Session {
             }
         }
         if utility.changes_catalog {
-            let database = self.database.clone();
-            self.drive(async move { database.reload_catalog().await }).await;
+            let ddl = self.database.start_ddl();
+            self.behind_ddl(ddl, &Ok(())).await;
         }
         Ok(())
     }
@@ -459,7 +392,7 @@ fn set_transaction(modes: &TransactionModes) -> Option<String> {
     (!modes.is_empty()).then(|| format!("SET TRANSACTION {}", modes.join(", ")))
 }
 
-fn change_of_meaning(change: &SessionChange) -> bool {
+pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
     match change {
         SessionChange::Set { name, .. } | SessionChange::SetLocal { name, .. } | SessionChange::Reset { name } => {
             SessionSettings::changes_meaning(name)

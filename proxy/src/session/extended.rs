@@ -62,7 +62,7 @@ impl Session {
     }
 
     async fn work_batch(&mut self, frames: &[Bytes]) -> Result<(), Trouble> {
-        self.generation = self.judgeable().await;
+        self.generation = self.judgeable().await?;
         let mut messages = Vec::with_capacity(frames.len());
         for frame in frames {
             match decode_message(frame) {
@@ -78,6 +78,9 @@ impl Session {
         }
         if let Some(batch) = self.read_batch(&messages) {
             return self.run_read_batch(messages, batch).await;
+        }
+        if self.combined_batch(&messages).await? {
+            return Ok(());
         }
         self.lead_batch(messages).await
     }
@@ -104,6 +107,7 @@ impl Session {
             name: parse.name.clone(),
             text: parse.text.clone(),
             types: portable_types(&parse.types),
+            by_sql: None,
         };
         Ok(PreparedStatement { prepared: prepared.into(), analysis, version: self.analysis_version() })
     }
@@ -143,6 +147,7 @@ impl Session {
     fn read_batch(&mut self, messages: &[Message]) -> Option<ReadBatch> {
         let complete = matches!(messages.last(), Some(Message::Sync));
         let idle = self.open.is_none() && self.block == Block::Idle && self.lost_transaction.is_none();
+        let idle = idle && !self.meaning_unknown;
         if !complete || !idle || self.skipping || messages.len() < 2 {
             return None;
         }
@@ -293,6 +298,7 @@ impl Session {
             sql: found.statement.prepared.text.clone(),
             analysis,
             bound: Some(Bound { prepared: found.statement.prepared.clone(), tail: found.tail.clone() }),
+            executes: None,
             generation: self.generation,
         })
     }
@@ -321,6 +327,7 @@ impl ReadBatch {
             sql: statement.prepared.text.clone(),
             analysis: statement.analysis.clone(),
             bound,
+            executes: None,
             generation: 0,
         };
         if is_control(&whole.analysis.command) || matches!(whole.analysis.command, Command::Execute { .. }) {

@@ -61,6 +61,10 @@ impl Session {
         }
         let replays = slot.cursor.replays();
         if let Some(link) = slot.link.as_mut() {
+            if unit.prepares {
+                // For an entry that may not be there any more.
+                link.doubt();
+            }
             // A Parse in a failed unit did not take place, or did: be sure by closing first.
             for entry in transcript.into_iter().flat_map(|t| t.iter().skip(first).take(unit.entries)) {
                 frames::forget_parse(link, entry);

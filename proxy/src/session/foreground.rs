@@ -87,6 +87,8 @@ pub struct Reading {
 pub struct UnitEnd {
     /// The last visible command tag.
     pub tag: Bytes,
+    /// All of them, of a unit that nobody sees.
+    pub tags: Vec<Bytes>,
     /// The first error, as the member sent it.
     pub error: Option<Bytes>,
     /// Captured rows.
@@ -341,7 +343,9 @@ fn take_control(tag: u8, frame: &[u8], reading: &mut Reading, end: &mut UnitEnd,
             end.suspended = tag == b's';
             end.results.push(std::mem::take(&mut end.rows));
             end.tag = if tag == b'C' { Bytes::copy_from_slice(decode::command_tag(frame)) } else { Bytes::new() };
-            if !reading.silent {
+            if reading.silent {
+                end.tags.push(end.tag.clone());
+            } else {
                 staged.extend_from_slice(frame);
             }
             done_step(reading, staged);

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 
 use raidb_core::log::Position;
+use raidb_core::sql::analysis::Command;
 
 use super::prepared::Prepared;
+use super::statement::Statement;
 use super::transaction::{Entry, Payload};
 use crate::members::pg::link::{Link, Owner};
 use crate::rejoin::tables::TABLES;
@@ -16,7 +18,7 @@ const FOLLOWER_BEGIN: &[u8] = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE
 const NO_TIME_LIMITS: &[u8] =
     b";SET LOCAL statement_timeout=0;SET LOCAL lock_timeout=0;SET LOCAL idle_in_transaction_session_timeout=0";
 /// The same, one by one.
-const TIME_LIMITS_OFF: [&[u8]; 3] =
+pub(super) const TIME_LIMITS_OFF: [&[u8]; 3] =
     [b"SET LOCAL statement_timeout=0", b"SET LOCAL lock_timeout=0", b"SET LOCAL idle_in_transaction_session_timeout=0"];
 /// Name of the prepared BEGIN on a follower's link.
 static BEGIN_NAME: Bytes = Bytes::from_static(b"raidb_begin");
@@ -45,7 +47,11 @@ pub fn write_entries<'e>(
 ) -> SentUnit {
     let Some(first) = next(0) else { return SentUnit::default() };
     match &first.payload {
-        Payload::Simple(sql) => write_simple(link, opening, sql, next),
+        Payload::Simple(sql) => write_simple(link, opening, None, sql, next),
+        Payload::Execute { prepared, sql } => {
+            let prepare = prepare_if_unknown(link, prepared);
+            write_simple(link, opening, prepare, sql, next)
+        }
         Payload::Extended { prepared, tail } => {
             let hidden_tags = if opening == Opening::None { 0 } else { write_begin(link, opening) };
             let mut entries = 1;
@@ -56,7 +62,7 @@ pub fn write_entries<'e>(
             }
             encode::bare(link.out(), b'S');
             link.unit(Owner::Follower);
-            SentUnit { entries, hidden_tags, opens: opening != Opening::None }
+            SentUnit { entries, hidden_tags, opens: opening != Opening::None, prepares: false }
         }
         Payload::Copied { .. } => SentUnit::default(),
     }
@@ -74,7 +80,7 @@ pub fn write_whole<'p>(link: &mut Link, payloads: impl Iterator<Item = &'p Paylo
             }
             Payload::Extended { prepared, tail } => write_bound(link, prepared, tail),
             // Never all or nothing, so never here.
-            Payload::Copied { .. } => {}
+            Payload::Execute { .. } | Payload::Copied { .. } => {}
         }
     }
     write_mark(link, table, position);
@@ -86,14 +92,19 @@ pub fn write_whole<'p>(link: &mut Link, payloads: impl Iterator<Item = &'p Paylo
 static MARK_NAMES: [Bytes; TABLES as usize] =
     [Bytes::from_static(b"raidb_mark_0"), Bytes::from_static(b"raidb_mark_1")];
 /// Name of the prepared COMMIT.
+static NO_LIMITS_NAME: Bytes = Bytes::from_static(b"raidb_no_limits");
 static COMMIT_NAME: Bytes = Bytes::from_static(b"raidb_commit");
 /// Its identity, and that of the markers.
 const COMMIT_IDENTITY: u64 = u64::MAX - 1;
 /// Type of a marker's parameter: bigint.
 const MARK_TYPES: [u8; 6] = [0, 1, 0, 0, 0, 20];
 
-/// Writes the marker and COMMIT as one unit, which members have prepared: each of both is one message less to parse.
-pub fn write_commit(link: &mut Link, table: u8, position: Position) {
+/// Writes the marker and COMMIT as one unit, which members have prepared: each of both is one message less to parse. `limited`: the
+/// client's time limits hold on this connection. They are for its statements: it is decided, and others commit.
+pub fn write_commit(link: &mut Link, table: u8, position: Position, limited: bool) {
+    if limited {
+        write_no_limits(link);
+    }
     write_mark(link, table, position);
     prepare_own(link, &COMMIT_NAME, b"COMMIT", &[0, 0]);
     encode::bind_empty(link.out(), b"", &COMMIT_NAME);
@@ -111,6 +122,14 @@ fn write_mark(link: &mut Link, table: u8, position: Position) {
     tail[..10].copy_from_slice(&[0, 1, 0, 1, 0, 1, 0, 0, 0, 8]);
     tail[10..18].copy_from_slice(&position.0.to_be_bytes());
     encode::bind(link.out(), b"", name, &tail);
+    encode::execute(link.out(), b"", 0);
+}
+
+/// Lifts the time limits of the transaction.
+pub(super) fn write_no_limits(link: &mut Link) {
+    let text = b"SELECT pg_catalog.set_config('lock_timeout', '0', true), pg_catalog.set_config('statement_timeout', '0', true)";
+    prepare_own(link, &NO_LIMITS_NAME, text, &[0, 0]);
+    encode::bind_empty(link.out(), b"", &NO_LIMITS_NAME);
     encode::execute(link.out(), b"", 0);
 }
 
@@ -136,11 +155,14 @@ pub struct SentUnit {
     /// It opens the transaction. Nothing may be sent behind it before it is answered: if it is cancelled before its
     /// BEGIN has run, what follows would run, and commit, outside any transaction.
     pub opens: bool,
+    /// A PREPARE stands before its first entry.
+    pub prepares: bool,
 }
 
 fn write_simple<'e>(
     link: &mut Link,
     opening: Opening,
+    prepare: Option<Bytes>,
     first: &Bytes,
     mut next: impl FnMut(usize) -> Option<&'e Entry>,
 ) -> SentUnit {
@@ -151,16 +173,50 @@ fn write_simple<'e>(
         Opening::BeginWithoutLimits => (&[FOLLOWER_BEGIN, NO_TIME_LIMITS, b";"], 1 + TIME_LIMITS_OFF.len()),
     };
     let mut pieces: Vec<&[u8]> = prefix.to_vec();
+    if let Some(prepare) = &prepare {
+        pieces.extend([&prepare[..], b"\n;"]);
+    }
     pieces.push(first);
     let mut entries = 1;
-    while let Some(Entry { payload: Payload::Simple(sql), .. }) = next(entries) {
+    while let Some(sql) = next(entries).and_then(|entry| plain_text(link, &entry.payload)) {
         // A line break, since the statement before may end in a comment.
         pieces.push(b"\n;");
         pieces.push(sql);
         entries += 1;
     }
     link.simple(&pieces, Owner::Follower);
-    SentUnit { entries, hidden_tags, opens: opening != Opening::None }
+    let prepares = prepare.is_some();
+    SentUnit { entries, hidden_tags: hidden_tags + usize::from(prepares), opens: opening != Opening::None, prepares }
+}
+
+/// Its text, if it can be sent as it is.
+fn plain_text<'p>(link: &Link, payload: &'p Payload) -> Option<&'p Bytes> {
+    match payload {
+        Payload::Simple(sql) => Some(sql),
+        Payload::Execute { prepared, sql } => link.knows(&prepared.name, prepared.identity).then_some(sql),
+        Payload::Extended { .. } | Payload::Copied { .. } => None,
+    }
+}
+
+/// What makes an EXECUTE's statement stand on the link, under its own name: to be sent right before it. `None`: it stands.
+/// Something else of that name is closed at once.
+fn prepare_if_unknown(link: &mut Link, prepared: &Prepared) -> Option<Bytes> {
+    let by_sql = prepared.by_sql.as_ref().filter(|_| !link.knows(&prepared.name, prepared.identity))?;
+    link.close_name(&prepared.name);
+    link.learn(prepared.name.clone(), prepared.identity);
+    Some(by_sql.text.clone())
+}
+
+/// What must stand before this text on the link, and how many command tags it answers with: the name of a PREPARE must be
+/// free, that of an EXECUTE must mean what it meant.
+pub fn before_sql(link: &mut Link, statement: &Statement) -> (Bytes, usize) {
+    if let Command::Prepare { name, .. } = &statement.analysis.command {
+        link.close_name(&Bytes::copy_from_slice(name.as_bytes()));
+    }
+    match statement.executes.as_ref().and_then(|prepared| prepare_if_unknown(link, prepared)) {
+        Some(text) => ([&text[..], b"\n;"].concat().into(), 1),
+        None => (Bytes::new(), 0),
+    }
 }
 
 fn write_bound(link: &mut Link, prepared: &Prepared, tail: &Bytes) {
@@ -210,7 +266,7 @@ pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> (bool, bool) {
 /// After a failed unit it is not known whether what was parsed in it stands.
 pub fn forget_parse(link: &mut Link, entry: &Entry) {
     forget_own(link);
-    if let Payload::Extended { prepared, .. } = &entry.payload {
+    if let Payload::Extended { prepared, .. } | Payload::Execute { prepared, .. } = &entry.payload {
         link.forget(&prepared.name);
     }
 }
@@ -218,7 +274,7 @@ pub fn forget_parse(link: &mut Link, entry: &Entry) {
 /// The same of the proxy's own statements.
 pub fn forget_own(link: &mut Link) {
     link.forget(&BEGIN_NAME);
-    MARK_NAMES.iter().chain([&COMMIT_NAME]).for_each(|name| link.forget(name));
+    MARK_NAMES.iter().chain([&COMMIT_NAME, &NO_LIMITS_NAME]).for_each(|name| link.forget(name));
 }
 
 /// A name as an SQL identifier.

@@ -6,7 +6,7 @@
 //!   what has it done now? the images                     hidden
 //! ```
 //! If it wrote a table that takes no images, it is undone, the triggers are put there (as entries of the transcript, like DDL of the
-//! client), and it runs again: once for a table. docs/adr/0010-captured-images.md.
+//! client), and it runs again: once for a table. docs/adr/0013-captured-images.md.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,7 @@ impl Session {
     /// Asks what the transaction has done so far, and has images taken from here on. `None`: the statement has another form.
     pub(super) async fn before_images(&mut self, statement: &Statement) -> Result<Option<Before>, Trouble> {
         let Command::Imaged(imaged) = &statement.analysis.command else { return Ok(None) };
-        self.must_capture_exactly()?;
+        self.must_show_exactly()?;
         let untaken: Vec<(String, String)> = imaged
             .tables
             .iter()
@@ -182,6 +182,9 @@ impl Session {
         }
         let changes = images::net(&behind.images);
         let tables = self.tables_of(&changes)?;
+        for table in &tables {
+            self.must_capture_exactly(table)?;
+        }
         if changes.iter().any(|change| change.truncated) {
             // A follower that is being copied has its tables read.
             self.no_copy().await?;
@@ -208,9 +211,10 @@ impl Session {
             standard_conforming: true,
         };
         loop {
-            let generation = self.judgeable().await;
+            let generation = self.judgeable().await?;
             let sql = Bytes::from_static(RUN_DEFERRED.as_bytes());
-            let statement = Statement { sql, analysis: Arc::new(analysis.clone()), bound: None, generation };
+            let statement =
+                Statement { sql, analysis: Arc::new(analysis.clone()), bound: None, executes: None, generation };
             let Some(before) = self.before_images(&statement).await? else { return Ok(()) };
             self.lead_command(RUN_DEFERRED).await?;
             let end = UnitEnd::default();
@@ -263,6 +267,7 @@ impl Session {
         if tables.is_empty() {
             return Ok(());
         }
+        self.must_name_exactly(tables.iter().flat_map(|(schema, table)| [schema, table]))?;
         if let Some(open) = self.open.as_mut() {
             open.installed += tables.len();
             if open.installed > INSTALLED_MAX {
@@ -277,6 +282,7 @@ impl Session {
             }
         }
         let role = self.role_of_session().await?;
+        self.must_name_exactly(&role)?;
         let (login, again) = as_login(role.as_deref());
         self.setting_entry(login).await?;
         for (schema, table) in tables {
@@ -306,10 +312,10 @@ impl Session {
     async fn setting_entry(&mut self, sql: Option<String>) -> Result<(), Trouble> {
         let Some(sql) = sql else { return Ok(()) };
         self.lead_command(&sql).await?;
-        Ok(self.push_setting(sql)?)
+        Ok(self.push_local(sql)?)
     }
 
-    fn push_setting(&mut self, sql: String) -> Result<(), SqlError> {
+    fn push_local(&mut self, sql: String) -> Result<(), SqlError> {
         let tag = Some(Bytes::from_static(b"SET"));
         self.push_entry(Payload::Simple(Bytes::from(sql)), tag, &Footprint::Nothing, Duration::ZERO)
     }
@@ -352,16 +358,17 @@ impl Session {
         let touches = groups.into_iter().map(|group| Touch { group, rows: Touched::All }).collect();
         let footprint = Footprint::Touches(touches);
         let role = behind.settings.get(ROLE).filter(|role| *role != "none");
+        self.must_name_exactly(role)?;
         let (login, again) = as_login(role.map(String::as_str));
         // The user with which raidb connects: rows may have been written with rights that the role does not have.
-        login.map_or(Ok(()), |sql| self.push_setting(sql))?;
-        self.push_setting("SET LOCAL session_replication_role = replica".into())?;
+        login.map_or(Ok(()), |sql| self.push_local(sql))?;
+        self.push_local("SET LOCAL session_replication_role = replica".into())?;
         for statement in statements {
             let tag = Some(Bytes::from(statement.tag));
             self.push_entry(Payload::Simple(Bytes::from(statement.sql)), tag, &footprint, took)?;
         }
-        self.push_setting("SET LOCAL session_replication_role = origin".into())?;
-        again.map_or(Ok(()), |sql| self.push_setting(sql))
+        self.push_local("SET LOCAL session_replication_role = origin".into())?;
+        again.map_or(Ok(()), |sql| self.push_local(sql))
     }
 
     /// Sequences that the statement has used: what they have handed out stays so, also if it is undone.

@@ -7,6 +7,7 @@
 //! the lead was lost, is not decided before it was withdrawn (`virtual_database::in_flight`): a member that had carried him out
 //! would get this one on top.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -186,7 +187,7 @@ impl Session {
             },
             token: self.transaction_token(),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
-            entries: open.transcript.iter().filter(|entry| entry.logged).map(logged).collect(),
+            entries: logged_all(open.transcript.iter().filter(|entry| entry.logged)),
         })
     }
 
@@ -223,9 +224,38 @@ pub(super) fn unknown(what: &str) -> Trouble {
     ))
 }
 
+/// With the PREPAREs that its EXECUTEs need: the log knows of no session, and a name may stand for one thing after another.
+fn logged_all<'e>(entries: impl Iterator<Item = &'e Entry>) -> Vec<IntentEntry> {
+    let plain = |text: Vec<u8>, tag: &str| IntentEntry {
+        statement: IntentStatement::Simple(text),
+        tag: Some(tag.as_bytes().to_vec()),
+        alone: false,
+    };
+    let deallocate = |name: &Bytes| {
+        let name = super::frames::quote_identifier(&String::from_utf8_lossy(name));
+        plain(format!("DEALLOCATE {name}").into_bytes(), "DEALLOCATE")
+    };
+    let mut all = Vec::new();
+    let mut standing: BTreeMap<Bytes, u64> = BTreeMap::new();
+    for entry in entries {
+        if let Payload::Execute { prepared, .. } = &entry.payload
+            && let Some(by_sql) = &prepared.by_sql
+        {
+            let before = standing.insert(prepared.name.clone(), prepared.identity);
+            if before != Some(prepared.identity) {
+                all.extend(before.map(|_| deallocate(&prepared.name)));
+                all.push(plain(by_sql.text.to_vec(), "PREPARE"));
+            }
+        }
+        all.push(logged(entry));
+    }
+    all.extend(standing.keys().map(deallocate));
+    all
+}
+
 fn logged(entry: &Entry) -> IntentEntry {
     let statement = match &entry.payload {
-        Payload::Simple(sql) => IntentStatement::Simple(sql.to_vec()),
+        Payload::Simple(sql) | Payload::Execute { sql, .. } => IntentStatement::Simple(sql.to_vec()),
         Payload::Extended { prepared, tail } => IntentStatement::Extended {
             text: prepared.text.to_vec(),
             types: prepared.types.to_vec(),

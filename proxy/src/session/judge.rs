@@ -68,7 +68,7 @@ impl Session {
     pub(crate) fn entry_text(&self, at: usize) -> String {
         let payload = self.open.as_ref().and_then(|open| open.transcript.get(at)).map(|e| &e.payload);
         let text = match payload {
-            Some(super::transaction::Payload::Simple(sql)) => sql,
+            Some(super::transaction::Payload::Simple(sql) | super::transaction::Payload::Execute { sql, .. }) => sql,
             Some(super::transaction::Payload::Extended { prepared, .. }) => &prepared.text,
             Some(super::transaction::Payload::Copied { text, .. }) => text,
             None => return String::new(),

@@ -167,11 +167,7 @@ impl Session {
             true => (Vec::new(), CommitSeq(0)),
             false => self.database.in_flight.barrier(footprint),
         };
-        let size = match &payload {
-            Payload::Simple(sql) => sql.len(),
-            Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
-            Payload::Copied { text, .. } => text.len(),
-        };
+        let size = payload.size();
         let Some(open) = self.open.as_mut() else {
             return Err(SqlError::new("XX000", "a statement of a transaction that is not open", "Report this."));
         };

@@ -64,6 +64,10 @@ impl Session {
             let result = self.run_unit(unit, None).await;
             let result = match result {
                 Ok(()) if self.block == Block::Idle && self.open.is_some() => self.commit().await,
+                // What this Sync was to commit was lost while nothing was asked: it would acknowledge what no member has.
+                Ok(()) if self.block == Block::Idle => {
+                    self.lost_transaction.take().map_or(Ok(()), |lost| Err(lost.into()))
+                }
                 other => other,
             };
             if let Err(trouble) = result {
@@ -106,6 +110,7 @@ impl Session {
                     sql: known.prepared.text.clone(),
                     analysis: known.analysis.clone(),
                     bound: Some(bound),
+                    executes: None,
                     generation: self.generation,
                 };
                 let pending =
@@ -236,5 +241,5 @@ fn cursor_fetch() -> Statement {
         parameters: 0,
         standard_conforming: true,
     };
-    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None, generation: 0 }
+    Statement { sql: Bytes::new(), analysis: analysis.into(), bound: None, executes: None, generation: 0 }
 }

@@ -29,6 +29,7 @@ impl Session {
         if self.released {
             return Err(SqlError::retry("the lead was lost while its rows were on their way").into());
         }
+        self.lead_left().await?;
         let started = Instant::now();
         loop {
             let Some(open) = &self.open else { return Ok(()) };
@@ -76,6 +77,33 @@ impl Session {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits until the lead of what has begun is known to have left. A connection to it that is missing does not say that: if it
+    /// lives, what it had answered on that connection is gone with it, while the followers still have it.
+    ///
+    /// # Errors
+    /// 40001: it has not left.
+    async fn lead_left(&mut self) -> Result<(), Trouble> {
+        poll_fn(|cx| {
+            self.poll_background(cx);
+            match self.check_lead() {
+                Err(Trouble::LeadChanged) => return Poll::Ready(Ok(())),
+                other => other?,
+            }
+            let Some(open) = self.open.as_ref().filter(|open| open.lead_begun) else { return Poll::Ready(Ok(())) };
+            if self.view.down {
+                return Poll::Ready(Err(SqlError::no_member().into()));
+            }
+            self.refuse_if_stopped()?;
+            let slot = &self.slots[usize::from(open.lead.0)];
+            if slot.lost || slot.work.is_some() {
+                // It is being judged.
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(SqlError::retry("its connection to the lead was lost, and with it its locks").into()))
+        })
+        .await
     }
 
     async fn drained(&mut self, limit: Instant) -> Result<Vec<MemberId>, Trouble> {

@@ -17,7 +17,7 @@ use crate::members::pg::link::{Link, Owner};
 use crate::wire::encode;
 
 /// BEGIN on the lead's link, prepared once.
-static LEAD_BEGIN: Bytes = Bytes::from_static(b"raidb_lead_begin");
+pub(super) static LEAD_BEGIN: Bytes = Bytes::from_static(b"raidb_lead_begin");
 const LEAD_BEGIN_IDENTITY: u64 = 1 << 62;
 /// Marks the identity of a rewritten text.
 const REWRITTEN: u64 = 1 << 63;
@@ -401,10 +401,16 @@ impl Session {
 
 fn unbound(known: &PreparedStatement) -> Statement {
     let bound = Bound { prepared: known.prepared.clone(), tail: Bytes::new() };
-    Statement { sql: known.prepared.text.clone(), analysis: known.analysis.clone(), bound: Some(bound), generation: 0 }
+    Statement {
+        sql: known.prepared.text.clone(),
+        analysis: known.analysis.clone(),
+        bound: Some(bound),
+        executes: None,
+        generation: 0,
+    }
 }
 
-fn write_prepared_begin(link: &mut Link, begin: &Bytes, steps: &mut VecDeque<Step>) {
+pub(super) fn write_prepared_begin(link: &mut Link, begin: &Bytes, steps: &mut VecDeque<Step>) {
     let identity = LEAD_BEGIN_IDENTITY | u64::from(crc32c::crc32c(begin));
     if !link.knows(&LEAD_BEGIN, identity) {
         if link.occupied(&LEAD_BEGIN) {

@@ -101,6 +101,8 @@ pub(crate) struct MemberSlot {
     pub(crate) lost: bool,
     /// It was the last member, which does not answer.
     pub(crate) last_down: bool,
+    /// A new connection could not be made like the others of the session, and was given up.
+    pub(crate) refused: Option<SqlError>,
     /// The lead's connection was lost under an open transaction, though the lead lives.
     pub(crate) lead_cut: bool,
     pub(crate) commit: CommitState,
@@ -131,6 +133,19 @@ impl MemberSlot {
             abandon(link);
         }
         *self = MemberSlot::default();
+    }
+
+    /// Gives its connection up. The member is not to blame: what is open goes on over another one.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(link) = self.link.take() {
+            abandon(link);
+        }
+        self.permit = None;
+        self.units.clear();
+        self.deadline = None;
+        if self.cursor.begun() && !self.commit_elsewhere() {
+            self.cursor.reconnected();
+        }
     }
 
     /// Whether the session's own connection has no part in the commit: it went by a line, or the member has answered. Whatever becomes
@@ -170,7 +185,7 @@ impl Session {
             .collect();
         let opening: Vec<_> = missing.iter().map(|m| self.opening(*m)).collect::<Result<_, _>>()?;
         let opened = self.drive(futures::future::join_all(opening)).await;
-        for (member, result) in missing.into_iter().zip(opened) {
+        for (member, result) in missing.iter().copied().zip(opened) {
             match result {
                 Ok(opened) => {
                     self.adopt_link(member, opened);
@@ -178,7 +193,7 @@ impl Session {
                 Err(error) => self.connect_failed(member, error).await?,
             }
         }
-        Ok(())
+        self.settings_repeated(&missing).await
     }
 
     /// Waits while a lost connection's member is judged or its connection is being opened again: only one of us may open it.
@@ -275,10 +290,11 @@ impl Session {
         }
         self.handle.add_pid(member, link.pid());
         for sql in self.settings.journal() {
-            link.simple(&[sql], Owner::Setting);
+            link.simple(&[sql], Owner::Repeated);
         }
         let slot = self.slot(member);
         slot.locks = SlotLocks::default();
+        slot.refused = None;
         slot.link = Some(link);
         slot.permit = Some(permit);
         slot.units.clear();

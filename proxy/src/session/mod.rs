@@ -16,6 +16,9 @@
 pub mod advisory;
 pub mod background;
 pub mod batch;
+mod behind_ddl;
+pub mod combined;
+mod combined_batch;
 pub mod commit;
 pub mod commit_at_once;
 pub mod control;
@@ -27,6 +30,7 @@ mod following;
 pub mod foreground;
 pub mod frames;
 pub mod imaged;
+mod insert_names;
 pub mod intent;
 pub mod judge;
 pub mod lead;
@@ -35,6 +39,7 @@ pub mod lead_change;
 pub mod lead_unit;
 pub mod links;
 mod looking;
+mod meaning;
 mod names_command;
 pub mod notifications;
 pub mod outcome;
@@ -43,6 +48,7 @@ pub mod present_time;
 mod readable;
 pub mod reads;
 mod registration;
+mod repeated;
 mod reporting;
 mod rollback;
 pub mod settings;
@@ -52,6 +58,7 @@ pub mod statement;
 mod statuses;
 pub mod token;
 pub mod transaction;
+mod transaction_settings;
 pub mod trouble;
 
 use std::future::{Future, poll_fn};
@@ -63,11 +70,13 @@ use bytes::{Bytes, BytesMut};
 use raidb_core::advisory::HeldLocks;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
+use raidb_core::sql::analysis::Isolation;
 use tokio::time::{Instant, Sleep};
 
 use crate::fault_points::FaultPoint;
 use crate::members::pg::target::{Login, StartupParameters};
 use crate::together::Group;
+use crate::together::combining::{Rest, Turn};
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
 use crate::virtual_database::in_flight::ProvisionalId;
@@ -127,6 +136,8 @@ pub struct Session {
     pub(crate) early: Option<ProvisionalId>,
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
+    /// How the block that the client is in, or was in last, began.
+    pub(crate) block_begun: Option<(Bytes, Isolation)>,
     /// The statement in hand, for incidents.
     pub(crate) current: Bytes,
     /// Somebody waits for the followers: nothing is held back.
@@ -159,6 +170,12 @@ pub struct Session {
     pub(crate) reported: crate::members::pg::connect::Reported,
     /// What the client knows of settings, as far as that is certain.
     pub(crate) told: crate::members::pg::connect::Reported,
+    /// INSERTs that the lead plans once.
+    insert_names: insert_names::InsertNames,
+    /// Its INSERTs go by themselves for a while.
+    insert_rest: Rest,
+    /// Its turn to run INSERTs of others, up to the end of its own.
+    pub(crate) turn: Option<Turn>,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
 }
@@ -203,6 +220,7 @@ impl Session {
             provisional_view: 0,
             early: None,
             lost_transaction: None,
+            block_begun: None,
             current: Bytes::new(),
             urgent: false,
             meaning_unknown: false,
@@ -219,6 +237,9 @@ impl Session {
             group: None,
             reported: Vec::new(),
             told: Vec::new(),
+            insert_names: insert_names::InsertNames::default(),
+            insert_rest: Rest::default(),
+            turn: None,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
             timer_at: None,
         }
@@ -321,12 +342,7 @@ impl Session {
             self.check_lead()?;
         }
         if self.handle.stopping() {
-            let error = SqlError::new(
-                "57P01",
-                "terminating connection due to administrator command",
-                "The proxy is shutting down; connect again.",
-            );
-            return Poll::Ready(Err(Trouble::Fatal(error)));
+            return Poll::Ready(Err(Trouble::Fatal(SqlError::stopping())));
         }
         if self.locks_lost() {
             return Poll::Ready(Err(Trouble::Fatal(advisory::locks_are_lost())));
@@ -389,6 +405,7 @@ impl Session {
 
     /// Releases everything and tells the client that the next statement may come.
     pub(crate) async fn ready(&mut self) -> Result<(), Trouble> {
+        self.turn = None;
         if !self.released {
             // Otherwise a part of a frame may have left already.
             statuses::settle(&mut self.staged, &mut self.told);

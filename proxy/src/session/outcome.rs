@@ -15,7 +15,7 @@ use super::Session;
 use super::foreground::{CapturedRow, UnitEnd};
 use super::lead::is_read_only_violation;
 use super::statement::Statement;
-use super::transaction::Payload;
+use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble, shift_position};
 use crate::wire::decode;
 
@@ -37,10 +37,10 @@ impl Session {
                 self.after_write(statement, write, &end, took)?;
                 self.note_captured_sequences(write, &end).await
             }
-            Command::RowLock(_) if self.check_generation(statement).await.is_err() => {
-                Err(SqlError::retry("the schema was changed while the statement waited").into())
+            Command::RowLock(lock) => {
+                self.check_generation(statement).await?;
+                Ok(self.after_row_lock(statement, lock, &end, took)?)
             }
-            Command::RowLock(lock) => self.after_row_lock(statement, lock, &end, took).map_err(Trouble::from),
             Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
             Command::LockTable(_) => {
                 let text = String::from_utf8_lossy(&statement.sql).into_owned();
@@ -244,12 +244,17 @@ impl Session {
     /// What is known of the entry that was pushed last.
     fn mark_last(&mut self, all_or_nothing: bool, table: &Table) {
         let literals = parametrised::fits(table);
+        self.change_last(|entry| {
+            entry.all_or_nothing = all_or_nothing;
+            entry.literals = literals;
+        });
+    }
+
+    /// Changes the entry that was pushed last.
+    pub(super) fn change_last(&mut self, change: impl FnOnce(&mut Entry)) {
         if let Some(open) = self.open.as_mut() {
             let last = open.transcript.len().saturating_sub(1);
-            open.transcript.set(last, |entry| {
-                entry.all_or_nothing = all_or_nothing;
-                entry.literals = literals;
-            });
+            open.transcript.set(last, change);
         }
     }
 

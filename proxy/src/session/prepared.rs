@@ -17,7 +17,21 @@ pub struct Prepared {
     pub text: Bytes,
     /// Count and oids of parameter types, raw; oids that may differ between members are 0.
     pub types: Bytes,
+    /// How SQL makes it, if SQL has.
+    pub by_sql: Option<BySql>,
 }
+
+/// A statement that PREPARE has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BySql {
+    /// The PREPARE that makes it again, wherever it is needed.
+    pub text: Bytes,
+    /// Settings under which its constants were read: under others the text would mean something else. `None`: it has none.
+    pub under: Option<Told>,
+}
+
+/// Settings that say how constants are read, as the lead has told them; empty: it was not asked.
+pub type Told = Vec<(&'static str, String)>;
 
 impl Prepared {
     /// Whether members find the type of some parameter themselves; `parameters`: how many there are.

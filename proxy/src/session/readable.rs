@@ -27,7 +27,7 @@ impl Session {
         if self.block == Block::Failed || self.lost_transaction.is_some() {
             return Ok(None);
         }
-        self.judgeable().await;
+        self.judgeable().await?;
         let settings = self.settings.meaning(&self.catalog().default_search_path);
         if self.database.readable.knows(text, &settings) {
             return Ok(None);

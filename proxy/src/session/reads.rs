@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::foreground::{Reading, Rows, Step, UnitEnd};
+use super::frames;
 use super::imaged::as_imaged;
 use super::statement::Statement;
 use super::trouble::{SqlError, Trouble, shift_position};
@@ -77,13 +78,19 @@ impl Session {
         let sql = statement.sql.clone();
         let hidden = usize::from(plan.probe);
         let mark = self.staged.len();
-        let end = self
+        let mut shift = 0;
+        let result = self
             .balanced(&plan, &mut |link: &mut Link| {
-                link.simple(&[prefix, &sql], Owner::Foreground);
-                Reading { hidden_commands: hidden, rows: Rows::Forward, ..Reading::default() }
+                let (prepare, prepares) = frames::before_sql(link, statement);
+                shift = prefix.len() + String::from_utf8_lossy(&prepare).chars().count();
+                link.simple(&[prefix, &prepare, &sql], Owner::Foreground);
+                Reading { hidden_commands: hidden + prepares, rows: Rows::Forward, ..Reading::default() }
             })
-            .await?;
-        match end.error {
+            .await;
+        if !matches!(&result, Ok(end) if end.error.is_none()) {
+            self.prepared_unsure(statement);
+        }
+        match result?.error {
             Some(frame) if plan.probe && super::lead::is_read_only_violation(&frame) && !self.released => {
                 // It has done nothing: READ ONLY. It runs again where what it writes is found.
                 self.staged.truncate(mark);
@@ -92,7 +99,7 @@ impl Session {
                 self.learn_that_it_writes(&statement);
                 self.simple_on_lead(&statement).await
             }
-            Some(frame) => Err(Trouble::Answer(shift_position(&frame, prefix.len()))),
+            Some(frame) => Err(Trouble::Answer(shift_position(&frame, shift))),
             None => Ok(()),
         }
     }

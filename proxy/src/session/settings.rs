@@ -20,7 +20,7 @@ struct Journalled {
 /// A setting made inside a transaction.
 #[derive(Clone, Debug)]
 pub struct PendingSetting {
-    /// Length of the transcript with it; undone when the transcript gets shorter.
+    /// Length of the transcript with it (with one more entry, if it is none); undone when the transcript gets shorter.
     pub at: usize,
     /// What it does.
     pub effect: Effect,
@@ -68,12 +68,16 @@ pub struct SessionSettings {
     pub isolation: Isolation,
     /// `default_transaction_read_only`.
     pub read_only: bool,
+    /// `client_encoding` is UTF8: names of the catalog can stand in a text that is sent on the client's behalf.
+    pub utf8: bool,
     /// Settings under which values captured as text do not come back exactly.
     inexact: Vec<&'static str>,
     /// Grows with every change that matters to the analysis.
     pub version: u64,
     /// A time limit is set that must act on the lead alone.
     pub time_limits: bool,
+    /// See [`SessionSettings::constants`].
+    constants: Vec<(&'static str, String)>,
     /// See [`SessionSettings::meaning`]; forgotten at every change.
     meaning: OnceLock<Arc<Settings>>,
 }
@@ -83,10 +87,11 @@ struct Defaults {
     search_path: Option<Vec<String>>,
     isolation: Isolation,
     time_limits: bool,
+    utf8: bool,
 }
 
 /// Settings that [`SessionSettings::told`] tells of.
-const MEANING: [&str; 9] = [
+const MEANING: [&str; 15] = [
     "search_path",
     "role",
     "session_authorization",
@@ -96,6 +101,12 @@ const MEANING: [&str; 9] = [
     "extra_float_digits",
     "client_encoding",
     "names",
+    "timezone",
+    "timezone_abbreviations",
+    "lc_monetary",
+    "array_nulls",
+    "xmloption",
+    "transform_null_equals",
 ];
 
 /// Settings as the lead has them; see [`MEANING_SQL`].
@@ -108,14 +119,31 @@ pub struct Told {
 }
 
 /// Names of the values, in the order of [`MEANING_SQL`].
-pub const TOLD_VALUES: [&str; 5] =
-    ["standard_conforming_strings", "datestyle", "intervalstyle", "extra_float_digits", "client_encoding"];
+pub const TOLD_VALUES: [&str; 11] = [
+    "standard_conforming_strings",
+    "datestyle",
+    "intervalstyle",
+    "extra_float_digits",
+    "client_encoding",
+    "timezone",
+    "timezone_abbreviations",
+    "lc_monetary",
+    "array_nulls",
+    "xmloption",
+    "transform_null_equals",
+];
 
-/// Asks for [`Told`].
-pub const MEANING_SQL: &str = "SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
+/// Asks for [`Told`]. Schemas come as hex of UTF-8: the client's encoding may not be able to show them, which would be an error.
+pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s::pg_catalog.text, \
+    CASE WHEN pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.=) 'SQL_ASCII' \
+    THEN 'SQL_ASCII'::pg_catalog.name ELSE 'UTF8'::pg_catalog.name END), 'hex') \
+    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) ORDER BY n;\
     SELECT pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('DateStyle'), \
     pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('extra_float_digits'), \
-    pg_catalog.current_setting('client_encoding')";
+    pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('TimeZone'), \
+    pg_catalog.current_setting('timezone_abbreviations'), pg_catalog.current_setting('lc_monetary'), \
+    pg_catalog.current_setting('array_nulls'), pg_catalog.current_setting('xmloption'), \
+    pg_catalog.current_setting('transform_null_equals')";
 
 /// Client encodings in which a byte of a character may look like a quote or a backslash.
 const UNSAFE_ENCODINGS: [&str; 9] =
@@ -133,6 +161,7 @@ impl SessionSettings {
             search_path: None,
             isolation: defaults.isolation,
             time_limits: defaults.time_limits,
+            utf8: true,
         });
         for (name, value) in parameters {
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
@@ -154,9 +183,11 @@ impl SessionSettings {
             standard_conforming: true,
             isolation: defaults.isolation,
             read_only: false,
+            utf8: defaults.utf8,
             inexact: Vec::new(),
             version: 1,
             time_limits: defaults.time_limits,
+            constants: Vec::new(),
             meaning: OnceLock::new(),
             defaults,
         }
@@ -168,14 +199,21 @@ impl SessionSettings {
         MEANING.contains(&name)
     }
 
+    /// Whether it acts on the lead alone.
+    #[must_use]
+    pub fn is_time_limit(name: &str) -> bool {
+        TIME_LIMITS.contains(&name)
+    }
+
     /// What the lead says is in force now.
     pub fn told(&mut self, told: Told) {
         self.version += 1;
         self.meaning = OnceLock::new();
         self.search_path = Some(told.search_path);
-        for (name, value) in told.values {
-            self.interpret(name, Some(&[value]));
+        for (name, value) in &told.values {
+            self.interpret(name, Some(std::slice::from_ref(value)));
         }
+        self.constants = told.values;
     }
 
     /// Whether this very statement is in force already, so that it need not be sent at all.
@@ -184,16 +222,10 @@ impl SessionSettings {
         self.journal.iter().rev().find(|j| j.name == name).is_some_and(|j| j.sql == *sql)
     }
 
-    /// Whether PREPARE has made a statement of this name.
+    /// Settings that say how constants are read; empty: the lead was not asked since they were last changed.
     #[must_use]
-    pub fn has_prepared(&self, name: &str) -> bool {
-        self.journal.iter().any(|j| j.name.strip_prefix("prepare ") == Some(name))
-    }
-
-    /// SQL-level PREPAREd statements are gone.
-    pub fn forget_prepared(&mut self) {
-        self.journal.retain(|j| !j.name.starts_with("prepare "));
-        self.version += 1;
+    pub fn constants(&self) -> &[(&'static str, String)] {
+        &self.constants
     }
 
     /// Statements that make a new connection equal, in order.
@@ -223,11 +255,8 @@ impl SessionSettings {
                 self.interpret(name, None);
             }
             Effect::ResetAll => {
-                // RESET ALL leaves the role and what was prepared as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
-                let stays = |entry: &Journalled| {
-                    ["role", "session_authorization"].contains(&entry.name.as_str())
-                        || entry.name.starts_with("prepare ")
-                };
+                // RESET ALL leaves the role as it is; DISCARD ALL is more ([`SessionSettings::discard`]).
+                let stays = |entry: &Journalled| ["role", "session_authorization"].contains(&entry.name.as_str());
                 let journal = std::mem::take(&mut self.journal).into_iter().filter(stays).collect();
                 *self =
                     SessionSettings { version: self.version, journal, ..SessionSettings::plain(self.defaults.clone()) };
@@ -248,6 +277,7 @@ impl SessionSettings {
         self.defaults.search_path = self.search_path.clone();
         self.defaults.isolation = self.isolation;
         self.defaults.time_limits = self.time_limits;
+        self.defaults.utf8 = self.utf8;
     }
 
     /// What of the settings changes the meaning of a text. `default_path` is the catalog's.
@@ -312,10 +342,14 @@ impl SessionSettings {
                 self.exact_if("extra_float_digits", exact);
             }
             "client_encoding" | "names" => {
-                let exact = first.is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
+                let exact = first.as_ref().is_none_or(|v| !UNSAFE_ENCODINGS.contains(&v.trim_matches('\'')));
                 self.exact_if("client_encoding", exact);
+                self.utf8 = match first.as_deref().map(|v| v.trim_matches('\'')) {
+                    None | Some("default") => self.defaults.utf8,
+                    Some(name) => matches!(name, "utf8" | "utf-8" | "unicode"),
+                };
             }
-            limit if TIME_LIMITS.contains(&limit) => self.time_limits = true,
+            limit if Self::is_time_limit(limit) => self.time_limits = true,
             _ => {}
         }
     }

@@ -71,6 +71,9 @@ impl Session {
             self.check_token()?;
         }
         let Some(open) = &mut self.open else { return Ok(()) };
+        if let Some(error) = self.slots.iter_mut().find_map(|slot| slot.refused.take()) {
+            return Err(error.into());
+        }
         if let Some(error) = open.doomed.take() {
             return Err(error.into());
         }

@@ -84,9 +84,9 @@ impl Session {
     }
 
     async fn try_simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
-        let generation = self.judgeable().await;
+        let generation = self.judgeable().await?;
         let analysis = self.analysis(&sql, false);
-        let statement = Statement { sql, analysis, bound: None, generation };
+        let statement = Statement { sql, analysis, bound: None, executes: None, generation };
         let command = &statement.analysis.command;
         if let Some(error) = self.refusal_of_block(command) {
             return Err(error.into());
@@ -113,7 +113,10 @@ impl Session {
             self.lost_transaction = None;
             return Some(error);
         }
-        (self.block == Block::Failed && !allowed_when_failed(command)).then(SqlError::in_failed_transaction)
+        if self.block == Block::Failed && !allowed_when_failed(command) {
+            return Some(SqlError::in_failed_transaction());
+        }
+        self.refusal_of_meaning(command)
     }
 
     async fn plain_statement(&mut self, statement: &Statement, single: bool) -> Result<(), Trouble> {
@@ -122,6 +125,9 @@ impl Session {
         }
         if single {
             self.check_in_block(statement)?;
+        }
+        if single && self.open.is_none() && self.combined(statement).await? {
+            return Ok(());
         }
         self.open_implicit();
         self.simple_on_lead(statement).await
@@ -174,9 +180,10 @@ impl Session {
                 "Send the statement itself.",
             ));
         }
+        let executes = Some(self.executed(&known.prepared)?);
         // Parameters come from the EXECUTE's text, which is not looked into: keys are unknown.
         let analysis = std::sync::Arc::new(without_parameters(&analysis));
-        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None, generation: statement.generation })
+        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None, executes, generation: statement.generation })
     }
 
     /// A statement failed: its partial answer is dropped, the error is staged, the transaction is aborted.

@@ -16,6 +16,7 @@ use raidb_core::sql::split::{end_of_last_token, start_of_token};
 
 use super::Session;
 use super::foreground::{Reading, Rows};
+use super::frames;
 use super::imaged::as_imaged;
 use super::prepared::Prepared;
 use super::present_time::refuse_parameters;
@@ -39,6 +40,8 @@ pub struct Statement {
     pub analysis: Arc<Analysis>,
     /// Its parameters, if it came by Bind.
     pub bound: Option<Bound>,
+    /// What it executes, if it is an EXECUTE.
+    pub executes: Option<Arc<Prepared>>,
     /// DDL that had ended when it was judged.
     pub generation: u64,
 }
@@ -71,40 +74,27 @@ impl Session {
         self.database.analyses.get(sql, keep, &settings, &catalog)
     }
 
-    /// Waits until no DDL is being committed: what a statement is can be told only then. Also asks what names mean, if
-    /// that is not known.
-    pub(crate) async fn judgeable(&mut self) -> u64 {
-        if self.meaning_unknown && self.block != super::transaction::Block::Failed {
-            self.read_meaning_surely().await;
-        }
-        std::future::poll_fn(|cx| {
-            self.poll_background(cx);
-            self.database.ddl_generation().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        })
-        .await
-    }
-
-    /// Behind the lead's answer: the statement's own lock has kept DDL out since; before it, DDL may have come in between. If it
-    /// was one transaction, and the statement is the same before and behind it, it has nothing to do with it.
-    pub(crate) async fn check_generation(&mut self, statement: &Statement) -> Result<(), SqlError> {
-        if self.database.ddl_generation() == Some(statement.generation) {
-            return Ok(());
-        }
-        let now = self.judgeable().await;
-        let own = self.open.as_ref().is_some_and(|open| open.own_catalog.is_some());
-        if !own && (statement.generation..=statement.generation + 1).contains(&now) {
-            let again = self.analysis(&statement.sql, statement.bound.is_some());
-            // All that it says, tables and their keys included.
-            if statement.analysis == again {
-                return Ok(());
-            }
-        }
-        self.stale = true;
-        Err(SqlError::retry("the schema was changed while the statement waited"))
-    }
-
     /// Whether rows captured as text come back exactly under this session's settings.
-    pub(crate) fn must_capture_exactly(&self) -> Result<(), SqlError> {
+    pub(super) fn must_capture_exactly(&self, table: &Table) -> Result<(), SqlError> {
+        self.must_name_exactly(table.columns.iter().map(|column| &column.name).chain([&table.schema, &table.name]))?;
+        self.must_show_exactly()
+    }
+
+    /// Names of the catalog in texts that are sent on the client's behalf: they stand there in UTF-8.
+    pub(super) fn must_name_exactly<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<(), SqlError> {
+        // What was set in this transaction is not known.
+        let utf8 = self.settings.utf8 && !self.open.as_ref().is_some_and(|open| open.meaning_changed);
+        if !utf8 && names.into_iter().any(|name| !name.is_ascii()) {
+            return Err(SqlError::refused(
+                "followers get its values with names of tables and columns that are not ASCII, and client_encoding is not UTF8",
+                "SET client_encoding = 'UTF8' outside the transaction.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether values come back exactly as they are shown.
+    pub(super) fn must_show_exactly(&self) -> Result<(), SqlError> {
         if self.settings.exact_text() {
             return Ok(());
         }
@@ -161,18 +151,31 @@ impl Session {
         let begin = self.take_begin();
         let hidden = usize::from(!begin.is_empty()) + plan.hidden;
         let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
-        let mut pieces: Vec<&[u8]> = vec![&begin, plan.prefix];
+        let (prepare, prepares) = frames::before_sql(link, statement);
+        let hidden = hidden + prepares;
+        let mut pieces: Vec<&[u8]> = vec![&begin, plan.prefix, &prepare];
         pieces.extend(plan.text.iter().map(|p| &p[..]));
         link.simple(&pieces, Owner::Foreground);
         if plan.probe {
             link.simple(&[PROBE_END], Owner::ProbeEnd);
         }
-        let shift = begin.len() + plan.prefix.len();
+        let shift = begin.len() + plan.prefix.len() + String::from_utf8_lossy(&prepare).chars().count();
         let reading = Reading { hidden_commands: hidden, rows: plan.rows, ..Reading::default() };
-        let (end, took) = self.read_client_unit(lead, reading).await?;
+        let result = self.read_client_unit(lead, reading).await;
+        if !matches!(&result, Ok((end, _)) if end.error.is_none()) {
+            self.prepared_unsure(statement);
+        }
+        let (end, took) = result?;
         match images {
             Some(before) => self.behind_images(statement, before, end, took, shift).await,
             None => self.after_statement(statement, end, took, shift).await,
+        }
+    }
+
+    /// An EXECUTE failed: perhaps the PREPARE that went before it did.
+    pub(super) fn prepared_unsure(&mut self, statement: &Statement) {
+        if let Some(prepared) = &statement.executes {
+            self.slots.iter_mut().filter_map(|slot| slot.link.as_mut()).for_each(|link| link.forget(&prepared.name));
         }
     }
 
@@ -315,8 +318,8 @@ impl Session {
     pub(crate) fn rewritten(&self, statement: &Statement) -> Result<Option<(Vec<Bytes>, Rows)>, SqlError> {
         let sql = &statement.sql;
         match &statement.analysis.command {
-            Command::Write(Write { form: WriteForm::Captured(capture), client_returning, .. }) => {
-                self.must_capture_exactly()?;
+            Command::Write(Write { form: WriteForm::Captured(capture), client_returning, table, .. }) => {
+                self.must_capture_exactly(table)?;
                 let at = end_of_last_token(sql, self.settings.standard_conforming);
                 let suffix = Bytes::copy_from_slice(capture.lead_suffix.as_bytes());
                 let rows = Rows::Capture { columns: capture.columns.len(), hide: !client_returning };
@@ -324,9 +327,10 @@ impl Session {
             }
             Command::RowLock(RowLock {
                 capture: Some(LockCapture { insert_before, lead_insert, columns, .. }),
+                table,
                 ..
             }) => {
-                self.must_capture_exactly()?;
+                self.must_capture_exactly(table)?;
                 let insert = Bytes::copy_from_slice(lead_insert.as_bytes());
                 let rows = Rows::Capture { columns: columns.len(), hide: false };
                 let at = start_of_token(sql, *insert_before, statement.analysis.standard_conforming);
@@ -379,9 +383,10 @@ impl Statement {
     /// The same statement, as a follower gets it.
     #[must_use]
     pub fn payload(&self) -> Payload {
-        match &self.bound {
-            Some(bound) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
-            None => Payload::Simple(self.sql.clone()),
+        match (&self.bound, &self.executes) {
+            (Some(bound), _) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
+            (None, Some(prepared)) => Payload::Execute { prepared: prepared.clone(), sql: self.sql.clone() },
+            (None, None) => Payload::Simple(self.sql.clone()),
         }
     }
 }

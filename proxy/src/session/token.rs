@@ -386,6 +386,7 @@ mod tests {
                 name: Bytes::new(),
                 text: Bytes::new(),
                 types: Bytes::from_static(&[0, 0]),
+                by_sql: None,
             };
             let bound = Bound { prepared: prepared.into(), tail: Bytes::copy_from_slice(tail) };
             token_of(text, Some(&bound)).map(|token| token.as_str().to_owned()).map_err(|error| error.sqlstate)

@@ -54,6 +54,13 @@ pub enum Payload {
         /// Formats, values, result formats.
         tail: Bytes,
     },
+    /// EXECUTE, with what it executes: the name may mean something else by the time that it is sent.
+    Execute {
+        /// What PREPARE has made.
+        prepared: Arc<Prepared>,
+        /// The EXECUTE.
+        sql: Bytes,
+    },
     /// Rows that went through once, by COPY: a session cannot send them again, but they are in the recovery log.
     Copied {
         /// The COPY statement.
@@ -61,6 +68,19 @@ pub enum Payload {
         /// Records of the rows.
         rows: Vec<Position>,
     },
+}
+
+impl Payload {
+    /// Bytes of its statement.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Payload::Simple(sql) => sql.len(),
+            Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
+            Payload::Execute { prepared, sql } => prepared.text.len() + sql.len(),
+            Payload::Copied { text, .. } => text.len(),
+        }
+    }
 }
 
 /// One entry of a transcript.
@@ -109,6 +129,10 @@ pub struct OpenTransaction {
     pub transcript: Transcript<Entry>,
     /// Its entries do not leave for the followers now: they are about to go out with their COMMIT.
     pub held: bool,
+    /// A time limit was set in it, which acts on the lead.
+    pub limited: bool,
+    /// It is made of INSERTs of several sessions.
+    pub combined: bool,
     /// What it wrote.
     pub footprint: Footprint,
     /// What the lead has answered, and when: see [`Seen`].
@@ -160,6 +184,8 @@ impl OpenTransaction {
             isolation,
             transcript: Transcript::default(),
             held: false,
+            limited: false,
+            combined: false,
             footprint: Footprint::Nothing,
             seen: Seen::default(),
             deferred: false,
@@ -185,6 +211,8 @@ impl super::Session {
     pub(crate) fn open_transaction(&mut self, begin: Bytes, explicit: bool, isolation: Isolation) {
         let view = self.database.enter();
         self.grow_slots();
+        // What was refused before it was told before it.
+        self.slots.iter_mut().for_each(|slot| slot.refused = None);
         self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
     }
 }

@@ -57,6 +57,16 @@ impl SqlError {
         )
     }
 
+    /// 57P01: the proxy ends.
+    #[must_use]
+    pub fn stopping() -> Self {
+        SqlError::new(
+            "57P01",
+            "terminating connection due to administrator command",
+            "The proxy is shutting down; connect again.",
+        )
+    }
+
     /// 25P02.
     #[must_use]
     pub fn in_failed_transaction() -> Self {

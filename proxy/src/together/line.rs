@@ -17,7 +17,6 @@ use super::{Answer, Job, Kind, meaning};
 use crate::members::pg::connect::{self, Reported};
 use crate::members::pg::link::{Link, Owner, UnitOutcome};
 use crate::members::pg::target::StartupParameters;
-use crate::session::transaction::Payload;
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::settings::MEMBER_FRAMES;
 use crate::wire::WireError;
@@ -85,19 +84,11 @@ impl Line {
         queue.retain(|job| job.whole.ticket.pending_on(member));
         let mut bytes = 0;
         let fits = |job: &&Job| {
-            bytes += job.whole.statements.iter().map(|statement| size(&statement.payload)).sum::<usize>();
+            bytes += job.whole.statements.iter().map(|statement| statement.payload.size()).sum::<usize>();
             bytes <= UNIT_BYTES_MAX
         };
         let count = queue.iter().take(UNIT_TRANSACTIONS_MAX).take_while(fits).count().max(1).min(queue.len());
         queue.drain(..count).collect()
-    }
-}
-
-fn size(payload: &Payload) -> usize {
-    match payload {
-        Payload::Simple(sql) => sql.len(),
-        Payload::Extended { prepared, tail } => prepared.text.len() + tail.len(),
-        Payload::Copied { text, .. } => text.len(),
     }
 }
 

@@ -21,7 +21,9 @@
 //! | `mod` | groups of sessions whose texts mean the same, and what is asked and answered |
 //! | `line` | the task of one member: connect, collect, send, answer |
 //! | `unit` | several transactions as frames, and what the member's answer says |
+//! | `combining` | single INSERTs of several sessions as one transaction: who runs it, and who waits |
 
+pub mod combining;
 mod line;
 mod unit;
 
@@ -42,10 +44,14 @@ use crate::session::transaction::Payload;
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
 use crate::virtual_database::in_flight::Ticket;
+use combining::Combining;
 use line::Line;
 
 /// Groups of one virtual database; sessions of a further kind commit on connections of their own.
 const GROUPS_MAX: usize = 16;
+
+/// Values of `application_name` in one group; sessions of a further one run their INSERTs by themselves.
+const NAMES_MAX: usize = 64;
 
 /// A statement of a decided transaction.
 #[derive(Debug)]
@@ -73,15 +79,21 @@ impl Statement {
     /// A statement; `literals`: those of its text mean the same as parameters ([`raidb_core::sql::parametrised`]).
     #[must_use]
     pub fn new(payload: Payload, tag: Bytes, literals: bool) -> Self {
-        let shape = match &payload {
-            Payload::Simple(sql) if literals => Parametrised::of(sql).map(|found| Shape::new(&found)),
-            _ => None,
-        };
+        let shape = Shape::of(&payload, literals);
         Statement { payload, tag, shape }
     }
 }
 
 impl Shape {
+    /// That of a simple query, if it has one; `literals`: those of its text mean the same as parameters.
+    #[must_use]
+    pub fn of(payload: &Payload, literals: bool) -> Option<Self> {
+        match payload {
+            Payload::Simple(sql) if literals => Parametrised::of(sql).map(|found| Shape::new(&found)),
+            _ => None,
+        }
+    }
+
     fn new(found: &Parametrised) -> Self {
         let count = u16::try_from(found.parameters.len()).unwrap_or(u16::MAX);
         let (mut types, mut tail) = (BytesMut::new(), BytesMut::new());
@@ -224,9 +236,21 @@ fn meaning(reported: &Reported) -> Reported {
 pub struct Group {
     kind: Kind,
     lines: Mutex<BTreeMap<MemberId, Arc<Line>>>,
+    /// Their single INSERTs, by `application_name`: a policy or a check of the lead's may look at that.
+    combining: Mutex<HashMap<Bytes, Arc<Combining>>>,
 }
 
 impl Group {
+    /// Those of this name with which a session runs single INSERTs; `None` if there are [`NAMES_MAX`] others.
+    #[must_use]
+    pub fn combining(&self, application_name: &Bytes) -> Option<Arc<Combining>> {
+        let mut all = self.combining.lock();
+        if let Some(found) = all.get(application_name) {
+            return Some(found.clone());
+        }
+        (all.len() < NAMES_MAX).then(|| all.entry(application_name.clone()).or_default().clone())
+    }
+
     /// Has a transaction carried out on a follower: its statements now, its COMMIT when it is decided.
     #[must_use]
     pub fn submit(&self, database: &Arc<VirtualDatabase>, member: MemberId, whole: Arc<Whole>) -> Arc<Reply> {
@@ -257,7 +281,7 @@ impl Together {
         if groups.len() >= GROUPS_MAX {
             return None;
         }
-        let group = Arc::new(Group { kind: kind.clone(), lines: Mutex::default() });
+        let group = Arc::new(Group { kind: kind.clone(), lines: Mutex::default(), combining: Mutex::default() });
         groups.insert(kind, group.clone());
         Some(group)
     }

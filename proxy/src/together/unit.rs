@@ -131,7 +131,7 @@ pub(super) fn write(link: &mut Link, known: &mut Known, jobs: &[Job]) -> Written
                 encode::execute(link.out(), b"", 0);
             }
             // A session does not send these whole.
-            Payload::Copied { .. } => {}
+            Payload::Execute { .. } | Payload::Copied { .. } => {}
         }
     }
     if whole {

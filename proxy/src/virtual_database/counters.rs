@@ -30,6 +30,8 @@ pub struct Counters {
     pub reads: Counter,
     /// Statements that went into a transcript.
     pub writes: Counter,
+    /// Single INSERTs that were committed in one transaction with those of other sessions.
+    pub combined: Counter,
     /// Transcripts replayed on a follower.
     pub replays: Counter,
     /// Members disabled, left behind or repaired.

@@ -18,14 +18,27 @@ pub struct SessionHandle {
     /// The secret that the client is told.
     pub secret: u32,
     waker: AtomicWaker,
-    /// What runs in the foreground, for CancelRequest.
-    running: Mutex<Option<CancelKey>>,
+    running: Mutex<Running>,
     /// Process ids of its connections, for the last-resort cycle breaker.
     pids: Mutex<Vec<(MemberId, u32)>>,
     break_cycle: AtomicBool,
     told_aborted: AtomicBool,
     stopping: AtomicBool,
     cancels: AtomicUsize,
+}
+
+/// What runs in the foreground, for CancelRequest.
+#[derive(Debug, Default)]
+enum Running {
+    #[default]
+    Nothing,
+    /// On this connection.
+    Here(CancelKey),
+    /// Perhaps on another session's connection, together with what others want: only this session can drop out.
+    WithOthers {
+        /// That was asked for.
+        cancelled: bool,
+    },
 }
 
 /// See [`SessionHandle::begin_cancel`].
@@ -47,7 +60,7 @@ impl SessionHandle {
             id,
             secret,
             waker: AtomicWaker::new(),
-            running: Mutex::new(None),
+            running: Mutex::default(),
             pids: Mutex::new(Vec::new()),
             break_cycle: AtomicBool::new(false),
             told_aborted: AtomicBool::new(false),
@@ -68,17 +81,43 @@ impl SessionHandle {
 
     /// Says what a CancelRequest should hit.
     pub fn set_running(&self, key: Option<CancelKey>) {
-        *self.running.lock() = key;
+        *self.running.lock() = key.map_or(Running::Nothing, Running::Here);
+    }
+
+    /// The statement is run together with those of others; it cannot be cancelled before it runs alone again.
+    pub fn run_with_others(&self) {
+        *self.running.lock() = Running::WithOthers { cancelled: false };
+    }
+
+    /// Whether that was cancelled.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        matches!(*self.running.lock(), Running::WithOthers { cancelled: true })
+    }
+
+    /// Nobody else runs the statement now. True: it was cancelled meanwhile.
+    #[must_use]
+    pub fn alone_again(&self) -> bool {
+        let before = std::mem::take(&mut *self.running.lock());
+        matches!(before, Running::WithOthers { cancelled: true })
     }
 
     /// What a CancelRequest should hit now. While the guard lives, the session sends no COMMIT: a cancel that arrives
     /// late must not hit that.
     #[must_use]
     pub fn begin_cancel(self: &Arc<Self>) -> Option<(CancelKey, CancelGuard)> {
-        let running = self.running.lock();
-        let key = running.clone()?;
-        self.cancels.fetch_add(1, Ordering::AcqRel);
-        Some((key, CancelGuard(self.clone())))
+        match &mut *self.running.lock() {
+            Running::Nothing => None,
+            Running::Here(key) => {
+                self.cancels.fetch_add(1, Ordering::AcqRel);
+                Some((key.clone(), CancelGuard(self.clone())))
+            }
+            Running::WithOthers { cancelled } => {
+                *cancelled = true;
+                self.wake();
+                None
+            }
+        }
     }
 
     /// Cancel requests that are on their way.

@@ -61,8 +61,12 @@ impl VirtualDatabase {
         let name = self.member(member).target.name.as_str();
         // It may lack what was decided when it went: nobody is served before it has that.
         match crate::rejoin::startup::last_member_back(self, member).await {
-            Ok(redone) if self.membership.up(member) => tracing::warn!(member = name, redone, "answers again"),
-            Ok(_) => {}
+            // DDL may be among what it was given: nobody is served by the old catalog.
+            Ok(redone) => match self.read_catalog_of_last(member).await {
+                Ok(()) if self.membership.up(member) => tracing::warn!(member = name, redone, "answers again"),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(member = name, "answers, but its catalog cannot be read yet: {error}"),
+            },
             Err(error) => tracing::warn!(member = name, "answers, but cannot be used yet: {error}"),
         }
         self.sessions.wake_all();

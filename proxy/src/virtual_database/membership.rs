@@ -263,6 +263,12 @@ impl Membership {
         });
     }
 
+    /// Whether a member of the view is still given, by the log, what others have committed.
+    #[must_use]
+    pub fn joining(&self, member: MemberId) -> bool {
+        self.inner.lock().joining & (1 << member.0) != 0
+    }
+
     /// A member that has joined holds everything.
     pub fn caught_up(&self, member: MemberId) {
         self.inner.lock().joining &= !(1 << member.0);

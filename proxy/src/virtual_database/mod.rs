@@ -4,6 +4,7 @@ pub mod analyses;
 mod carrying;
 pub mod counters;
 pub mod cycle_breaker;
+pub mod ddl_gate;
 pub mod handles;
 pub mod heartbeat;
 pub mod in_flight;
@@ -122,9 +123,8 @@ pub struct VirtualDatabase {
     serving: AtomicBool,
     /// Until then: what the start waits for.
     starting: Mutex<start::Waiting>,
-    /// DDL commits under way, and how many there were: see [`VirtualDatabase::ddl_generation`].
-    ddl_under_way: AtomicUsize,
-    ddl_ended: std::sync::atomic::AtomicU64,
+    /// DDL commits under way, and how many there were.
+    ddl: ddl_gate::DdlGate,
 }
 
 impl std::fmt::Debug for VirtualDatabase {
@@ -221,42 +221,6 @@ impl VirtualDatabase {
     #[must_use]
     pub fn older_epoch_active(&self, epoch: LeadEpoch) -> bool {
         self.membership.older_active(epoch)
-    }
-
-    /// Number of DDL transactions that have ended, or `None` while one commits and the catalog is read again. An
-    /// analysis holds only if this was the same before it was made and behind the lead's answer: the statement's own
-    /// lock keeps DDL out in between.
-    #[must_use]
-    pub fn ddl_generation(&self) -> Option<u64> {
-        let ended = self.ddl_ended.load(Ordering::SeqCst);
-        (self.ddl_under_way.load(Ordering::SeqCst) == 0).then_some(ended)
-    }
-
-    /// Number of DDL transactions that have ended.
-    #[must_use]
-    pub fn ddl_ended(&self) -> u64 {
-        self.ddl_ended.load(Ordering::SeqCst)
-    }
-
-    /// A DDL transaction is about to be committed.
-    pub fn start_ddl(&self) {
-        self.ddl_under_way.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// It has committed (or not), and the catalog was read again.
-    pub fn end_ddl(&self) {
-        self.ddl_ended.fetch_add(1, Ordering::SeqCst);
-        self.ddl_under_way.fetch_sub(1, Ordering::SeqCst);
-        self.sessions.wake_all();
-    }
-
-    /// Reads the catalog again, from the lead. Called behind DDL, before it is acknowledged.
-    pub async fn reload_catalog(&self) {
-        let member = self.member(self.view().lead);
-        match self.loader.load(&member.target, &member.login, self.settings.member_timeout).await {
-            Ok(catalog) => *self.catalog.write() = Arc::new(catalog),
-            Err(error) => tracing::error!("catalog not read: {error}"),
-        }
     }
 
     /// The loader, for a session that must see its own uncommitted DDL.

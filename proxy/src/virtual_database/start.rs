@@ -84,8 +84,8 @@ fn unreadable(problem: &str) -> QueryError {
     QueryError::Server { sqlstate: *b"XX000", message: format!("the catalog cannot be read: {problem}") }
 }
 
-/// What a start waits for, and when that was said last.
-#[derive(Debug)]
+/// What is waited for (by a start, or behind DDL), and when that was said last.
+#[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) what: String,
     said: Option<std::time::Instant>,
@@ -238,8 +238,7 @@ impl VirtualDatabase {
             carrying: tokio::sync::Mutex::new(()),
             serving: AtomicBool::new(false),
             starting: Mutex::new(Waiting::new()),
-            ddl_under_way: AtomicUsize::new(0),
-            ddl_ended: std::sync::atomic::AtomicU64::new(0),
+            ddl: Default::default(),
         })
     }
 

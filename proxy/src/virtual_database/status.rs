@@ -77,6 +77,7 @@ impl VirtualDatabase {
                 transactions_aborted: self.counters.aborts.get(),
                 reads: self.counters.reads.get(),
                 writes: self.counters.writes.get(),
+                combined: self.counters.combined.get(),
                 replays: self.counters.replays.get(),
                 incidents: self.counters.incidents.get(),
                 cycle_breaker_fired: self.counters.cycle_breaks.get(),

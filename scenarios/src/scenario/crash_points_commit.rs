@@ -21,6 +21,19 @@ const AT_ONCE: &[&str] = &[
     "session.ready",
 ];
 
+/// What INSERTs of several sessions pass as one transaction.
+const COMBINED: &[&str] = &[
+    "combined.answered",
+    "at_once.before_ticket",
+    "commit.intent_durable",
+    "at_once.sent_to_lead",
+    "at_once.sent_to_follower",
+    "at_once.sent_to_all",
+    "commit.first_answer",
+    "commit.finished",
+    "combined.committed",
+];
+
 /// What a transaction block passes.
 const USUAL: &[&str] = &[
     "session.meaning",
@@ -53,6 +66,7 @@ const DECIDED: &[&str] = &[
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let plan = [
         (Work::Insert, AT_ONCE),
+        (Work::Crowd, COMBINED),
         (Work::Brief, AT_ONCE),
         (Work::Keyed, AT_ONCE),
         (Work::Whole, USUAL),
@@ -66,8 +80,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
             let nth = 3 + (options.seed + index as u64) % 7;
             bench.restart(&format!("{point}:{nth}:crash")).await?;
             bench.check_last().await?;
-            let clients = if work == Work::Certified { 1 } else { 2 };
-            bench.load_ends_at(&vec![work; clients], point).await?;
+            bench.load_ends_at(&vec![work; work.clients()], point).await?;
             let what = format!("{point} ({}, passage {nth})", work.name());
             if DECIDED.contains(point) { bench.behind_decision(what) } else { bench.behind(what) }
         }

@@ -72,8 +72,7 @@ fn plan(works: &[Work], points: &[&str], seed: u64) -> Vec<(usize, String, Work,
 /// A load with a cut in it.
 async fn one(bench: &mut Bench, fault: &str, work: Work, cut: &str) -> Result<Told> {
     bench.restart(fault).await?;
-    let clients = if work == Work::Certified { 1 } else { 2 };
-    let load = bench.load(&vec![work; clients], TRANSACTIONS).await?;
+    let load = bench.load(&vec![work; work.clients()], TRANSACTIONS).await?;
     let Ok(told) = timeout(HANG_LIMIT, load.ended()).await else {
         let (status, tail) = (bench.cluster.proxy()?.status().await, bench.cluster.proxy()?.log_tail(20));
         let held = hang_report(&bench.cluster).await;

@@ -15,6 +15,7 @@ mod crash_points_members;
 mod crash_points_start;
 mod cut_at_commit;
 mod cut_at_once;
+mod cut_combined;
 mod cut_serializable;
 mod differential;
 mod django;
@@ -102,6 +103,7 @@ table! {
     crash_points_start: "the proxy dies at every point of its start, twice in a row: as above",
     crash_points_log: "the proxy dies at every point of a truncation; full disk, failed flush, short write: as above",
     cut_at_commit: "a session's connections are cut between agreement and COMMIT: no wrong answer, members equal",
+    cut_combined: "the same for INSERTs of several sessions that run as one transaction",
     cut_at_once: "the same for single INSERTs, of which no follower has heard before the decision",
     overtaken: "locks lost with the connection at the moment of COMMIT: nobody is decided out of order, members equal",
     churn: "clients come, write, COPY and go while members are taken out and brought back: no hang, nothing lost or twice",

@@ -65,6 +65,11 @@ fn cut_at_once() {
 }
 
 #[test]
+fn cut_combined() {
+    common::run("cut_combined", Options::default());
+}
+
+#[test]
 fn overtaken() {
     common::run("overtaken", Options::default());
 }

@@ -38,6 +38,9 @@ pub enum Owner {
     Follower,
     /// A setting that every connection of the session gets; it must succeed.
     Setting,
+    /// A setting that was made earlier, repeated on a new connection. The lead is not asked again: if it is refused, it may be
+    /// refused everywhere now.
+    Repeated,
     /// Whoever asked whether the transaction is still open.
     Proof,
     /// Advisory locks of the session that are taken, or given back, on this connection too.
@@ -132,6 +135,12 @@ impl Link {
         !self.units.is_empty()
     }
 
+    /// Whether answers are owed to this one.
+    #[must_use]
+    pub fn owes(&self, owner: Owner) -> bool {
+        self.units.contains(&owner)
+    }
+
     /// Number of answers owed to the follower machine.
     #[must_use]
     pub fn follower_units(&self) -> usize {
@@ -162,6 +171,33 @@ impl Link {
         } else if let Some(identity) = self.prepared.0.get_mut(name) {
             *identity = 0;
         }
+    }
+
+    /// Frees a name, as a unit of its own. Close is no error where it stands for nothing, and in a failed transaction.
+    pub fn close_name(&mut self, name: &Bytes) {
+        if self.occupied(name) {
+            encode::close(self.channel.out(), b'S', name);
+            encode::bare(self.channel.out(), b'S');
+            self.units.push_back(Owner::Discarded);
+            self.prepared.0.remove(name);
+        }
+    }
+
+    /// The same of all names.
+    pub fn close_names(&mut self) {
+        let names: Vec<Bytes> = self.prepared.0.drain().map(|(name, _)| name).filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return;
+        }
+        names.iter().for_each(|name| encode::close(self.channel.out(), b'S', name));
+        encode::bare(self.channel.out(), b'S');
+        self.units.push_back(Owner::Discarded);
+    }
+
+    /// Marks all names as unsure, as [`Link::forget`] does one.
+    pub fn doubt(&mut self) {
+        self.prepared.0.remove(&b""[..]);
+        self.prepared.0.values_mut().for_each(|identity| *identity = 0);
     }
 
     /// Nothing is prepared here any more (DISCARD ALL, DEALLOCATE ALL).

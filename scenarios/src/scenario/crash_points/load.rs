@@ -27,6 +27,8 @@ const ROLLBACK_EVERY: i64 = 5;
 pub(in super::super) enum Work {
     /// One INSERT in autocommit: the at-once commit.
     Insert,
+    /// The same by many clients: they are combined.
+    Crowd,
     /// Inserts and updates in a transaction block, with a row lock.
     Whole,
     /// The same without a row lock: no follower hears of it before it is decided. Clients wait for each other on the lead.
@@ -38,9 +40,19 @@ pub(in super::super) enum Work {
 }
 
 impl Work {
+    /// How many of them show what there is to see.
+    pub(in super::super) fn clients(self) -> usize {
+        match self {
+            Self::Certified => 1,
+            Self::Crowd => 6,
+            Self::Insert | Self::Whole | Self::Brief | Self::Keyed => 2,
+        }
+    }
+
     pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::Insert => "insert",
+            Self::Crowd => "inserts of many",
             Self::Whole => "transaction",
             Self::Brief => "brief transaction",
             Self::Keyed => "keyed transaction",
@@ -72,7 +84,7 @@ impl Told {
     }
 
     fn of(&mut self, work: Work) -> &mut Journal {
-        if work == Work::Insert { &mut self.inserts } else { &mut self.wholes }
+        if matches!(work, Work::Insert | Work::Crowd) { &mut self.inserts } else { &mut self.wholes }
     }
 }
 
@@ -137,7 +149,7 @@ async fn client(clients: (Client, Client), work: Work, number: i32, limit: i64, 
         }
         let key = base + turn * 2;
         let results = match work {
-            Work::Insert => {
+            Work::Insert | Work::Crowd => {
                 let sql = format!("insert into unique_inserts values ({key}, {number})");
                 vec![(key, at_commit(clients.0.simple_query(&sql).await.map(drop))?)]
             }

@@ -4,17 +4,27 @@
 
 mod cancel_in_time;
 mod cancel_storm;
+mod captured_in_latin1;
 mod client_not_reading;
+mod combined_inserts;
 mod committed_then_cut;
 mod copy_fails_at_start;
+mod ddl_lead_frozen;
+mod ddl_outcome_unknown;
 mod ddl_overtakes;
 mod deallocate_parsed;
 mod error_at_flush;
+mod execute_means_what_it_meant;
+mod execute_redone_at_start;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
+mod lead_cut_at_deferred_commit;
+mod limits_not_at_commit;
 mod literals_as_parameters;
 mod locked_under_snapshot;
+mod lost_before_sync;
+mod meaning_refused;
 mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
@@ -24,13 +34,16 @@ mod serial_over_lead_kill;
 mod serial_restarted;
 mod serialization_hint;
 mod set_config_again;
+mod set_in_transaction_redone;
 mod set_local_search_path;
+mod settings_on_a_new_link;
 mod standard_conforming_off;
 pub(super) mod support;
 mod terminated_follower;
 mod terminated_lead;
 mod terminated_line;
 mod text_parameter_now;
+mod time_limit_in_transaction;
 mod unnamed_statement;
 mod unreadable_message;
 
@@ -77,10 +90,14 @@ macro_rules! cases {
 cases! {
     Shared terminated_follower,
     Shared terminated_lead,
+    Shared lead_cut_at_deferred_commit,
+    Shared lost_before_sync,
     Shared follower_dies_idle,
     Shared row_too_large_to_capture,
     Shared set_local_search_path,
     Shared set_config_again,
+    Shared set_in_transaction_redone,
+    Shared settings_on_a_new_link,
     Shared standard_conforming_off,
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
@@ -88,6 +105,7 @@ cases! {
     Shared error_at_flush,
     Shared deallocate_parsed,
     Shared prepare_in_transaction,
+    Shared execute_means_what_it_meant,
     Shared parameter_status_at_commit,
     Shared text_parameter_now,
     Shared cancel_in_time,
@@ -99,8 +117,16 @@ cases! {
     Shared full_batch,
     Shared serialization_hint,
     Shared unreadable_message,
+    Shared combined_inserts,
+    Shared captured_in_latin1,
+    Shared limits_not_at_commit,
+    Shared time_limit_in_transaction,
+    Shared meaning_refused,
+    Own ddl_lead_frozen,
+    Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
     Own serial_restarted,
+    Own execute_redone_at_start,
     Own client_not_reading,
     Own terminated_line,
     Relayed committed_then_cut,

@@ -6,12 +6,14 @@ use tokio::time::sleep;
 use tokio_postgres::{Client, NoTls};
 
 use crate::clients::{Message, Raw};
-use crate::cluster::Member;
+use crate::cluster::{Cluster, Member};
 use crate::sql::Endpoint;
 use crate::{Result, fail};
 
 /// How long a lock wait, or a backend, may take to be seen.
 const SEEN_LIMIT: Duration = Duration::from_secs(5);
+/// How long a member may take to leave, or to come back.
+const STATE_LIMIT: Duration = Duration::from_secs(6);
 
 /// A session whose backends on the members are called `name`.
 pub(in super::super) async fn session(endpoint: &Endpoint, name: &str) -> Result<Client> {
@@ -50,6 +52,24 @@ pub(in super::super) async fn wait_for_lock(member: &Member, name: &str) -> Resu
         sleep(Duration::from_millis(5)).await;
     }
     Ok(())
+}
+
+/// Starts the proxy again with a fault in it (`RAIDB_FAULT`); passages are counted from then on.
+pub(super) async fn armed(cluster: &mut Cluster, fault: &str) -> Result<()> {
+    let proxy = cluster.proxy_mut()?;
+    proxy.stop().await?;
+    proxy.set_environment(vec![("RAIDB_FAULT".to_owned(), fault.to_owned())]);
+    proxy.restart().await
+}
+
+/// Fails unless the fault has happened.
+pub(super) fn reached(cluster: &Cluster, fault: &str) -> Result<()> {
+    let log = String::from_utf8_lossy(&std::fs::read(cluster.proxy()?.log())?).into_owned();
+    let point = fault.split(':').next().unwrap_or_default();
+    if log.contains(&format!("fault point {point}")) {
+        return Ok(());
+    }
+    fail(format!("{fault} was not reached (cargo build -p raidb --features raidb/fault-points)"))
 }
 
 /// Fails unless `query` gives `wanted` on every living member.
@@ -115,4 +135,29 @@ pub(super) fn kinds(messages: &[Message]) -> String {
 /// SQLSTATE of the first error among messages.
 pub(super) fn error_code(messages: &[Message]) -> Option<String> {
     messages.iter().find(|message| message.kind == b'E').and_then(|message| message.field(b'C'))
+}
+
+/// Has a follower taken out by an operator; returns its index.
+pub(super) async fn disable_follower(cluster: &Cluster) -> Result<usize> {
+    let away = (cluster.lead().await? + 1) % cluster.members.len();
+    member(cluster, "disable", away, "disabled").await?;
+    Ok(away)
+}
+
+/// Has it brought back from the log.
+pub(super) async fn enable(cluster: &Cluster, away: usize) -> Result<()> {
+    member(cluster, "enable", away, "enabled").await
+}
+
+async fn member(cluster: &Cluster, verb: &str, index: usize, state: &str) -> Result<()> {
+    let name = cluster.members[index].name();
+    let (code, printed) = cluster.proxy()?.member(&[verb, name]).await?;
+    if code != Some(0) {
+        return fail(format!("raidb member {verb} {name}: {code:?}, {printed}"));
+    }
+    let waited = cluster.wait_for_state(name, state, STATE_LIMIT).await;
+    if let Err(failure) = waited {
+        return fail(format!("{failure}\n{}", cluster.proxy()?.status().await?));
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Statements whose writes are hidden: the lead takes images of the rows that they change, followers get what is left behind.
 //!
 //! The lead's answers ([`report`]) say what was done and what was taken; [`judge`] says whether that is all that followers
-//! need; [`net()`] adds the images up; [`follower::statements`] makes SQL of the sums. docs/adr/0010-captured-images.md.
+//! need; [`net()`] adds the images up; [`follower::statements`] makes SQL of the sums. docs/adr/0013-captured-images.md.
 
 pub mod composite;
 pub mod follower;

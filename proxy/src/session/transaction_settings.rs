@@ -1,0 +1,158 @@
+//! Settings that are made inside a transaction: they are part of it, and hold for the session when it has committed.
+//!
+//! **Time limits act on the lead alone** (DESIGN.md §3): a follower whose statements were cut off would outvote a healthy lead, and a
+//! redo would never come to its end. So they are no entries of the transcript, and no part of the intent. What was SET for
+//! the session is repeated on every connection behind COMMIT; what was SET LOCAL ends with the transaction, and holds no
+//! longer than the lead on which it was made.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use raidb_core::ids::MemberId;
+use raidb_core::sql::analysis::SessionChange;
+use raidb_core::sql::footprint::Footprint;
+
+use super::Session;
+use super::control::change_of_meaning;
+use super::frames::TIME_LIMITS_OFF;
+use super::settings::{Effect, PendingSetting, SessionSettings};
+use super::statement::Statement;
+use super::transaction::Payload;
+use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Owner;
+
+impl Session {
+    /// In a transaction a setting comes and goes with it, on every member.
+    pub(super) async fn setting_in_transaction(
+        &mut self,
+        statement: &Statement,
+        change: &SessionChange,
+        effect: Option<Effect>,
+    ) -> Result<(), Trouble> {
+        if matches!(change, SessionChange::Constraints) {
+            self.before_constraints(statement).await?;
+        }
+        self.simple_on_lead(statement).await?;
+        if let SessionChange::TransactionModes(modes) = change {
+            // Followers always run READ COMMITTED, READ WRITE.
+            if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
+                open.isolation = isolation;
+            }
+            return Ok(());
+        }
+        if is_time_limit(change) {
+            if let Some(open) = self.open.as_mut() {
+                open.limited = true;
+            }
+            if let (Some(open), Some(effect)) = (self.open.as_mut(), effect) {
+                let at = open.transcript.len() + 1;
+                open.settings.push(PendingSetting { at, effect });
+            }
+            return Ok(());
+        }
+        self.push_setting(&statement.sql)?;
+        if let Some(open) = self.open.as_mut() {
+            let at = open.transcript.len();
+            open.transcript.set(at - 1, |entry| entry.alone = true);
+            if let Some(effect) = effect {
+                open.settings.push(PendingSetting { at, effect });
+            }
+        }
+        if matches!(change, SessionChange::ResetAll) {
+            // The limits that a member or the start packet gives to the session have come back with the rest.
+            for lifted in TIME_LIMITS_OFF {
+                self.push_setting(&Bytes::from_static(lifted))?;
+            }
+        }
+        if change_of_meaning(change) {
+            if let Some(open) = self.open.as_mut() {
+                open.meaning_changed = true;
+            }
+            self.read_meaning_surely().await;
+        }
+        Ok(())
+    }
+
+    fn push_setting(&mut self, sql: &Bytes) -> Result<(), SqlError> {
+        self.push_entry(Payload::Simple(sql.clone()), None, &Footprint::Nothing, Duration::ZERO)
+    }
+
+    /// The transaction wrote nothing, and the lead has committed it: nothing is open any more.
+    pub(super) async fn close_committed(&mut self) {
+        let settings = self.open.as_mut().map(|open| std::mem::take(&mut open.settings)).unwrap_or_default();
+        self.close_transaction();
+        self.settings_committed(settings).await;
+    }
+
+    /// Settings of a transaction that has committed hold for the session.
+    pub(super) async fn settings_committed(&mut self, settings: Vec<PendingSetting>) {
+        let limits = time_limits(&settings);
+        if !limits.is_empty() {
+            // As with settings outside of transactions (`everywhere`): a late cancel must not hit them.
+            self.cancels_done().await;
+            // The lead too: it may be another one than that on which they were made.
+            let members: Vec<MemberId> = self.view.members().collect();
+            for member in members {
+                if let Some(link) = self.link(member) {
+                    limits.iter().for_each(|sql| link.simple(&[sql], Owner::Setting));
+                }
+            }
+        }
+        for setting in settings {
+            self.settings.apply(&setting.effect);
+        }
+    }
+}
+
+fn is_time_limit(change: &SessionChange) -> bool {
+    match change {
+        SessionChange::Set { name, .. } | SessionChange::SetLocal { name, .. } | SessionChange::Reset { name } => {
+            SessionSettings::is_time_limit(name)
+        }
+        SessionChange::ResetAll
+        | SessionChange::TransactionModes(_)
+        | SessionChange::SessionModes(_)
+        | SessionChange::Constraints => false,
+    }
+}
+
+/// The statements that give a connection the time limits of a transaction that it was not told of.
+fn time_limits(settings: &[PendingSetting]) -> Vec<Bytes> {
+    let mut limits = Vec::new();
+    for setting in settings {
+        match &setting.effect {
+            Effect::Set { name, sql, .. } if SessionSettings::is_time_limit(name) => limits.push(sql.clone()),
+            Effect::Reset(name) if SessionSettings::is_time_limit(name) => {
+                limits.push(Bytes::from(format!("RESET {name}")));
+            }
+            // An entry of the transcript, and the last word on those before it.
+            Effect::ResetAll => limits.clear(),
+            Effect::Set { .. } | Effect::Reset(_) | Effect::Modes { .. } => {}
+        }
+    }
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_behind_reset_all_counts() {
+        let set = |name: &str| Effect::Set {
+            name: name.to_owned(),
+            sql: Bytes::from(format!("SET {name} = 1")),
+            values: None,
+        };
+        let effects = [
+            set("lock_timeout"),
+            Effect::ResetAll,
+            set("search_path"),
+            set("statement_timeout"),
+            Effect::Reset("lock_timeout".into()),
+            Effect::Reset("role".into()),
+        ];
+        let settings: Vec<_> = effects.into_iter().map(|effect| PendingSetting { at: 1, effect }).collect();
+        assert_eq!(time_limits(&settings), ["SET statement_timeout = 1", "RESET lock_timeout"]);
+    }
+}
