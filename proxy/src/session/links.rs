@@ -140,6 +140,7 @@ impl MemberSlot {
         if let Some(link) = self.link.take() {
             abandon(link);
         }
+        self.locks = SlotLocks::default();
         self.permit = None;
         self.units.clear();
         self.deadline = None;

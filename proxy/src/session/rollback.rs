@@ -73,7 +73,8 @@ impl Session {
             Err(other) => return Err(other),
         }
         self.followers_clean().await;
-        self.close_transaction();
+        // Time limits that it has set are no entries of its transcript.
+        self.close_committed().await;
         Ok(())
     }
 
