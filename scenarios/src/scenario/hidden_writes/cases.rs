@@ -165,7 +165,7 @@ async fn taken_back(client: &Client) -> Result<()> {
         ("insert into account values (1000, 5000)", "P0001"),
         ("update account set balance = -1 where id = 1", "23514"),
         ("call transfer(1, 2, 100000)", "23514"),
-        ("call commits()", "2D000"),
+        ("call commits()", "0A000"),
         ("do $$ begin raise exception 'no'; end $$", "P0001"),
         ("select no_such_function()", "42883"),
         ("insert into account values (1, 1)", "23505"),
@@ -173,7 +173,9 @@ async fn taken_back(client: &Client) -> Result<()> {
         expect(sql, &outcome(&client.batch_execute(sql).await), wanted)?;
         expect(sql, &outcome(&client.query(sql, &[]).await), wanted)?;
         client.batch_execute("begin").await?;
-        expect(sql, &outcome(&client.batch_execute(sql).await), wanted)?;
+        // What ends transactions is refused where one server would let it, and PostgreSQL's own error inside a block.
+        let in_block = if wanted == "0A000" { "2D000" } else { wanted };
+        expect(sql, &outcome(&client.batch_execute(sql).await), in_block)?;
         expect(sql, &outcome(&client.batch_execute("select 1").await), "25P02")?;
         client.batch_execute("rollback").await?;
     }
