@@ -43,6 +43,7 @@ execute upd(31, 1);
 commit;
 select * from t where id > 9 order by id;
 alter table t add column c int;
+--! differs a member that has not prepared it yet prepares it anew, with the new column
 execute q(1);
 deallocate q;
 execute q(1);

@@ -24,7 +24,8 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     let start = text.tokens.get(at).ok_or_else(|| unknown("EXPLAIN of nothing"))?.start;
     if !analyze {
         let effects = scan(text, at..text.len(), scope);
-        let mut judged = harmless(effects.member_bound);
+        // What a name stands for, only the lead is sure to know: PREPARE runs there.
+        let mut judged = harmless(effects.member_bound || text.is(at, "execute"));
         if let (Command::Read(read), true) = (&mut judged.command, effects.unproven.is_some()) {
             read.proof = Proof::Probe;
         }

@@ -42,6 +42,7 @@ fn proven() {
         ("explain (verbose, costs off) select * from parent", "read nothing"),
         ("explain analyze select * from parent", "read groups 10"),
         ("explain (analyze false) delete from parent", "read nothing"),
+        ("explain execute p(1)", "read lead nothing"),
         ("declare c cursor for select * from parent", "read lead groups 10"),
         ("fetch 5 from c", "read lead nothing"),
         ("close c", "read lead nothing"),
