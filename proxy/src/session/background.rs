@@ -11,6 +11,7 @@ use super::Session;
 use super::frames;
 use super::links::{CommitState, Expects};
 use super::registration::Proof;
+use super::repeated::may_pass;
 use super::trouble::SqlError;
 use crate::members::pg::link::{Owner, UnitOutcome};
 use crate::together;
@@ -96,6 +97,10 @@ impl Session {
             }
             Owner::Setting => {
                 if let Some((sqlstate, message)) = outcome.error {
+                    if may_pass(sqlstate) {
+                        // A time limit, a cancel, no room: it says nothing of the member. A new connection gets it from the journal.
+                        return self.slot(member).give_up();
+                    }
                     let detail =
                         format!("a setting that the lead took: {}: {message}", String::from_utf8_lossy(&sqlstate));
                     self.report(member, Reason::Diverged, detail);

@@ -31,6 +31,7 @@ use super::frames::{self, write_no_limits};
 use super::intent::unknown;
 use super::lead::PLAIN_BEGIN;
 use super::lead_unit::{LEAD_BEGIN, write_prepared_begin};
+use super::prepared::Prepared;
 use super::statement::Statement;
 use super::token::Named;
 use super::transaction::{Block, Payload};
@@ -256,6 +257,14 @@ impl Session {
         }
     }
 
+    /// Another session's statement under a name and a number of this one: its own mean something else on these connections.
+    fn adopted(&mut self, payload: &Payload) -> Payload {
+        let Payload::Extended { prepared, tail } = payload else { return payload.clone() };
+        let (text, types) = (prepared.text.clone(), prepared.types.clone());
+        let prepared = Prepared { identity: self.names.identity(), name: Bytes::new(), text, types, by_sql: None };
+        Payload::Extended { prepared: Arc::new(prepared), tail: tail.clone() }
+    }
+
     async fn combined_on_lead(&mut self, own: &Insert, others: &Passengers) -> Result<(), Failed> {
         let lead = self.ready_members(true).await?;
         let inserts = || std::iter::once(own).chain(others.inserts());
@@ -300,8 +309,9 @@ impl Session {
             return Err(SqlError::retry("the schema was changed").into());
         }
         // No wait from here to the end: they enter the transaction together.
-        for insert in inserts() {
-            self.push_entry(insert.payload.clone(), Some(insert.tag.clone()), &insert.footprint, took)?;
+        for (index, insert) in inserts().enumerate() {
+            let payload = if index == 0 { insert.payload.clone() } else { self.adopted(&insert.payload) };
+            self.push_entry(payload, Some(insert.tag.clone()), &insert.footprint, took)?;
             self.change_last(|entry| {
                 entry.all_or_nothing = true;
                 entry.literals = insert.literals;
@@ -406,7 +416,7 @@ impl Setting {
 }
 
 /// The ParameterStatus frames among these.
-fn reports(frames: &[u8]) -> BytesMut {
+pub(super) fn reports(frames: &[u8]) -> BytesMut {
     let mut reports = BytesMut::new();
     let mut rest = frames;
     while let Some(head) = rest.get(1..5) {

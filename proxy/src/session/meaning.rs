@@ -10,6 +10,7 @@ use super::Session;
 use super::settings::{MEANING_SQL, TOLD_VALUES, Told};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
+use crate::members::pg::link::Link;
 use crate::wire::decode;
 
 impl Session {
@@ -26,7 +27,13 @@ impl Session {
         };
         let schemas = path.into_iter().filter_map(|row| row.into_iter().next().flatten());
         let search_path = schemas.map(|hex| from_hex(&hex).ok_or_else(unreadable)).collect::<Result<_, _>>()?;
-        let values = TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
+        let values: Vec<_> =
+            TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
+        if self.settings.constants() != values {
+            // A connection that has parsed a text keeps its constants as they were read then, another one reads them now: so all parse it
+            // again.
+            self.slots.iter_mut().filter_map(|slot| slot.link.as_mut()).for_each(Link::doubt);
+        }
         self.settings.told(Told { search_path, values });
         self.meaning_unknown = false;
         Ok(())

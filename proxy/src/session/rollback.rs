@@ -6,6 +6,7 @@ use std::task::Poll;
 use raidb_core::ids::MemberId;
 
 use super::Session;
+use super::combined::reports;
 
 impl Session {
     /// Forgets the open transaction; nothing of it is left on the lead.
@@ -36,10 +37,14 @@ impl Session {
             self.database.counters.aborts.add();
         }
         if begun && self.view.lead_epoch == epoch && self.link(lead).is_some() {
+            let mark = self.staged.len();
             if self.lead_command("ROLLBACK").await.is_err() {
                 // Whatever went wrong, nothing of the transaction may stay open there.
                 self.slot(lead).reset();
             }
+            // Behind a message that the lead could not read, BEGIN included, it warns that there is nothing to roll back: that is for us.
+            let said = self.staged.split_off(mark.min(self.staged.len()));
+            self.staged.extend_from_slice(&reports(&said));
         } else if begun {
             // The former lead may still have it open (it was cut off, not changed by us): drop the connection.
             self.slot(lead).reset();
