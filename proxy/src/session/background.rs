@@ -99,7 +99,11 @@ impl Session {
                 if let Some((sqlstate, message)) = outcome.error {
                     if may_pass(sqlstate) {
                         // A time limit, a cancel, no room: it says nothing of the member. A new connection gets it from the journal.
-                        return self.slot(member).give_up();
+                        let leads = self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun);
+                        let slot = self.slot(member);
+                        slot.give_up();
+                        slot.lead_cut |= leads;
+                        return self.handle.wake();
                     }
                     let detail =
                         format!("a setting that the lead took: {}: {message}", String::from_utf8_lossy(&sqlstate));

@@ -10,7 +10,6 @@ use super::Session;
 use super::settings::{MEANING_SQL, TOLD_VALUES, Told};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
-use crate::members::pg::link::Link;
 use crate::wire::decode;
 
 impl Session {
@@ -30,9 +29,9 @@ impl Session {
         let values: Vec<_> =
             TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
         if self.settings.constants() != values {
-            // A connection that has parsed a text keeps its constants as they were read then, another one reads them now: so all parse it
-            // again.
-            self.slots.iter_mut().filter_map(|slot| slot.link.as_mut()).for_each(Link::doubt);
+            // A connection that has parsed a text keeps its constants as they were read then, another one reads them now. So from here
+            // on it is another statement; what stands in a transcript already is the old one, wherever that is parsed.
+            self.names.renew();
         }
         self.settings.told(Told { search_path, values });
         self.meaning_unknown = false;

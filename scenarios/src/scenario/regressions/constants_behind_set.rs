@@ -13,20 +13,31 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     raw.send(b'P', b"S\0insert into constants values ($1, '2024-01-02 00:00')\0\0\0").await?;
     raw.send(b'S', b"").await?;
     raw.until(b'Z').await?;
-    for (id, set) in [(1, "set timezone = 'Asia/Tokyo'"), (2, "reset timezone"), (3, "set timezone = 'America/Lima'")] {
+    for (id, set) in
+        [(1_u8, "set timezone = 'Asia/Tokyo'"), (2, "reset timezone"), (3, "set timezone = 'America/Lima'")]
+    {
         query(&mut raw, set).await?;
-        let value = id.to_string();
-        let mut bind = b"\0S\0\0\0\0\x01\0\0\0\x01".to_vec();
-        bind.extend_from_slice(value.as_bytes());
-        bind.extend_from_slice(&[0, 0]);
-        raw.send(b'B', &bind).await?;
-        raw.send(b'E', &[0; 5]).await?;
-        raw.send(b'S', b"").await?;
-        let answers = raw.until(b'Z').await?;
-        if !answers.iter().any(|message| message.kind == b'C') {
-            return fail(format!("behind {set}: {answers:?}"));
-        }
+        insert(&mut raw, id).await.map_err(|e| e.during(format!("behind {set}")))?;
     }
+    // Followers work behind the lead: what is sent to them behind a setting stands before it.
+    query(&mut raw, "reset timezone").await?;
+    query(&mut raw, "begin").await?;
+    insert(&mut raw, 4).await?;
+    query(&mut raw, "set local timezone = 'Asia/Tokyo'").await?;
+    insert(&mut raw, 5).await?;
+    query(&mut raw, "commit").await?;
+    insert(&mut raw, 6).await?;
     let sql = "select string_agg(to_char(at at time zone 'UTC', 'DD HH24'), ', ' order by id) from constants";
-    expect_on_all(&cluster.members, sql, "01 15, 02 00, 02 05").await
+    expect_on_all(&cluster.members, sql, "01 15, 02 00, 02 05, 02 00, 01 15, 02 00").await
+}
+
+async fn insert(raw: &mut Raw, id: u8) -> Result<()> {
+    let mut bind = b"\0S\0\0\0\0\x01\0\0\0\x01".to_vec();
+    bind.extend_from_slice(id.to_string().as_bytes());
+    bind.extend_from_slice(&[0, 0]);
+    raw.send(b'B', &bind).await?;
+    raw.send(b'E', &[0; 5]).await?;
+    raw.send(b'S', b"").await?;
+    let answers = raw.until(b'Z').await?;
+    if answers.iter().any(|message| message.kind == b'C') { Ok(()) } else { fail(format!("{id}: {answers:?}")) }
 }
