@@ -7,6 +7,7 @@
 use raidb_core::sql::analysis::Command;
 
 use super::Session;
+use super::control::is_control;
 use super::settings::{MEANING_SQL, TOLD_VALUES, Told};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
@@ -71,31 +72,9 @@ impl Session {
         if !self.meaning_unknown || self.open.is_some() {
             return None;
         }
-        let names = match command {
-            Command::Read(_)
-            | Command::RowLock(_)
-            | Command::Write(_)
-            | Command::CopyIn(_)
-            | Command::CopyOut(_)
-            | Command::LockTable(_)
-            | Command::Utility(_)
-            | Command::Execute { .. }
-            | Command::Unknown { .. } => true,
-            // A setting may be what helps.
-            Command::Empty
-            | Command::Begin(_)
-            | Command::Commit { .. }
-            | Command::Rollback { .. }
-            | Command::Savepoint(_)
-            | Command::Release(_)
-            | Command::RollbackTo(_)
-            | Command::Session(_)
-            | Command::Prepare { .. }
-            | Command::Deallocate(_)
-            | Command::Discard { .. }
-            | Command::Token(_)
-            | Command::Refused(_) => false,
-        };
+        // Whatever the proxy does by itself, settings above all, may be what helps.
+        let own = is_control(command) && !matches!(command, Command::CopyIn(_) | Command::Utility(_));
+        let names = !own && !matches!(command, Command::Empty);
         let told = || SqlError::retry("the lead does not tell what names mean under the settings of this session");
         names.then(|| if self.view.down { SqlError::no_member() } else { told() })
     }

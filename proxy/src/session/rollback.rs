@@ -6,7 +6,7 @@ use std::task::Poll;
 use raidb_core::ids::MemberId;
 
 use super::Session;
-use super::combined::reports;
+use crate::wire::decode;
 
 impl Session {
     /// Forgets the open transaction; nothing of it is left on the lead.
@@ -44,7 +44,7 @@ impl Session {
             }
             // Behind a message that the lead could not read, BEGIN included, it warns that there is nothing to roll back: that is for us.
             let said = self.staged.split_off(mark.min(self.staged.len()));
-            self.staged.extend_from_slice(&reports(&said));
+            self.staged.extend_from_slice(&decode::reports(&said));
         } else if begun {
             // The former lead may still have it open (it was cut off, not changed by us): drop the connection.
             self.slot(lead).reset();
