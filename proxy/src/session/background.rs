@@ -11,6 +11,7 @@ use super::Session;
 use super::frames;
 use super::links::{CommitState, Expects};
 use super::registration::Proof;
+use super::repeated::may_pass;
 use super::trouble::SqlError;
 use crate::members::pg::link::{Owner, UnitOutcome};
 use crate::together;
@@ -98,6 +99,14 @@ impl Session {
             Owner::Locks => self.locks_answered(member, outcome),
             Owner::Setting => {
                 if let Some((sqlstate, message)) = outcome.error {
+                    if may_pass(sqlstate) {
+                        // A time limit, a cancel, no room: it says nothing of the member. A new connection gets it from the journal.
+                        let leads = self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun);
+                        let slot = self.slot(member);
+                        slot.give_up();
+                        slot.lead_cut |= leads;
+                        return self.handle.wake();
+                    }
                     let detail =
                         format!("a setting that the lead took: {}: {message}", String::from_utf8_lossy(&sqlstate));
                     self.report(member, Reason::Diverged, detail);

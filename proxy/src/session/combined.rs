@@ -20,7 +20,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::{Command, Write, WriteForm};
 use raidb_core::sql::parametrised;
@@ -28,10 +28,11 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::foreground::{Reading, Rows};
-use super::frames::{self, write_no_limits};
+use super::frames::{self, write_limits, write_no_limits};
 use super::intent::unknown;
 use super::lead::PLAIN_BEGIN;
 use super::lead_unit::{LEAD_BEGIN, write_prepared_begin};
+use super::prepared::Prepared;
 use super::statement::Statement;
 use super::token::Named;
 use super::transaction::{Block, Payload};
@@ -240,6 +241,8 @@ impl Session {
             }
             // The session ends. What the others are told depends on how far it was.
             Err(trouble @ (Trouble::Fatal(_) | Trouble::ClientGone)) => Err(trouble),
+            // What the decision says of it alone is the answer: it is not tried again.
+            Err(trouble) if by_itself && others.are_committing() => Err(trouble),
             // Its client wants it to end.
             Err(Trouble::Answer(frame)) if by_itself && decode::sqlstate(&frame) == *b"57014" => {
                 Err(Trouble::Answer(frame))
@@ -250,13 +253,21 @@ impl Session {
                     turn.failed();
                 }
                 // What its own statement says it will say again.
-                self.staged = reports(&self.staged);
+                self.staged = decode::reports(&self.staged);
                 // Before anybody is told: whoever goes by himself would wait for these locks.
                 self.rollback().await;
                 others.alone(culprit.and_then(|index| index.checked_sub(1)));
                 self.alone()
             }
         }
+    }
+
+    /// Another session's statement under a name and a number of this one: its own mean something else on these connections.
+    fn adopted(&mut self, payload: &Payload) -> Payload {
+        let Payload::Extended { prepared, tail } = payload else { return payload.clone() };
+        let (text, types) = (prepared.text.clone(), prepared.types.clone());
+        let prepared = Prepared { identity: self.names.identity(), name: Bytes::new(), text, types, by_sql: None };
+        Payload::Extended { prepared: Arc::new(prepared), tail: tail.clone() }
     }
 
     async fn combined_on_lead(&mut self, own: &Insert, others: &Passengers) -> Result<(), Failed> {
@@ -285,7 +296,7 @@ impl Session {
         if let Some(frame) = end.error {
             if let Some(link) = self.slots[usize::from(lead.0)].link.as_mut() {
                 // A Parse of this unit may or may not stand.
-                self.insert_names.all().chain([&LEAD_BEGIN, &LIMITS.name]).for_each(|name| link.forget(name));
+                self.insert_names.all().chain([&LEAD_BEGIN]).for_each(|name| link.forget(name));
                 frames::forget_own(link);
             }
             // It has answered those before it.
@@ -303,8 +314,9 @@ impl Session {
             return Err(SqlError::retry("the schema was changed").into());
         }
         // No wait from here to the end: they enter the transaction together.
-        for insert in inserts() {
-            self.push_entry(insert.payload.clone(), Some(insert.tag.clone()), &insert.footprint, took)?;
+        for (index, insert) in inserts().enumerate() {
+            let payload = if index == 0 { insert.payload.clone() } else { self.adopted(&insert.payload) };
+            self.push_entry(payload, Some(insert.tag.clone()), &insert.footprint, took)?;
             self.change_last(|entry| {
                 entry.all_or_nothing = true;
                 entry.literals = insert.literals;
@@ -327,7 +339,7 @@ impl Session {
         let mut steps = VecDeque::new();
         write_prepared_begin(link, &PLAIN_BEGIN, &mut steps);
         if !others.is_empty() {
-            LIMITS.write(link);
+            write_limits(link);
         }
         // What the unnamed statement stands for.
         let mut unnamed: Option<(&[u8], &[u8])> = None;
@@ -345,13 +357,7 @@ impl Session {
             };
             let name = match named {
                 Some((name, identity)) => {
-                    if !link.knows(&name, identity) {
-                        if link.occupied(&name) {
-                            encode::close(link.out(), b'S', &name);
-                        }
-                        encode::parse(link.out(), &name, &[text], types);
-                        link.learn(name.clone(), identity);
-                    }
+                    link.prepare(&name, identity, &[&text[..]], types);
                     name
                 }
                 None => {
@@ -380,61 +386,3 @@ impl Session {
 
 static NO_TYPES: Bytes = Bytes::from_static(&[0, 0]);
 static NO_PARAMETERS: Bytes = Bytes::from_static(&[0, 0, 0, 0, 0, 0]);
-/// A setting of the transaction, prepared once.
-struct Setting {
-    name: Bytes,
-    identity: u64,
-    text: &'static [u8],
-}
-
-/// Nobody waits for long with somebody whose INSERT waits for a lock, or takes long. (PostgreSQL limits each Execute by itself.)
-static LIMITS: Setting = Setting {
-    name: Bytes::from_static(b"raidb_limits"),
-    identity: 1 << 61,
-    text: b"SELECT pg_catalog.set_config('lock_timeout', '5ms', true), \
-            pg_catalog.set_config('statement_timeout', '100ms', true)",
-};
-impl Setting {
-    fn write(&self, link: &mut Link) {
-        if !link.knows(&self.name, self.identity) {
-            if link.occupied(&self.name) {
-                encode::close(link.out(), b'S', &self.name);
-            }
-            encode::parse(link.out(), &self.name, &[self.text], &NO_TYPES);
-            link.learn(self.name.clone(), self.identity);
-        }
-        encode::bind_empty(link.out(), b"", &self.name);
-        encode::execute(link.out(), b"", 0);
-    }
-}
-
-/// The ParameterStatus frames among these.
-fn reports(frames: &[u8]) -> BytesMut {
-    let mut reports = BytesMut::new();
-    let mut rest = frames;
-    while let Some(head) = rest.get(1..5) {
-        let length = 1 + u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some(frame) = rest.get(..length) else { break };
-        if frame[0] == b'S' {
-            reports.extend_from_slice(frame);
-        }
-        rest = &rest[length..];
-    }
-    reports
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reports_are_kept_and_nothing_else() {
-        let mut frames = BytesMut::new();
-        encode::notice_or_error(&mut frames, b'N', &[(b'M', "a notice")]);
-        encode::parameter_status(&mut frames, b"TimeZone", b"UTC");
-        encode::command_complete(&mut frames, "INSERT 0 1");
-        let mut wanted = BytesMut::new();
-        encode::parameter_status(&mut wanted, b"TimeZone", b"UTC");
-        assert_eq!(reports(&frames), wanted);
-    }
-}

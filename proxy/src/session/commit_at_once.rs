@@ -104,7 +104,7 @@ impl Session {
 
     pub(super) fn untouched(&self, member: MemberId) -> bool {
         let slot = &self.slots[usize::from(member.0)];
-        let equal = slot.link.as_ref().is_some_and(|link| !link.owes(Owner::Repeated));
+        let equal = slot.link.as_ref().is_some_and(|link| !link.owes(Owner::Repeated) && !link.owes(Owner::Setting));
         equal && slot.cursor.clean() && slot.work.is_none() && !slot.lost
     }
 

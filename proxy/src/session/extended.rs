@@ -20,7 +20,7 @@ use super::reads::{ReadPlan, write_probe_begin};
 use super::statement::{Bound, Statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
-use crate::members::pg::link::{Link, Owner};
+use crate::members::pg::link::{Link, Owner, Written};
 use crate::wire::decode::{Named, Parse};
 use crate::wire::encode;
 
@@ -381,7 +381,7 @@ fn write_read_batch(
             }
             Message::Bind(_, frame) | Message::Describe(Named::Statement(_), frame) => {
                 if let Some(statement) = needed.next() {
-                    let (parsed, closed) = parse_if_unknown(link, &statement.prepared);
+                    let Written { parsed, closed } = parse_if_unknown(link, &statement.prepared);
                     if closed {
                         steps.push_back(Step::Close { visible: false });
                     }

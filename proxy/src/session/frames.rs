@@ -8,7 +8,7 @@ use raidb_core::sql::analysis::Command;
 use super::prepared::Prepared;
 use super::statement::Statement;
 use super::transaction::{Entry, Payload};
-use crate::members::pg::link::{Link, Owner};
+use crate::members::pg::link::{Link, Owner, Written};
 use crate::rejoin::tables::TABLES;
 use crate::wire::encode;
 
@@ -92,6 +92,7 @@ pub fn write_whole<'p>(link: &mut Link, payloads: impl Iterator<Item = &'p Paylo
 static MARK_NAMES: [Bytes; TABLES as usize] =
     [Bytes::from_static(b"raidb_mark_0"), Bytes::from_static(b"raidb_mark_1")];
 /// Name of the prepared COMMIT.
+static LIMITS_NAME: Bytes = Bytes::from_static(b"raidb_limits");
 static NO_LIMITS_NAME: Bytes = Bytes::from_static(b"raidb_no_limits");
 static COMMIT_NAME: Bytes = Bytes::from_static(b"raidb_commit");
 /// Its identity, and that of the markers.
@@ -125,6 +126,14 @@ fn write_mark(link: &mut Link, table: u8, position: Position) {
     encode::execute(link.out(), b"", 0);
 }
 
+/// Nobody waits for long with somebody whose statement waits for a lock, or takes long. (PostgreSQL limits each Execute by itself.)
+pub(super) fn write_limits(link: &mut Link) {
+    let text = b"SELECT pg_catalog.set_config('lock_timeout', '5ms', true), pg_catalog.set_config('statement_timeout', '100ms', true)";
+    prepare_own(link, &LIMITS_NAME, text, &[0, 0]);
+    encode::bind_empty(link.out(), b"", &LIMITS_NAME);
+    encode::execute(link.out(), b"", 0);
+}
+
 /// Lifts the time limits of the transaction.
 pub(super) fn write_no_limits(link: &mut Link) {
     let text = b"SELECT pg_catalog.set_config('lock_timeout', '0', true), pg_catalog.set_config('statement_timeout', '0', true)";
@@ -135,14 +144,7 @@ pub(super) fn write_no_limits(link: &mut Link) {
 
 /// A statement of the proxy's own stands on the link.
 fn prepare_own(link: &mut Link, name: &Bytes, text: &[u8], types: &[u8]) {
-    if link.knows(name, COMMIT_IDENTITY) {
-        return;
-    }
-    if link.occupied(name) {
-        encode::close(link.out(), b'S', name);
-    }
-    encode::parse(link.out(), name, &[text], types);
-    link.learn(name.clone(), COMMIT_IDENTITY);
+    link.prepare(name, COMMIT_IDENTITY, &[text], types);
 }
 
 /// A unit that a follower owes an answer to.
@@ -227,13 +229,7 @@ fn write_bound(link: &mut Link, prepared: &Prepared, tail: &Bytes) {
 
 /// BEGIN within the same pipeline: no extra ReadyForQuery.
 fn write_begin(link: &mut Link, opening: Opening) -> usize {
-    if !link.knows(&BEGIN_NAME, BEGIN_IDENTITY) {
-        if link.occupied(&BEGIN_NAME) {
-            encode::close(link.out(), b'S', &BEGIN_NAME);
-        }
-        encode::parse(link.out(), &BEGIN_NAME, &[FOLLOWER_BEGIN], &[0, 0]);
-        link.learn(BEGIN_NAME.clone(), BEGIN_IDENTITY);
-    }
+    link.prepare(&BEGIN_NAME, BEGIN_IDENTITY, &[FOLLOWER_BEGIN], &[0, 0]);
     encode::bind_empty(link.out(), b"", &BEGIN_NAME);
     encode::execute(link.out(), b"", 0);
     if opening != Opening::BeginWithoutLimits {
@@ -248,19 +244,9 @@ fn write_begin(link: &mut Link, opening: Opening) -> usize {
     1 + TIME_LIMITS_OFF.len()
 }
 
-/// Makes sure that the statement stands on the link under its own name. True if a Parse was written
-/// (and, before it, a Close if `true` is the second).
-pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> (bool, bool) {
-    if link.knows(&prepared.name, prepared.identity) {
-        return (false, false);
-    }
-    let close = link.occupied(&prepared.name);
-    if close {
-        encode::close(link.out(), b'S', &prepared.name);
-    }
-    encode::parse(link.out(), &prepared.name, &[&prepared.text], &prepared.types);
-    link.learn(prepared.name.clone(), prepared.identity);
-    (true, close)
+/// Makes sure that the statement stands on the link under its own name.
+pub fn parse_if_unknown(link: &mut Link, prepared: &Prepared) -> Written {
+    link.prepare(&prepared.name, prepared.identity, &[&prepared.text], &prepared.types)
 }
 
 /// After a failed unit it is not known whether what was parsed in it stands.
@@ -274,7 +260,7 @@ pub fn forget_parse(link: &mut Link, entry: &Entry) {
 /// The same of the proxy's own statements.
 pub fn forget_own(link: &mut Link) {
     link.forget(&BEGIN_NAME);
-    MARK_NAMES.iter().chain([&COMMIT_NAME, &NO_LIMITS_NAME]).for_each(|name| link.forget(name));
+    MARK_NAMES.iter().chain([&COMMIT_NAME, &LIMITS_NAME, &NO_LIMITS_NAME]).for_each(|name| link.forget(name));
 }
 
 /// A name as an SQL identifier.

@@ -73,6 +73,9 @@ impl Session {
             if let Err(trouble) = result {
                 self.fail(trouble, 0).await?;
             }
+        } else if self.block == Block::Idle {
+            // An error was told for this pipeline; the next one has nothing to do with it.
+            self.lost_transaction = None;
         }
         *unit = Unit::default();
         self.skipping = false;

@@ -13,7 +13,7 @@ use super::imaged::as_imaged;
 use super::prepared::PreparedStatement;
 use super::statement::{Bound, CommandExt, Statement};
 use super::trouble::{SqlError, Trouble};
-use crate::members::pg::link::{Link, Owner};
+use crate::members::pg::link::{Link, Owner, Written};
 use crate::wire::encode;
 
 /// BEGIN on the lead's link, prepared once.
@@ -412,15 +412,8 @@ fn unbound(known: &PreparedStatement) -> Statement {
 
 pub(super) fn write_prepared_begin(link: &mut Link, begin: &Bytes, steps: &mut VecDeque<Step>) {
     let identity = LEAD_BEGIN_IDENTITY | u64::from(crc32c::crc32c(begin));
-    if !link.knows(&LEAD_BEGIN, identity) {
-        if link.occupied(&LEAD_BEGIN) {
-            encode::close(link.out(), b'S', &LEAD_BEGIN);
-            steps.push_back(Step::Close { visible: false });
-        }
-        encode::parse(link.out(), &LEAD_BEGIN, &[begin], &[0, 0]);
-        link.learn(LEAD_BEGIN.clone(), identity);
-        steps.push_back(Step::Parse { visible: false });
-    }
+    let written = link.prepare(&LEAD_BEGIN, identity, &[&begin[..]], &[0, 0]);
+    push_steps(written, false, steps);
     encode::bind_empty(link.out(), b"raidb_begin", &LEAD_BEGIN);
     steps.push_back(Step::Bind { visible: false });
     encode::execute(link.out(), b"raidb_begin", 0);
@@ -429,20 +422,22 @@ pub(super) fn write_prepared_begin(link: &mut Link, begin: &Bytes, steps: &mut V
 
 /// Makes the statement stand under its name; `visible`: the client asked for it and gets its ParseComplete.
 fn write_parse(link: &mut Link, on_lead: &OnLead, types: &Bytes, visible: bool, steps: &mut VecDeque<Step>) {
-    if link.knows(&on_lead.name, on_lead.identity) {
-        if visible {
-            steps.push_back(Step::Local(bare(b'1')));
-        }
-        return;
+    let text: Vec<&[u8]> = on_lead.text.iter().map(|p| &p[..]).collect();
+    let written = link.prepare(&on_lead.name, on_lead.identity, &text, types);
+    if visible && !written.parsed {
+        steps.push_back(Step::Local(bare(b'1')));
     }
-    if link.occupied(&on_lead.name) {
-        encode::close(link.out(), b'S', &on_lead.name);
+    push_steps(written, visible, steps);
+}
+
+/// The answers to what was written; the client never asked for the Close.
+fn push_steps(written: Written, visible: bool, steps: &mut VecDeque<Step>) {
+    if written.closed {
         steps.push_back(Step::Close { visible: false });
     }
-    let text: Vec<&[u8]> = on_lead.text.iter().map(|p| &p[..]).collect();
-    encode::parse(link.out(), &on_lead.name, &text, types);
-    link.learn(on_lead.name.clone(), on_lead.identity);
-    steps.push_back(Step::Parse { visible });
+    if written.parsed {
+        steps.push_back(Step::Parse { visible });
+    }
 }
 
 fn write_bind(

@@ -7,6 +7,7 @@
 use raidb_core::sql::analysis::Command;
 
 use super::Session;
+use super::control::is_control;
 use super::settings::{MEANING_SQL, TOLD_VALUES, Told};
 use super::trouble::{SqlError, Trouble};
 use crate::fault_points::FaultPoint;
@@ -26,7 +27,13 @@ impl Session {
         };
         let schemas = path.into_iter().filter_map(|row| row.into_iter().next().flatten());
         let search_path = schemas.map(|hex| from_hex(&hex).ok_or_else(unreadable)).collect::<Result<_, _>>()?;
-        let values = TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
+        let values: Vec<_> =
+            TOLD_VALUES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
+        if self.settings.constants() != values {
+            // A connection that has parsed a text keeps its constants as they were read then, another one reads them now. So from here
+            // on it is another statement; what stands in a transcript already is the old one, wherever that is parsed.
+            self.names.renew();
+        }
         self.settings.told(Told { search_path, values });
         self.meaning_unknown = false;
         Ok(())
@@ -67,35 +74,10 @@ impl Session {
         if !self.meaning_unknown || self.open.is_some() {
             return None;
         }
-        let names = match command {
-            Command::Read(_)
-            | Command::RowLock(_)
-            | Command::Write(_)
-            | Command::CopyIn(_)
-            | Command::Imaged(_)
-            | Command::CopyOut(_)
-            | Command::LockTable(_)
-            | Command::Advisory(_)
-            | Command::Notification(_)
-            | Command::Utility(_)
-            | Command::Execute { .. }
-            | Command::Unknown { .. } => true,
-            // A setting may be what helps.
-            Command::Empty
-            | Command::Begin(_)
-            | Command::Commit { .. }
-            | Command::Rollback { .. }
-            | Command::Savepoint(_)
-            | Command::Release(_)
-            | Command::RollbackTo(_)
-            | Command::Session(_)
-            | Command::Prepare { .. }
-            | Command::Deallocate(_)
-            | Command::Discard { .. }
-            | Command::Token(_)
-            | Command::PrepareTransaction(_)
-            | Command::Refused(_) => false,
-        };
+        // Whatever the proxy does by itself, settings above all, may be what helps.
+        let own = is_control(command)
+            && !matches!(command, Command::CopyIn(_) | Command::Utility(_) | Command::Notification(_));
+        let names = !own && !matches!(command, Command::Empty);
         let told = || SqlError::retry("the lead does not tell what names mean under the settings of this session");
         names.then(|| if self.view.down { SqlError::no_member() } else { told() })
     }

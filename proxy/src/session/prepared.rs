@@ -87,6 +87,17 @@ impl Names {
         self.next
     }
 
+    /// Statements that Parse has made are others from here on: every connection parses them again. (Those of SQL are refused where
+    /// their constants would be read in another way.)
+    pub fn renew(&mut self) {
+        for known in self.statements.values_mut().filter(|known| known.prepared.by_sql.is_none()) {
+            self.next += 1;
+            let Prepared { name, text, types, .. } = &*known.prepared;
+            let (name, text, types) = (name.clone(), text.clone(), types.clone());
+            known.prepared = Arc::new(Prepared { identity: self.next, name, text, types, by_sql: None });
+        }
+    }
+
     /// A statement.
     #[must_use]
     pub fn statement(&self, name: &Bytes) -> Option<&PreparedStatement> {

@@ -53,6 +53,6 @@ impl Session {
 }
 
 /// Whether the same may be taken a moment later: it was cancelled, or there was no room.
-fn may_pass(sqlstate: [u8; 5]) -> bool {
+pub(super) fn may_pass(sqlstate: [u8; 5]) -> bool {
     [&b"40"[..], b"53", b"55P03", b"57"].iter().any(|class| sqlstate.starts_with(class))
 }

@@ -90,24 +90,8 @@ struct Defaults {
     utf8: bool,
 }
 
-/// Settings that [`SessionSettings::told`] tells of.
-const MEANING: [&str; 15] = [
-    "search_path",
-    "role",
-    "session_authorization",
-    "standard_conforming_strings",
-    "datestyle",
-    "intervalstyle",
-    "extra_float_digits",
-    "client_encoding",
-    "names",
-    "timezone",
-    "timezone_abbreviations",
-    "lc_monetary",
-    "array_nulls",
-    "xmloption",
-    "transform_null_equals",
-];
+/// Settings that [`SessionSettings::told`] tells of, beside [`TOLD_VALUES`].
+const TOLD_OTHERWISE: [&str; 4] = ["search_path", "role", "session_authorization", "names"];
 
 /// Settings as the lead has them; see [`MEANING_SQL`].
 #[derive(Clone, Debug)]
@@ -196,7 +180,7 @@ impl SessionSettings {
     /// Whether a setting changes what a statement means or how captured values look: then the lead is asked.
     #[must_use]
     pub fn changes_meaning(name: &str) -> bool {
-        MEANING.contains(&name)
+        TOLD_OTHERWISE.contains(&name) || TOLD_VALUES.contains(&name)
     }
 
     /// Whether it acts on the lead alone.

@@ -148,21 +148,11 @@ impl Session {
     }
 
     /// EXECUTE name: it is what the prepared statement is, under the text that the client sent.
-    pub(crate) fn execute_statement(&self, statement: &Statement, name: &str) -> Result<Statement, SqlError> {
+    pub(crate) fn execute_statement(&mut self, statement: &Statement, name: &str) -> Result<Statement, SqlError> {
         use raidb_core::sql::analysis::{RowLock, Write, WriteForm};
         let name = Bytes::copy_from_slice(name.as_bytes());
-        let Some(known) = self.names.statement(&name) else {
-            return Err(SqlError::new(
-                "26000",
-                format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(&name)),
-                "",
-            ));
-        };
-        let analysis = if known.version == self.analysis_version() {
-            known.analysis.clone()
-        } else {
-            self.analysis(&known.prepared.text, true)
-        };
+        let known = self.known_statement(&name)?;
+        let analysis = known.analysis;
         let rewritten = matches!(
             &analysis.command,
             Command::Write(Write { form: WriteForm::Captured(_), .. })

@@ -1,7 +1,7 @@
 //! Reading control messages out of exactly one frame. Every access is checked: a malformed message is an
 //! [`Malformed`], never a panic (pgwire's codec panics on some: CRATES.md §1c).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// A message that is not what its type says (08P01).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -318,16 +318,43 @@ pub fn text_row(frame: &[u8]) -> Vec<Option<String>> {
         .unwrap_or_default()
 }
 
+/// The ParameterStatus frames among these.
+#[must_use]
+pub fn reports(frames: &[u8]) -> BytesMut {
+    let mut reports = BytesMut::new();
+    let mut rest = frames;
+    while let Some(head) = rest.get(1..5) {
+        let length = 1 + u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(frame) = rest.get(..length.max(5)) else { break };
+        if frame[0] == b'S' {
+            reports.extend_from_slice(frame);
+        }
+        rest = &rest[frame.len()..];
+    }
+    reports
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::encode;
-    use bytes::{BufMut, BytesMut};
+    use bytes::BufMut;
 
     fn frozen(build: impl FnOnce(&mut BytesMut)) -> Bytes {
         let mut out = BytesMut::new();
         build(&mut out);
         out.freeze()
+    }
+
+    #[test]
+    fn reports_are_kept_and_nothing_else() {
+        let mut frames = BytesMut::new();
+        encode::notice_or_error(&mut frames, b'N', &[(b'M', "a notice")]);
+        encode::parameter_status(&mut frames, b"TimeZone", b"UTC");
+        encode::command_complete(&mut frames, "INSERT 0 1");
+        let mut wanted = BytesMut::new();
+        encode::parameter_status(&mut wanted, b"TimeZone", b"UTC");
+        assert_eq!(reports(&frames), wanted);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{Options, Result, Summary, fail};
 /// Passed when a member leaves as well: the pause would come too early.
 const ALSO_LEAVING: &str = "member.epoch_told";
 /// All kinds of transactions.
-const WORKS: [Work; 4] = [Work::Whole, Work::Brief, Work::Keyed, Work::Insert];
+const WORKS: [Work; 7] = [Work::Whole, Work::Brief, Work::Keyed, Work::Insert, Work::Crowd, Work::Crowd, Work::Crowd];
 /// Transactions of each client that the member misses: several of the applier's.
 const MISSED: i64 = 40;
 /// The return stands still for so long: the member dies and starts again within this.

@@ -67,6 +67,15 @@ pub struct Link {
     partial: UnitOutcome,
 }
 
+/// See [`Link::prepare`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// A Parse was written.
+    pub parsed: bool,
+    /// And a Close before it.
+    pub closed: bool,
+}
+
 impl UnitOutcome {
     /// The last command tag; empty if there is none.
     #[must_use]
@@ -162,6 +171,20 @@ impl Link {
     /// Notes that `name` now stands for `identity` here (or may: an error in between must be followed by [`Link::forget`]).
     pub fn learn(&mut self, name: Bytes, identity: u64) {
         self.prepared.0.insert(name, identity);
+    }
+
+    /// Makes sure that this text stands here under `name`. What was written for that: Parse, and Close before it (their answers are due).
+    pub fn prepare(&mut self, name: &Bytes, identity: u64, text: &[&[u8]], types: &[u8]) -> Written {
+        if self.knows(name, identity) {
+            return Written { parsed: false, closed: false };
+        }
+        let closed = self.occupied(name);
+        if closed {
+            encode::close(self.out(), b'S', name);
+        }
+        encode::parse(self.out(), name, text, types);
+        self.learn(name.clone(), identity);
+        Written { parsed: true, closed }
     }
 
     /// Marks what stands under `name` as unsure: it is closed before it is parsed again.

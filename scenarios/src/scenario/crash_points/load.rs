@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::try_join_all;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::sql::Endpoint;
 use crate::workloads::unique_inserts::{self, Journal};
@@ -149,6 +150,15 @@ async fn client(clients: (Client, Client), work: Work, number: i32, limit: i64, 
         }
         let key = base + turn * 2;
         let results = match work {
+            Work::Crowd if number % 3 != 0 => {
+                // By Parse of the unnamed statement: its text means something else to each client.
+                let (sql, values) = match number % 3 {
+                    1 => ("insert into unique_inserts(key, client) values ($1, $2)", [key, i64::from(number)]),
+                    _ => ("insert into unique_inserts(client, key) values ($1, $2)", [i64::from(number), key]),
+                };
+                let parameters = values.each_ref().map(|value| (value as &(dyn ToSql + Sync), Type::INT8));
+                vec![(key, at_commit(clients.0.query_typed(sql, &parameters).await.map(drop))?)]
+            }
             Work::Insert | Work::Crowd => {
                 let sql = format!("insert into unique_inserts values ({key}, {number})");
                 vec![(key, at_commit(clients.0.simple_query(&sql).await.map(drop))?)]

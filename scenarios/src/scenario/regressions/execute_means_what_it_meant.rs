@@ -1,7 +1,7 @@
 //! EXECUTE stands for what was prepared when it was executed: on a follower whose connection is opened anew, on a reader, and on a
 //! member that comes back.
 
-use super::support::{disable_follower, enable, expect_on_all, outcome, session, terminate};
+use super::support::{disable_follower, enable, expect_on_all, one_by_one, outcome, session, terminate};
 use crate::cluster::Cluster;
 use crate::{Failure, Result, fail};
 
@@ -22,13 +22,15 @@ const MADE: [&str; 3] =
 
 pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let endpoint = cluster.endpoint();
-    for ddl in [
-        "create table emm_a(i int primary key)",
-        "create table emm_b(i int primary key)",
-        "create table emm_day(i int primary key, d timestamp)",
-    ] {
-        endpoint.execute(ddl).await.map_err(|e| e.during(ddl))?;
-    }
+    one_by_one(
+        &endpoint,
+        &[
+            "create table emm_a(i int primary key)",
+            "create table emm_b(i int primary key)",
+            "create table emm_day(i int primary key, d timestamp)",
+        ],
+    )
+    .await?;
     for (key, statements) in [(10, &TWICE[..]), (20, &GONE), (30, &MADE)] {
         block(cluster, key, statements, true).await.map_err(|e| e.during("a connection that is opened anew"))?;
     }

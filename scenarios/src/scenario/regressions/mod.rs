@@ -8,7 +8,9 @@ mod captured_in_latin1;
 mod client_not_reading;
 mod combined_inserts;
 mod committed_then_cut;
+mod constants_behind_set;
 mod copy_fails_at_start;
+mod ddl_beside_lock;
 mod ddl_lead_frozen;
 mod ddl_outcome_unknown;
 mod ddl_overtakes;
@@ -29,6 +31,7 @@ mod named_not_locked;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
 mod row_too_large_to_capture;
+mod same_name_other_statement;
 mod savepoint_gives_back;
 mod serial_over_lead_kill;
 mod serial_restarted;
@@ -68,6 +71,8 @@ enum Setup {
     Own,
     /// Its own, with relays before the followers.
     Relayed,
+    /// Its own, with few connections to members.
+    Narrow,
 }
 
 struct Case {
@@ -118,6 +123,8 @@ cases! {
     Shared serialization_hint,
     Shared unreadable_message,
     Shared combined_inserts,
+    Shared constants_behind_set,
+    Shared ddl_beside_lock,
     Shared captured_in_latin1,
     Shared limits_not_at_commit,
     Shared time_limit_in_transaction,
@@ -129,6 +136,7 @@ cases! {
     Own execute_redone_at_start,
     Own client_not_reading,
     Own terminated_line,
+    Narrow same_name_other_statement,
     Relayed committed_then_cut,
     Relayed for_update_over_lead_change,
 }
@@ -167,7 +175,9 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
 
 async fn start(options: &Options, setup: Setup) -> Result<Cluster> {
     let follower_delay = (setup == Setup::Relayed).then_some(Delay::NONE);
-    Cluster::start(options, ClusterOptions { follower_delay, ..ClusterOptions::default() }).await
+    let few = format!("max_connections_per_member = {}", same_name_other_statement::CLIENTS);
+    let virtual_database = if setup == Setup::Narrow { vec![few] } else { Vec::new() };
+    Cluster::start(options, ClusterOptions { follower_delay, virtual_database, ..ClusterOptions::default() }).await
 }
 
 async fn run_case(case: &Case, cluster: &mut Cluster) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What a transaction has SET is undone before a member that comes back gets the transactions of other sessions.
 
-use super::support::{disable_follower, enable, expect_on_all, session};
+use super::support::{disable_follower, enable, expect_on_all, one_by_one, session};
 use crate::cluster::Cluster;
 use crate::{Failure, Result};
 
@@ -14,18 +14,20 @@ const CASES: [(&str, &str); 4] = [
 
 pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let endpoint = cluster.endpoint();
-    for ddl in [
-        "create schema sir_b",
-        "create table sir(i int primary key)",
-        "create table sir_b.sir(i int primary key)",
-        "create role sir_role",
-        "create table sir_who(i int primary key, who text default current_user)",
-        "grant all on sir_who to sir_role",
-        "create table sir_day(d date, i int primary key)",
-        "create table sir_text(t text, i int primary key)",
-    ] {
-        endpoint.execute(ddl).await.map_err(|e| e.during(ddl))?;
-    }
+    one_by_one(
+        &endpoint,
+        &[
+            "create schema sir_b",
+            "create table sir(i int primary key)",
+            "create table sir_b.sir(i int primary key)",
+            "create role sir_role",
+            "create table sir_who(i int primary key, who text default current_user)",
+            "grant all on sir_who to sir_role",
+            "create table sir_day(d date, i int primary key)",
+            "create table sir_text(t text, i int primary key)",
+        ],
+    )
+    .await?;
     let away = disable_follower(cluster).await?;
     for (setting, insert) in CASES {
         // What came before in a table's columns stands before the key.

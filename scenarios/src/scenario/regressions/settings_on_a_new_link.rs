@@ -1,21 +1,25 @@
 //! A session's connection to a follower opens late, and what the session has prepared or set does not hold there any more: that is
 //! between the session and its client, and no member is taken out.
 
-use super::support::{code, disable_follower, enable, error_code, expect_on_all, outcome, query, session, sync};
+use super::support::{
+    code, disable_follower, enable, error_code, expect_on_all, one_by_one, outcome, query, session, sync,
+};
 use crate::clients::Raw;
 use crate::cluster::Cluster;
 use crate::{Failure, Result, fail};
 
 pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let endpoint = cluster.endpoint();
-    for ddl in [
-        "create table snl(i int primary key)",
-        "grant all on snl to public",
-        "create schema snl_s",
-        "create table snl_s.snl_only(i int primary key)",
-    ] {
-        endpoint.execute(ddl).await.map_err(|e| e.during(ddl))?;
-    }
+    one_by_one(
+        &endpoint,
+        &[
+            "create table snl(i int primary key)",
+            "grant all on snl to public",
+            "create schema snl_s",
+            "create table snl_s.snl_only(i int primary key)",
+        ],
+    )
+    .await?;
     dropped_table(cluster).await?;
     let client = session(&endpoint, "snl_path").await?;
     for statement in [

@@ -25,6 +25,14 @@ pub(in super::super) async fn session(endpoint: &Endpoint, name: &str) -> Result
     Ok(client)
 }
 
+/// Runs statements that do not go in one message.
+pub(super) async fn one_by_one(endpoint: &Endpoint, statements: &[&str]) -> Result<()> {
+    for statement in statements {
+        endpoint.execute(statement).await.map_err(|failure| failure.during(*statement))?;
+    }
+    Ok(())
+}
+
 /// Ends the backends of the session `name` on `member`.
 pub(in super::super) async fn terminate(member: &Member, name: &str) -> Result<()> {
     let sql = format!(

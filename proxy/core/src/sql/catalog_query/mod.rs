@@ -95,7 +95,7 @@ pub const CATALOG_SQL: &str = concat!(
     "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(temp|toast)';",
     // 6: columns of what is not a system relation
     "SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, ",
-    "a.attgenerated, a.attidentity, coalesce(pg_get_expr(d.adbin, d.adrelid), CASE WHEN t.typtype = 'd' THEN t.typdefault END), ",
+    "a.attgenerated, a.attidentity, coalesce(CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END, CASE WHEN t.typtype = 'd' THEN t.typdefault END), ",
     "coalesce(l.collisdeterministic, true) ",
     "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid ",
     "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef ",
@@ -139,6 +139,13 @@ pub const CATALOG_SQL: &str = concat!(
     "UNION SELECT ad.adrelid, ad.adnum, n.nspname, s.relname FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid ",
     "JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace ",
     "WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass;",
-    // 11: check constraints, whose calls are judged by name as well
-    "SELECT conrelid, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND conrelid >= 16384",
+    // 11: check constraints, whose calls are judged by name as well. Their text takes a lock of the relation (that of a default does
+    // not, if it is told no relation): where somebody else has or wants it for himself, the calls alone are read, since he may
+    // be waiting for this answer to go on.
+    "SELECT c.conrelid, CASE WHEN c.conrelid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' ",
+    "AND l.relation IS NOT NULL AND l.pid IS DISTINCT FROM pg_backend_pid()) ",
+    "THEN (SELECT concat_ws(' + ', '0', string_agg(format('%I()', p.proname), ' + '), ",
+    "CASE WHEN c.conbin::text ~ '[{](SQLVALUEFUNCTION|COERCEVIAIO)' THEN 'CURRENT_TIMESTAMP' END) ",
+    "FROM regexp_matches(c.conbin::text, '[{]FUNCEXPR :funcid ([0-9]+)', 'g') m JOIN pg_proc p ON p.oid = m[1]::oid) ",
+    "ELSE pg_get_constraintdef(c.oid) END FROM pg_constraint c WHERE c.contype = 'c' AND c.conrelid >= 16384",
 );
