@@ -62,8 +62,18 @@ CREATE OR REPLACE FUNCTION raidb.capture_facts()
       AND (c.relkind = 'S' AND l.mode = 'RowExclusiveLock'
         OR c.relkind IN ('r', 'p') AND l.mode = 'RowShareLock' AND n.nspname !~ '^pg_')
   UNION ALL
-  SELECT 'advisory', NULL, NULL, NULL, NULL, NULL
-    WHERE EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory')
+  -- A sequence that somebody has for himself was altered, or set back by TRUNCATE … RESTART IDENTITY.
+  SELECT 'reset', n.nspname::text, c.relname::text, NULL, NULL, NULL
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND c.relkind = 'S' AND c.relpersistence <> 't'
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.mode IN ('AccessExclusiveLock', 'ShareRowExclusiveLock')
+  UNION ALL
+  SELECT 'advisory', concat_ws(' ', l.classid, l.objid, l.objsubid, l.mode), NULL, NULL, NULL, NULL
+    FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory'
+  UNION ALL
+  -- Nothing is counted: what is written does not show.
+  SELECT 'blind', NULL, NULL, NULL, NULL, NULL WHERE current_setting('track_counts') <> 'on'
 $raidb$
 --
 -- Makes the session's table of images. The first row says whether images may be applied by this user: `ready` or `forbidden`;

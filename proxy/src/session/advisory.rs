@@ -244,6 +244,13 @@ impl Session {
         known && (slot.link.is_none() || !slot.locks.held.cover(&self.locks))
     }
 
+    /// A statement has taken or given back locks behind the proxy's back. The lead's connection goes, and with it what it has taken; if
+    /// the session holds locks by the proxy's account, it ends ([`Session::locks_lost`]): what was given back may be somebody else's.
+    pub(super) fn drop_lead_locks(&mut self) {
+        let lead = self.lead();
+        self.slot(lead).reset();
+    }
+
     /// Whether a follower needs a connection in order to hold what the session holds.
     pub(super) fn lacks_locks(&self, member: MemberId) -> bool {
         !self.locks.is_empty() && member != self.lead() && self.slots[usize::from(member.0)].link.is_none()

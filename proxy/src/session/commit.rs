@@ -37,10 +37,9 @@ impl Session {
     /// An error means that the transaction is rolled back (or about to be, by the caller), except
     /// [`Trouble::Fatal`] with 08007: then nobody knows.
     pub(crate) async fn commit(&mut self) -> Result<(), Trouble> {
-        // Whoever gets our rows when COMMIT has taken effect takes his place behind this one.
-        let place = self.notices.has_notifications().then(|| self.database.notifications.place());
         loop {
             let result = self.try_commit().await;
+            let place = self.notice_place.take();
             // What does not count must be known not to count before another intent is written, or anything is told.
             self.withdraw_intent().await?;
             match result {
@@ -64,16 +63,16 @@ impl Session {
                 SqlError::retry("the session's advisory locks were lost with its connection to the lead").into()
             );
         }
+        if self.open.as_ref().is_some_and(|open| open.imaged && open.deferred && open.lead_begun) {
+            // Triggers of users may be among what is deferred. Before anything is concluded from what the transcript holds: what they
+            // write comes on top.
+            self.images_of_deferred(CHECK_NOW).await?;
+        }
         if self.has_locks_only() {
             return self.commit_locks_only().await;
         }
         if self.may_commit_at_once() {
             return self.commit_at_once().await;
-        }
-        let Some(open) = &self.open else { return Ok(()) };
-        if open.imaged && open.deferred && open.lead_begun {
-            // Triggers of users may be among what is deferred.
-            self.images_of_deferred().await?;
         }
         let Some(open) = &self.open else { return Ok(()) };
         if open.deferred && open.lead_begun {
@@ -106,11 +105,13 @@ impl Session {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let lead = open.lead;
         if !open.lead_begun && !self.any_follower_involved() {
+            self.take_notice_place();
             self.close_committed().await;
             return Ok(());
         }
         if !self.any_follower_involved() {
             // Nothing was written or locked: the lead alone has something to end.
+            self.take_notice_place();
             self.lead_command("COMMIT").await?;
             self.close_committed().await;
             return Ok(());

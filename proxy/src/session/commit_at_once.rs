@@ -104,7 +104,8 @@ impl Session {
 
     pub(super) fn untouched(&self, member: MemberId) -> bool {
         let slot = &self.slots[usize::from(member.0)];
-        let equal = slot.link.as_ref().is_some_and(|link| !link.owes(Owner::Repeated) && !link.owes(Owner::Setting));
+        let owed = [Owner::Repeated, Owner::Setting, Owner::Locks];
+        let equal = slot.link.as_ref().is_some_and(|link| !owed.iter().any(|owner| link.owes(*owner)));
         equal && slot.cursor.clean() && slot.work.is_none() && !slot.lost
     }
 

@@ -286,7 +286,9 @@ impl Session {
                 self.forget_waiting_token();
                 Some(Effect::ResetAll)
             }
-            SessionChange::SetLocal { .. } | SessionChange::TransactionModes(_) | SessionChange::Constraints => None,
+            SessionChange::SetLocal { .. } | SessionChange::TransactionModes(_) | SessionChange::Constraints { .. } => {
+                None
+            }
         };
         if self.open.is_some() {
             self.setting_in_transaction(statement, change, effect).await
@@ -304,11 +306,12 @@ impl Session {
 
     /// SET CONSTRAINTS … IMMEDIATE runs triggers of users that have waited: first, where images are taken of what they do.
     pub(super) async fn before_constraints(&mut self, statement: &Statement) -> Result<(), Trouble> {
-        let sql = statement.sql.trim_ascii_end();
-        let sql = sql.strip_suffix(b";").unwrap_or(sql).trim_ascii_end();
-        let deferred = sql.to_ascii_lowercase().ends_with(b"deferred");
-        let waiting = self.open.as_ref().is_some_and(|open| open.imaged && open.deferred && open.lead_begun);
-        if waiting && !deferred { self.images_of_deferred().await } else { Ok(()) }
+        if self.open.as_ref().is_some_and(|open| open.imaged && open.deferred && open.lead_begun) {
+            // The client's own text: constraints that it does not name stay deferred.
+            let sql = std::str::from_utf8(&statement.sql).unwrap_or(super::imaged::RUN_DEFERRED).to_owned();
+            return self.images_of_deferred(&sql).await;
+        }
+        Ok(())
     }
 
     /// Outside a transaction: on the lead, whose answer is the client's, then on every other connection of the session.
@@ -330,6 +333,12 @@ impl Session {
             let mark = self.staged.len();
             let attempt = self.try_outside(statement).await;
             match attempt {
+                Err(Trouble::LeadChanged) if self.open.is_some() && !self.released => {
+                    // The transaction around it has to follow the lead first: others wait for that.
+                    self.staged.truncate(mark);
+                    self.change_lead().await?;
+                    self.followers_settled().await?;
+                }
                 Err(Trouble::LeadChanged | Trouble::MemberLost) if !self.released => {
                     self.staged.truncate(mark);
                     self.next_view().await;
@@ -398,7 +407,9 @@ pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
             SessionSettings::changes_meaning(name)
         }
         SessionChange::ResetAll => true,
-        SessionChange::TransactionModes(_) | SessionChange::SessionModes(_) | SessionChange::Constraints => false,
+        SessionChange::TransactionModes(_) | SessionChange::SessionModes(_) | SessionChange::Constraints { .. } => {
+            false
+        }
     }
 }
 

@@ -138,6 +138,9 @@ impl Session {
             if self.open.is_some() {
                 // A change of lead waits for this session even if its client does not read.
                 self.check_lead()?;
+            } else if self.locks_lost() {
+                // Whoever has got them on the lead waits for this session on followers, however long what it reads takes.
+                return Poll::Ready(Err(Trouble::Fatal(super::advisory::locks_are_lost())));
             }
             if self.client.out().len() > STAGED_BYTES_MAX {
                 // A slow client: its member waits, nobody else.

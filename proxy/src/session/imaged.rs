@@ -58,7 +58,6 @@ const ENDS_TRANSACTION: [u8; 5] = *b"2D000";
 const RELEASE: &str = "RELEASE SAVEPOINT raidb_image";
 const NOTHING_WRITTEN: &str = "SET LOCAL raidb.capture = off;RELEASE SAVEPOINT raidb_image";
 const UNDO: &str = "ROLLBACK TO SAVEPOINT raidb_image;RELEASE SAVEPOINT raidb_image";
-const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
 /// Runs triggers that wait for the end of the transaction.
 pub(super) const RUN_DEFERRED: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
@@ -156,7 +155,8 @@ impl Session {
             link.simple(&[NOTHING_WRITTEN.as_bytes()], Owner::ProbeEnd);
             return Ok(());
         }
-        let behind = self.ask_lead(END).await?;
+        // The statement's own answer is there already: an error of these is one instead of it, not another.
+        let behind = self.ask_lead(END).await.map_err(instead_of_the_answer)?;
         self.sequences_of(&before.report, &behind);
         self.check_generation(statement).await?;
         if behind.images.len() > IMAGES_MAX {
@@ -171,9 +171,8 @@ impl Session {
             Finding::Complete => {}
             Finding::Refused(refusal) => {
                 self.database.counters.refusals.add();
-                if behind.advisory && !before.report.advisory {
-                    // Those of the session would outlive the rollback.
-                    self.lead_command(UNLOCK).await?;
+                if behind.advisory != before.report.advisory {
+                    self.drop_lead_locks();
                 }
                 tracing::debug!(session = %self.handle.id, "refused behind the lead; {}", before.instead_of.reason);
                 return Err(SqlError::refused(refusal.reason, refusal.hint).into());
@@ -198,8 +197,8 @@ impl Session {
         Ok(())
     }
 
-    /// Triggers of users that wait for COMMIT run now, and what they do goes into the transcript.
-    pub(super) async fn images_of_deferred(&mut self) -> Result<(), Trouble> {
+    /// Triggers of users that wait for COMMIT run now, by this SET CONSTRAINTS, and what they do goes into the transcript.
+    pub(super) async fn images_of_deferred(&mut self, run: &str) -> Result<(), Trouble> {
         let refusal =
             Refusal { reason: "a trigger that waits for COMMIT writes".into(), hint: "Make it NOT DEFERRABLE.".into() };
         let analysis = Analysis {
@@ -212,11 +211,11 @@ impl Session {
         };
         loop {
             let generation = self.judgeable().await?;
-            let sql = Bytes::from_static(RUN_DEFERRED.as_bytes());
+            let sql = Bytes::copy_from_slice(run.as_bytes());
             let statement =
                 Statement { sql, analysis: Arc::new(analysis.clone()), bound: None, executes: None, generation };
             let Some(before) = self.before_images(&statement).await? else { return Ok(()) };
-            self.lead_command(RUN_DEFERRED).await?;
+            self.lead_command(run).await?;
             let end = UnitEnd::default();
             match self.behind_images(&statement, before, end, Duration::ZERO, 0).await {
                 Err(Trouble::Undone) => {}
@@ -285,6 +284,18 @@ impl Session {
         self.must_name_exactly(&role)?;
         let (login, again) = as_login(role.as_deref());
         self.setting_entry(login).await?;
+        if let Err(trouble) = self.install_images(tables).await {
+            if let (Trouble::LeadChanged, Some(sql)) = (&trouble, again) {
+                // The next lead goes on from the transcript: with the session's own rights.
+                self.push_local(sql)?;
+            }
+            return Err(trouble);
+        }
+        self.setting_entry(again).await?;
+        self.own_catalog_surely().await
+    }
+
+    async fn install_images(&mut self, tables: &[(String, String)]) -> Result<(), Trouble> {
         for (schema, table) in tables {
             for (sql, tag) in images::install(schema, table) {
                 let started = tokio::time::Instant::now();
@@ -297,8 +308,7 @@ impl Session {
             tracing::info!(database = self.database.name, schema, table, "takes images of rows from now on");
             self.database.untaken.lock().remove(&(schema.clone(), table.clone()));
         }
-        self.setting_entry(again).await?;
-        self.own_catalog_surely().await
+        Ok(())
     }
 
     /// The role that SET ROLE has set, if any.
@@ -339,7 +349,7 @@ impl Session {
         changes: &[(&TableChange, &Table)],
         took: Duration,
     ) -> Result<(), SqlError> {
-        let statements = images::follower::statements(changes, self.settings.standard_conforming)
+        let work = images::follower::statements(changes, self.settings.standard_conforming)
             .map_err(|_| SqlError::retry("the statement writes a table whose columns were changed"))?;
         if let Some(open) = self.open.as_mut() {
             open.imaged = true;
@@ -347,9 +357,9 @@ impl Session {
             open.deferred |= deferred;
             // Rows that a function or a foreign key has locked are locked on this lead alone, and what waits for COMMIT
             // waits here.
-            open.lead_only_state |= behind.locks_rows || deferred;
+            open.lead_only_state |= behind.locks_rows || deferred || work.more_locks_on_the_lead;
         }
-        if statements.is_empty() {
+        if work.statements.is_empty() {
             return Ok(());
         }
         let mut groups: Vec<_> = changes.iter().map(|(_, table)| table.group).collect();
@@ -363,7 +373,7 @@ impl Session {
         // The user with which raidb connects: rows may have been written with rights that the role does not have.
         login.map_or(Ok(()), |sql| self.push_local(sql))?;
         self.push_local("SET LOCAL session_replication_role = replica".into())?;
-        for statement in statements {
+        for statement in work.statements {
             let tag = Some(Bytes::from(statement.tag));
             self.push_entry(Payload::Simple(Bytes::from(statement.sql)), tag, &footprint, took)?;
         }
@@ -384,6 +394,22 @@ impl Session {
             }
         }
     }
+}
+
+/// An error of the proxy's own questions behind a statement that the lead has answered.
+fn instead_of_the_answer(trouble: Trouble) -> Trouble {
+    let Trouble::Answer(frame) = &trouble else { return trouble };
+    let code = decode::sqlstate(frame);
+    let states = ["22P05", "57014", "53200", "54000", "53100", "40001", "40P01"];
+    let sqlstate = states.into_iter().find(|state| state.as_bytes() == code).unwrap_or("XX000");
+    let message =
+        decode::error_field(frame, b'M').map_or_else(String::new, |m| String::from_utf8_lossy(m).into_owned());
+    SqlError::new(
+        sqlstate,
+        format!("{message} (while raidb asked the lead what the statement has written)"),
+        "The statement has been undone. Behind 22P05, SET client_encoding = UTF8; else try again.",
+    )
+    .into()
 }
 
 /// The settings that lead to the login's own rights, and back to a role.

@@ -81,7 +81,7 @@ use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::handles::SessionHandle;
 use crate::virtual_database::in_flight::ProvisionalId;
 use crate::virtual_database::membership::View;
-use crate::virtual_database::notifications::Mailbox;
+use crate::virtual_database::notifications::{Mailbox, Place};
 use crate::wire::{Channel, FrameHead, WireError, encode};
 use links::MemberSlot;
 use notifications::Notices;
@@ -164,6 +164,8 @@ pub struct Session {
     pub(crate) notices: Notices,
     /// Notifications for it; none before its first LISTEN.
     pub(crate) mailbox: Option<Arc<Mailbox>>,
+    /// The place of the commit under way among those that send notifications.
+    pub(crate) notice_place: Option<Place>,
     /// Sessions like this one, with which it commits together.
     pub(crate) group: Option<Arc<Group>>,
     /// What its first connection reported.
@@ -234,6 +236,7 @@ impl Session {
             locks: HeldLocks::default(),
             notices: Notices::default(),
             mailbox: None,
+            notice_place: None,
             group: None,
             reported: Vec::new(),
             told: Vec::new(),
@@ -347,10 +350,15 @@ impl Session {
         if self.locks_lost() {
             return Poll::Ready(Err(Trouble::Fatal(advisory::locks_are_lost())));
         }
-        self.take_notifications()?;
-        // The client is always sent what is ready before it is waited for.
-        if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
-            return Poll::Ready(Err(Trouble::ClientGone));
+        // The client is always sent what is ready before it is waited for. What came for it is taken by portions: nobody wakes this
+        // session for the next one.
+        loop {
+            self.take_notifications()?;
+            match self.client.poll_flush(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Trouble::ClientGone)),
+                Poll::Ready(Ok(())) if self.notifications_wait() => {}
+                _ => break,
+            }
         }
         match self.client.poll_frame(cx, &[]) {
             Poll::Pending => Poll::Pending,

@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// What comes is undone by no rollback: followers get it now or never, behind what the transcript holds.
-    async fn followers_settled(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn followers_settled(&mut self) -> Result<(), Trouble> {
         loop {
             match self.settle_followers().await {
                 Err(Trouble::LeadChanged) => self.change_lead().await?,

@@ -110,6 +110,7 @@ impl Session {
                 (Action::Notify(checked(channel, payload)?), "SELECT 1")
             }
         };
+        self.check_letters(&action)?;
         self.open_implicit();
         let at = self.open.as_ref().map_or(0, |open| open.transcript.len());
         self.notices.push(at, action)?;
@@ -118,6 +119,37 @@ impl Session {
         }
         encode::command_complete(&mut self.staged, tag);
         Ok(())
+    }
+
+    /// Channels and payloads go from session to session as they are: letters beyond ASCII mean something else in another encoding.
+    fn check_letters(&self, action: &Action) -> Result<(), SqlError> {
+        let plain = match action {
+            Action::Listen(channel) => channel.is_ascii(),
+            Action::Unlisten(_) => true,
+            Action::Notify(notification) => notification.channel.is_ascii() && notification.payload.is_ascii(),
+        };
+        if plain || self.settings.utf8 {
+            return Ok(());
+        }
+        Err(SqlError::refused(
+            "a notification in letters beyond ASCII, under a client encoding other than UTF8",
+            "SET client_encoding = UTF8, or use ASCII.",
+        ))
+    }
+
+    /// Before COMMIT leaves: whoever gets this transaction's rows when it has taken effect takes a place behind this one. And not
+    /// before what may wait for others without a limit: places behind this one wait for it.
+    pub(super) fn take_notice_place(&mut self) {
+        if self.notices.has_notifications() && self.notice_place.is_none() {
+            self.notice_place = Some(self.database.notifications.place());
+        }
+    }
+
+    /// Whether more has come for the client than was taken, and may be given to it now.
+    pub(super) fn notifications_wait(&self) -> bool {
+        self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_filled())
+            && self.open.is_none()
+            && self.block == Block::Idle
     }
 
     /// The transaction has committed on every member.
@@ -155,10 +187,7 @@ impl Session {
     /// # Errors
     /// [`Trouble::Fatal`] with 53400: more came than it took.
     pub(super) fn take_notifications(&mut self) -> Result<(), Trouble> {
-        let Some(mailbox) = self.mailbox.as_ref().filter(|mailbox| mailbox.is_filled()) else { return Ok(()) };
-        if self.open.is_some() || self.block != Block::Idle {
-            return Ok(());
-        }
+        let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.notifications_wait()) else { return Ok(()) };
         mailbox.take(self.client.out(), OUT_BYTES_MAX).map_err(|_| {
             Trouble::Fatal(SqlError::new(
                 "53400",

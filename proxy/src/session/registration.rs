@@ -60,6 +60,7 @@ impl Session {
             Registration::Registered { ticket, order_kept } => {
                 self.early = None;
                 self.ticket = Some(ticket.clone());
+                self.take_notice_place();
                 // Advisory locks of the session may be why nobody else touches the rows: they, too, must be held still.
                 // Under SERIALIZABLE the lead's COMMIT comes first, and says it.
                 let ask = (!order_kept || !self.locks.is_empty()) && begun && isolation != Isolation::Serializable;

@@ -67,6 +67,7 @@ impl Session {
         for member in self.view.members().filter(|m| *m != lead) {
             self.slot(member).cursor.undo(&undo);
         }
+        self.take_notice_place();
         match self.lead_command("COMMIT").await {
             // It has ended with its lead, and there is nothing that another one could have to commit.
             Ok(()) | Err(Trouble::LeadChanged) => {}

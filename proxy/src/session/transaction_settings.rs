@@ -29,7 +29,7 @@ impl Session {
         change: &SessionChange,
         effect: Option<Effect>,
     ) -> Result<(), Trouble> {
-        if matches!(change, SessionChange::Constraints) {
+        if matches!(change, SessionChange::Constraints { immediate: true }) {
             self.before_constraints(statement).await?;
         }
         self.simple_on_lead(statement).await?;
@@ -112,7 +112,7 @@ fn is_time_limit(change: &SessionChange) -> bool {
         SessionChange::ResetAll
         | SessionChange::TransactionModes(_)
         | SessionChange::SessionModes(_)
-        | SessionChange::Constraints => false,
+        | SessionChange::Constraints { .. } => false,
     }
 }
 

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use super::handles::SessionHandle;
 use crate::wire::encode;
 
-/// Notifications that wait for one session may take so many bytes; beyond, the session is ended (53400): it gets all of them
-/// or none, and holds up nobody.
+/// Notifications that wait for one session may take so many bytes. Who does not take them gets those up to there, and is then told
+/// that there were more: the session ends (53400). It holds up nobody.
 pub const MAILBOX_BYTES_MAX: usize = 16 << 20;
 /// What one costs beside its own bytes.
 const OVERHEAD_BYTES: usize = 64;
@@ -94,6 +94,7 @@ impl Notifications {
             }
             !listeners.is_empty()
         });
+        mailbox.forget(channel);
     }
 }
 
@@ -105,8 +106,8 @@ impl Inner {
                 let Some(listeners) = self.listeners.get(channel) else { continue };
                 let mut frame = BytesMut::new();
                 encode::notification(&mut frame, *pid, channel, payload);
-                let frame = frame.freeze();
-                listeners.iter().for_each(|mailbox| mailbox.put(frame.clone()));
+                let (frame, channel) = (frame.freeze(), Arc::<str>::from(&**channel));
+                listeners.iter().for_each(|mailbox| mailbox.put(channel.clone(), frame.clone()));
             }
             first.remove();
         }
@@ -124,7 +125,8 @@ pub struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    frames: VecDeque<Bytes>,
+    /// Each with its channel.
+    frames: VecDeque<(Arc<str>, Bytes)>,
     bytes: usize,
     overflown: bool,
 }
@@ -140,13 +142,13 @@ impl Mailbox {
         Arc::new(Mailbox { handle, filled: AtomicBool::new(false), waiting: Mutex::default() })
     }
 
-    fn put(&self, frame: Bytes) {
+    fn put(&self, channel: Arc<str>, frame: Bytes) {
         let mut waiting = self.waiting.lock();
-        waiting.bytes += frame.len() + OVERHEAD_BYTES;
-        if waiting.overflown || waiting.bytes > MAILBOX_BYTES_MAX {
-            *waiting = Waiting { overflown: true, ..Waiting::default() };
-        } else {
-            waiting.frames.push_back(frame);
+        let bytes = waiting.bytes + frame.len() + OVERHEAD_BYTES;
+        waiting.overflown |= bytes > MAILBOX_BYTES_MAX;
+        if !waiting.overflown {
+            waiting.bytes = bytes;
+            waiting.frames.push_back((channel, frame));
         }
         drop(waiting);
         self.filled.store(true, Ordering::Release);
@@ -159,22 +161,30 @@ impl Mailbox {
         self.filled.load(Ordering::Acquire)
     }
 
+    /// Throws away what waits for a channel that is not listened to any more (`None`: any). What was lost stays lost.
+    fn forget(&self, channel: Option<&str>) {
+        let mut waiting = self.waiting.lock();
+        waiting.frames.retain(|(of, _)| channel.is_some_and(|channel| channel != &**of));
+        waiting.bytes = waiting.frames.iter().map(|(_, frame)| frame.len() + OVERHEAD_BYTES).sum();
+        self.filled.store(!waiting.frames.is_empty() || waiting.overflown, Ordering::Release);
+    }
+
     /// Moves frames to `out` until that holds `bytes_max`.
     ///
     /// # Errors
-    /// [`Overflown`].
+    /// [`Overflown`]: all that were kept are taken.
     pub fn take(&self, out: &mut BytesMut, bytes_max: usize) -> Result<(), Overflown> {
         let mut waiting = self.waiting.lock();
-        if waiting.overflown {
+        if waiting.overflown && waiting.frames.is_empty() {
             return Err(Overflown);
         }
         while out.len() < bytes_max
-            && let Some(frame) = waiting.frames.pop_front()
+            && let Some((_, frame)) = waiting.frames.pop_front()
         {
             waiting.bytes -= frame.len() + OVERHEAD_BYTES;
             out.extend_from_slice(&frame);
         }
-        self.filled.store(!waiting.frames.is_empty(), Ordering::Release);
+        self.filled.store(!waiting.frames.is_empty() || waiting.overflown, Ordering::Release);
         Ok(())
     }
 }
@@ -222,7 +232,10 @@ mod tests {
         drop(second);
         assert_eq!(taken(&listener), ["third"]);
         assert!(!listener.is_filled());
-        all.unlisten(None, &listener);
+        all.place().send(4, note("not taken"));
+        all.unlisten(Some("d"), &listener);
+        assert!(listener.is_filled());
+        all.unlisten(Some("c"), &listener);
         all.place().send(4, note("fourth"));
         assert!(!listener.is_filled());
     }
@@ -238,6 +251,9 @@ mod tests {
             all.place().send(1, note(&payload));
             assert_eq!(taken(&quick).len(), 1);
         }
+        // What was kept comes first.
+        assert_eq!(taken(&slow).len(), 15);
+        assert!(slow.is_filled());
         assert_eq!(slow.take(&mut BytesMut::new(), usize::MAX), Err(Overflown));
     }
 }

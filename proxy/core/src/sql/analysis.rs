@@ -354,7 +354,10 @@ pub enum SessionChange {
     /// SET SESSION CHARACTERISTICS AS TRANSACTION.
     SessionModes(TransactionModes),
     /// SET CONSTRAINTS.
-    Constraints,
+    Constraints {
+        /// IMMEDIATE: what has waited runs now.
+        immediate: bool,
+    },
 }
 
 /// A client's name for a transaction, and what became of it.

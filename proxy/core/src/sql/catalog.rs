@@ -83,6 +83,8 @@ pub struct Table {
     pub keys: Vec<UniqueKey>,
     /// Number of unique or exclusion indexes of any kind, usable as a key or not.
     pub unique_indexes: usize,
+    /// Columns (indexes into `columns`) of which they are made, their expressions and predicates included.
+    pub unique_columns: Vec<usize>,
     /// User triggers that are not internal (foreign keys' are internal) and not those that take images.
     pub has_triggers: bool,
     /// The triggers that take images stand on it ([`super::images`]).

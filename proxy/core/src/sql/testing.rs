@@ -55,6 +55,7 @@ pub(crate) fn table(id: u32, name: &str, columns: &[&str]) -> Table {
         columns: columns.iter().map(column).collect(),
         keys: Vec::new(),
         unique_indexes: 0,
+        unique_columns: Vec::new(),
         has_triggers: false,
         captured: false,
         fires_on_replica: false,

@@ -2,6 +2,7 @@
 //!
 //! All run, and all failures are told together. `RAIDB_REGRESSIONS=name,name` runs only those.
 
+mod advisory_in_functions;
 mod cancel_in_time;
 mod cancel_storm;
 mod captured_in_latin1;
@@ -15,19 +16,26 @@ mod ddl_lead_frozen;
 mod ddl_outcome_unknown;
 mod ddl_overtakes;
 mod deallocate_parsed;
+mod discard_over_lead_kill;
+mod dummy_update_over_lead_kill;
 mod error_at_flush;
 mod execute_means_what_it_meant;
 mod execute_redone_at_start;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
+mod hidden_at_commit;
+mod hidden_from_probes;
+mod hidden_row_locks;
 mod lead_cut_at_deferred_commit;
 mod limits_not_at_commit;
 mod literals_as_parameters;
 mod locked_under_snapshot;
+mod locks_lost_while_reading;
 mod lost_before_sync;
 mod meaning_refused;
 mod named_not_locked;
+mod notifications_flow;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
 mod row_too_large_to_capture;
@@ -129,6 +137,14 @@ cases! {
     Shared limits_not_at_commit,
     Shared time_limit_in_transaction,
     Shared meaning_refused,
+    Shared hidden_at_commit,
+    Shared hidden_from_probes,
+    Shared hidden_row_locks,
+    Shared advisory_in_functions,
+    Shared locks_lost_while_reading,
+    Shared notifications_flow,
+    Own discard_over_lead_kill,
+    Own dummy_update_over_lead_kill,
     Own ddl_lead_frozen,
     Own ddl_outcome_unknown,
     Own serial_over_lead_kill,

@@ -23,8 +23,8 @@ pub(crate) struct Effects {
     pub(crate) member_bound: bool,
     /// A call that may have effects.
     pub(crate) unproven: Option<String>,
-    /// A call of a volatile function of users.
-    pub(crate) volatile_user: Option<String>,
+    /// A call of code of users that may do anything: a volatile function, an operator, a cast.
+    pub(crate) user_code: Option<String>,
     /// A call that is refused.
     pub(crate) denied: Option<Refusal>,
     /// Sequences that are advanced or set, by constant name.
@@ -42,6 +42,10 @@ impl Effects {
 
     fn unproven(&mut self, what: impl FnOnce() -> String) {
         self.unproven.get_or_insert_with(what);
+    }
+
+    fn user_code(&mut self, what: impl FnOnce() -> String) {
+        self.user_code.get_or_insert_with(what);
     }
 }
 
@@ -78,8 +82,11 @@ fn identifier(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effect
         call(text, i, &name, scope, effects);
         return;
     }
-    if behind_dot && scope.catalog.functions.user.get(&name).is_some_and(|f| f.attribute) {
+    if let Some(function) = scope.catalog.functions.user.get(&name).filter(|f| behind_dot && f.attribute) {
         effects.unproven(|| format!("the function {name}"));
+        if function.volatility == Volatility::Volatile {
+            effects.user_code(|| format!("the function {name}"));
+        }
     }
     if SYSTEM_COLUMNS.contains(&name.as_str()) || OBJECT_ID_TYPES.contains(&name.as_str()) {
         effects.member_bound = true;
@@ -150,7 +157,7 @@ fn call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effects: &mut 
         }
         Volatility::Stable | Volatility::Volatile => {
             if facts.volatility == Volatility::Volatile && !facts.builtin {
-                effects.volatile_user.get_or_insert_with(|| name.to_owned());
+                effects.user_code(|| format!("the function {name}()"));
             }
             effects.lead_only(|| format!("{name}()"));
             effects.unproven(|| format!("the function {name}()"));
@@ -220,6 +227,7 @@ fn operator(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects)
     let operator = String::from_utf8_lossy(text.tokens[i].bytes(text.bytes)).into_owned();
     if scope.catalog.user_operators.contains(&operator) {
         effects.unproven(|| format!("the operator {operator}"));
+        effects.user_code(|| format!("the operator {operator}"));
     }
 }
 
@@ -228,6 +236,7 @@ fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     if scope.catalog.user_types {
         effects.lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
+        effects.user_code(|| "a cast".to_owned());
     }
     let constant = i > 0
         && (matches!(
@@ -245,6 +254,7 @@ fn cast_call(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects
     if scope.catalog.user_types {
         effects.lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
+        effects.user_code(|| "a cast".to_owned());
     }
     let constant = matches!(text.kind(i + 2), Some(TokenKind::String | TokenKind::Parameter | TokenKind::EscapeString))
         && text.is(i + 3, "as");

@@ -54,17 +54,17 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
 
 /// A read that is tried where members refuse writes tells by its error that it is none. A function that handles errors may
 /// keep that to itself, and the client would be told of a write that was not done; a cursor that a function leaves open would be
-/// closed behind the probe. Where there are such functions it runs as a write at once.
+/// closed behind the probe; an advisory lock would stay on one member. Where there are such functions it runs as a write at once.
 pub(crate) fn unless_probes_tell_little(text: &Text<'_>, judged: Judged, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let probed = matches!(&judged.command, Command::Read(read) if read.proof == Proof::Probe);
     if !probed || !scope.catalog.probe_tells_little {
         return Ok(judged);
     }
-    match scan(text, 0..text.len(), scope).volatile_user {
+    match scan(text, 0..text.len(), scope).user_code {
         None => Ok(judged),
         Some(name) => Err(hidden(
             format!(
-                "the function {name}() may write, and functions of this database handle errors (EXCEPTION WHEN) or have a refcursor"
+                "{name} may write, and functions of this database handle errors (EXCEPTION WHEN), take advisory locks or have a refcursor"
             ),
             "declare functions that only read as STABLE",
         )),

@@ -148,7 +148,7 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
 /// Judges a statement inside another (EXPLAIN, COPY, DECLARE), which can only be a query: none of these nest.
 fn judge_query(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if text.any(0, &["select", "values", "table", "with"]) || text.symbol(0, "(") {
-        return read::judge(text, scope);
+        return imaged::unless_probes_tell_little(text, read::judge(text, scope)?, scope);
     }
     Err(refuse("a statement inside another is not a query", "send it by itself"))
 }

@@ -26,7 +26,7 @@ fn session(change: SessionChange) -> Result<Judged, Stop> {
 
 fn set(text: &Text<'_>) -> Result<Judged, Stop> {
     if text.is(1, "constraints") {
-        return session(SessionChange::Constraints);
+        return session(SessionChange::Constraints { immediate: (2..text.len()).any(|i| text.is(i, "immediate")) });
     }
     let modes = |at| transaction::modes(text, at).ok_or_else(|| unknown("these transaction modes"));
     if text.is(1, "transaction") {

@@ -162,6 +162,7 @@ fn relations(results: &Results) -> Result<Drafts, CatalogError> {
             columns: Vec::new(),
             keys: Vec::new(),
             unique_indexes: 0,
+            unique_columns: Vec::new(),
             has_triggers: row.flag(7)?,
             captured: row.number::<usize>(8)? >= TRIGGERS,
             fires_on_replica: row.flag(9)?,
@@ -240,6 +241,11 @@ fn unique_indexes(results: &Results, tables: &mut Drafts) -> Result<(), CatalogE
         {
             table.keys.push(UniqueKey { columns, primary: row.flag(1)? });
         }
+        // 0: the row as a whole.
+        let of: Option<Vec<usize>> = row.text(4)?.split(' ').map(place).collect();
+        table.unique_columns.extend(of.unwrap_or_else(|| (0..attributes.len()).collect()));
+        table.unique_columns.sort_unstable();
+        table.unique_columns.dedup();
     }
     Ok(())
 }

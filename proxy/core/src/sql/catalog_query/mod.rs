@@ -67,9 +67,12 @@ pub const CATALOG_SQL: &str = concat!(
     "AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0 AND d.refobjid NOT IN (",
     trusted!(),
     ")), ",
-    // Do volatile functions handle errors, or leave cursors open (which give those away, or are told a name)?
+    // Do volatile functions handle errors (in PL/pgSQL by EXCEPTION; other languages in ways of their own), take advisory locks (which
+    // a probe would leave on one member), or leave cursors open (which give those away, or are told a name)?
     "EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND provolatile = 'v' ",
-    "AND (prosrc ~* '[[:<:]]exception[[:space:]]+when[[:>:]]' OR prorettype = 'refcursor'::regtype::oid ",
+    "AND (regexp_replace(prosrc, '[[:<:]]raise[[:space:]]+exception[[:>:]]', '', 'gi') ~* '[[:<:]]exception[[:>:]]|advisory' ",
+    "OR prolang NOT IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql')) ",
+    "OR prorettype = 'refcursor'::regtype::oid ",
     "OR 'refcursor'::regtype::oid = ANY (proargtypes::oid[]) OR 'refcursor'::regtype::oid = ANY (proallargtypes)) ",
     "AND oid NOT IN (",
     trusted!(),
@@ -107,7 +110,14 @@ pub const CATALOG_SQL: &str = concat!(
     "AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (",
     "SELECT FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] ",
     "WHERE i.indcollation[k] <> a.attcollation), ",
-    "(SELECT string_agg(i.indkey[k]::text, ' ' ORDER BY k) FROM generate_series(0, i.indnkeyatts - 1) k) ",
+    "(SELECT string_agg(i.indkey[k]::text, ' ' ORDER BY k) FROM generate_series(0, i.indnkeyatts - 1) k), ",
+    // All columns that it is made of (an index of a constraint depends on that), or 0: the row as a whole.
+    "coalesce((SELECT string_agg(DISTINCT d.refobjsubid::text, ' ') FROM (",
+    "SELECT 'pg_class'::regclass::oid AS classid, i.indexrelid AS objid UNION ALL ",
+    "SELECT 'pg_constraint'::regclass::oid, k.oid FROM pg_constraint k WHERE k.conrelid = i.indrelid AND k.conindid = i.indexrelid) o ",
+    "JOIN pg_depend d ON d.classid = o.classid AND d.objid = o.objid ",
+    "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0 ",
+    "AND concat(i.indexprs::text, i.indpred::text) !~ ':varattno 0 '), '0') ",
     "FROM pg_index i WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 ",
     "ORDER BY i.indrelid, NOT i.indisprimary, i.indexrelid;",
     // 8: edges: foreign keys, inheritance (child first)

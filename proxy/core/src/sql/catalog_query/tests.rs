@@ -34,7 +34,7 @@ fn results() -> Vec<Rows> {
             "16401|4|c|text|25|f|s||lower('x'::text)|t",
             "16401|5|d|text|25|f|||lower('X'::text)|f",
         ]),
-        rows(&["16400|t|t|1", "16400|f|t|3", "16401|t|t|1"]),
+        rows(&["16400|t|t|1|1", "16400|f|t|3|3 1", "16401|t|t|1|0"]),
         rows(&["f|16401|16400|t", "v|16403|16402|f"]),
         rows(&["16402"]),
         rows(&["16401|1|public|child_id_seq"]),
@@ -52,6 +52,7 @@ fn a_catalog_from_rows() {
     assert!(parent.has_deferrable && parent.has_foreign_keys && !parent.inherits);
     assert!(parent.captured && !parent.fires_on_replica && !child.captured && child.fires_on_replica);
     assert_eq!((parent.keys.len(), parent.unique_indexes), (1, 2));
+    assert_eq!((&parent.unique_columns[..], &child.unique_columns[..]), (&[0, 1][..], &[0, 1, 2, 3, 4][..]));
     assert_eq!(parent.columns[1].default, ColumnDefault::LeadOnly);
     let defaults: Vec<_> = child.columns.iter().map(|c| c.default.clone()).collect();
     use ColumnDefault::{Generated, Immutable, LeadOnly, Unproven};

@@ -28,6 +28,15 @@ pub struct NotOfTheTable;
 
 type Values = Vec<Option<Vec<u8>>>;
 
+/// What followers are to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowerWork {
+    /// In order.
+    pub statements: Vec<ImageStatement>,
+    /// The lead has locked rows that none of these touches: set back, or other in generated columns alone.
+    pub more_locks_on_the_lead: bool,
+}
+
 /// The statements for these changes, in order, each table as the catalog has it.
 ///
 /// # Errors
@@ -35,13 +44,14 @@ type Values = Vec<Option<Vec<u8>>>;
 pub fn statements(
     changes: &[(&TableChange, &Table)],
     standard_conforming: bool,
-) -> Result<Vec<ImageStatement>, NotOfTheTable> {
+) -> Result<FollowerWork, NotOfTheTable> {
     let emptied: Vec<String> = changes
         .iter()
         .filter(|(change, _)| change.truncated)
         .map(|(_, table)| format!("ONLY {}", quote_qualified(&table.schema, &table.name)))
         .collect();
-    let mut statements = Vec::new();
+    let mut work = FollowerWork::default();
+    let statements = &mut work.statements;
     if !emptied.is_empty() {
         // All at once: they may refer to each other.
         let sql = format!("TRUNCATE {}", emptied.join(", ")).into_bytes();
@@ -50,9 +60,10 @@ pub fn statements(
     for (change, table) in changes {
         let rows = |texts: &[Vec<u8>]| texts.iter().map(|text| values(text, table)).collect::<Result<Vec<_>, _>>();
         let writer = Writer { table, standard_conforming };
-        writer.table(rows(&change.removed)?, rows(&change.added)?, &mut statements);
+        let locks_less = writer.table(rows(&change.removed)?, rows(&change.added)?, statements);
+        work.more_locks_on_the_lead |= locks_less || change.unchanged;
     }
-    Ok(statements)
+    Ok(work)
 }
 
 fn values(text: &[u8], table: &Table) -> Result<Values, NotOfTheTable> {
@@ -65,11 +76,14 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn table(&self, removed: Vec<Values>, added: Vec<Values>, statements: &mut Vec<ImageStatement>) {
+    /// Returns whether a row that the lead has changed is left out.
+    fn table(&self, removed: Vec<Values>, added: Vec<Values>, statements: &mut Vec<ImageStatement>) -> bool {
         let Some(key) = self.table.keys.first().map(|key| &key.columns) else {
             removed.iter().for_each(|row| statements.push(self.delete_one_like(row)));
-            return self.rows(CapturedOperation::Insert, &self.writable(), &added, statements);
+            self.rows(CapturedOperation::Insert, &self.writable(), &added, statements);
+            return false;
         };
+        let mut left_out = false;
         let of_key = |row: &Values| key.iter().map(|&c| row[c].clone()).collect::<Values>();
         let mut coming: HashMap<Values, Values> = HashMap::new();
         let mut order = Vec::new();
@@ -84,6 +98,7 @@ impl Writer<'_> {
             let changed = coming.get(&of_key(&old)).map(|new| self.changed(&old, new));
             match changed {
                 Some(changed) if !self.goes_and_comes(&changed, several) => {
+                    left_out |= changed.is_empty();
                     if let Some(new) = coming.remove(&of_key(&old)).filter(|_| !changed.is_empty()) {
                         updates.entry(changed).or_default().push(new);
                     }
@@ -98,6 +113,7 @@ impl Writer<'_> {
         }
         let added: Vec<Values> = order.iter().filter_map(|key| coming.remove(key)).collect();
         self.rows(CapturedOperation::Insert, &self.writable(), &added, statements);
+        left_out
     }
 
     fn writable(&self) -> Vec<usize> {
@@ -113,11 +129,11 @@ impl Writer<'_> {
     /// Whether an UPDATE of these columns could meet another row of the same statement, or is not to be had at all.
     fn goes_and_comes(&self, changed: &[usize], several: bool) -> bool {
         let unique = |c: &usize| self.table.keys.iter().any(|key| key.columns.contains(c));
-        // Which columns the others have is not known.
-        let unknown = self.table.unique_indexes > self.table.keys.len() && several;
+        // An index that is no key (partial, of expressions, of columns that may be NULL) matters where values may change places.
+        let constrained = |c: &usize| several && self.table.unique_columns.contains(c);
         // Identity columns take no value in an UPDATE.
         let numbered = |c: &usize| self.table.sequences.iter().any(|(column, _)| column == c);
-        !changed.is_empty() && (unknown || changed.iter().any(|c| unique(c) || numbered(c)))
+        changed.iter().any(|c| unique(c) || constrained(c) || numbered(c))
     }
 
     fn rows(&self, operation: CapturedOperation, columns: &[usize], rows: &[Values], out: &mut Vec<ImageStatement>) {
@@ -177,10 +193,11 @@ mod tests {
         let change = TableChange {
             table: ("public".into(), table.name.clone()),
             truncated,
+            unchanged: false,
             removed: bytes(removed),
             added: bytes(added),
         };
-        let found = statements(&[(&change, table)], true).unwrap();
+        let found = statements(&[(&change, table)], true).unwrap().statements;
         let found: Vec<(String, String)> =
             found.into_iter().map(|s| (String::from_utf8(s.sql).unwrap(), s.tag)).collect();
         let expected: Vec<(String, String)> = expected.iter().map(|(s, t)| ((*s).into(), (*t).into())).collect();
@@ -250,6 +267,36 @@ mod tests {
                 "UPDATE 2",
             )],
         );
+    }
+
+    #[test]
+    fn rows_are_locked_no_stronger_than_on_the_lead() {
+        // A partial unique index on "code": two rows that change in "v" alone stay where they are.
+        let mut t = with_key(table(1, "t", &["id int", "code text", "v int"]), &[0]);
+        (t.unique_indexes, t.unique_columns) = (2, vec![0, 1]);
+        check(
+            &t,
+            false,
+            &["(1,a,0)", "(2,b,0)"],
+            &["(1,a,1)", "(2,b,2)"],
+            &[(
+                r#"UPDATE "public"."t" AS t SET "v" = v."v" FROM (VALUES ('1'::integer, '1'::integer), ('2', '2')) AS v("id", "v") WHERE t."id" = v."id""#,
+                "UPDATE 2",
+            )],
+        );
+        let change = |removed: &[&[u8]], added: &[&[u8]], unchanged: bool| TableChange {
+            table: ("public".into(), "t".into()),
+            removed: removed.iter().map(|row| row.to_vec()).collect(),
+            added: added.iter().map(|row| row.to_vec()).collect(),
+            unchanged,
+            truncated: false,
+        };
+        let more =
+            |change: &TableChange, table: &Table| statements(&[(change, table)], true).unwrap().more_locks_on_the_lead;
+        assert!(!more(&change(&[b"(1,a,0)"], &[b"(1,a,1)"], false), &t));
+        assert!(more(&change(&[], &[], true), &t), "set back");
+        let g = with_key(table(1, "t", &["id int", "g text=gen"]), &[0]);
+        assert!(more(&change(&[b"(1,x)"], &[b"(1,y)"], false), &g), "generated");
     }
 
     #[test]

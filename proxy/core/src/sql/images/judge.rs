@@ -29,10 +29,22 @@ pub fn judge(before: &Report, behind: &Report, catalog: &Catalog) -> Finding {
             "SET it by a statement of its own, or with the function's SET clause",
         );
     }
-    if behind.advisory && !before.advisory {
+    if before.blind || behind.blind {
         return refused(
-            "a function that it calls takes an advisory lock, which would be held on one member alone",
-            "lock a row with SELECT … FOR UPDATE",
+            "track_counts is off, and what a statement writes behind its text is found by these counts",
+            "SET track_counts = on (or in postgresql.conf of every member)",
+        );
+    }
+    if behind.advisory != before.advisory {
+        return refused(
+            "a function that it calls takes or gives back an advisory lock, which would be held on one member alone",
+            "call the function of advisory locks in a SELECT of its own, or lock a row with SELECT … FOR UPDATE",
+        );
+    }
+    if behind.resets != before.resets {
+        return refused(
+            "a function that it calls alters a sequence or sets it back (TRUNCATE … RESTART IDENTITY)",
+            "send that as a statement of its own",
         );
     }
     let none = Counts::default();
@@ -182,7 +194,10 @@ mod tests {
 
     #[test]
     fn what_followers_cannot_repeat_is_refused() {
-        assert!(found(&[], &["advisory|~|~|~|~|~"]).contains("advisory"));
+        assert!(found(&[], &["advisory|0 1 1 ExclusiveLock|~|~|~|~"]).contains("advisory"));
+        assert!(found(&["advisory|0 1 1 ExclusiveLock|~|~|~|~"], &[]).contains("advisory"));
+        assert!(found(&["blind|~|~|~|~|~"], &["blind|~|~|~|~|~"]).contains("track_counts"));
+        assert!(found(&[], &["reset|public|S|~|~|~"]).contains("RESTART IDENTITY"));
         assert!(found(&["settings|a|~|~|~|~"], &["settings|b|~|~|~|~"]).contains("setting"));
         assert!(found(&[], &["table|public|two|1 0 0|2|uw"]).contains("unlogged"));
         assert!(found(&[], &["table|public|two|1 0 0|2|p"]).contains("rights"));

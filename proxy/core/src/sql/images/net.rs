@@ -16,6 +16,8 @@ pub struct TableChange {
     pub table: (String, String),
     /// It was emptied first.
     pub truncated: bool,
+    /// Some row was changed and set back: nothing is left of it but a lock.
+    pub unchanged: bool,
     /// Rows that are not there any more, as text.
     pub removed: Vec<Vec<u8>>,
     /// Rows that are new.
@@ -61,7 +63,8 @@ pub fn net(images: &[Image]) -> Vec<TableChange> {
 fn change(sum: Sum, table: (String, String)) -> TableChange {
     let mut rows: Vec<(usize, i64, Vec<u8>)> = sum.rows.into_iter().map(|(row, (at, by))| (at, by, row)).collect();
     rows.sort_unstable();
-    let mut change = TableChange { table, truncated: sum.truncated, ..TableChange::default() };
+    let unchanged = rows.iter().any(|(_, by, _)| *by == 0);
+    let mut change = TableChange { table, truncated: sum.truncated, unchanged, ..TableChange::default() };
     for (_, by, row) in rows {
         let times = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
         let to = if by < 0 { &mut change.removed } else { &mut change.added };

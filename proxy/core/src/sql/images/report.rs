@@ -1,6 +1,6 @@
 //! What the lead says of a transaction before and behind a statement: rows of `raidb.capture_begin` and `raidb.capture_end`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::text::quote_qualified;
 use super::{Image, Operation};
@@ -46,8 +46,12 @@ pub struct Report {
     pub sequences: Vec<(String, Option<i64>)>,
     /// Rows of a table of users are locked.
     pub locks_rows: bool,
-    /// An advisory lock is held.
-    pub advisory: bool,
+    /// Advisory locks that are held: key and mode.
+    pub advisory: BTreeSet<String>,
+    /// Sequences (quoted) that the transaction has for itself: altered, or set back with their table.
+    pub resets: BTreeSet<String>,
+    /// Rows written are not counted (`track_counts` is off).
+    pub blind: bool,
     /// Settings that say what statements mean.
     pub settings: Vec<String>,
     /// Images, in the order in which they were taken.
@@ -73,7 +77,9 @@ impl Report {
             b"forbidden" => self.permission = Permission::Forbidden(text(0)?),
             b"read only" => self.permission = Permission::ReadOnly,
             b"settings" => self.settings = (0..rest.len()).map(|at| text(at).unwrap_or_default()).collect(),
-            b"advisory" => self.advisory = true,
+            b"advisory" => _ = self.advisory.insert(text(0)?),
+            b"reset" => _ = self.resets.insert(quote_qualified(&text(0)?, &text(1)?)),
+            b"blind" => self.blind = true,
             b"row lock" => self.locks_rows = true,
             b"sequence" => {
                 let value = text(2).and_then(|value| value.parse().ok());
