@@ -29,6 +29,7 @@ impl Session {
         shift: usize,
     ) -> Result<(), Trouble> {
         if let Some(frame) = end.error {
+            self.sequences_used_in_vain(&statement.analysis.command);
             return Err(self.explain_error(statement, &frame, shift));
         }
         match &statement.analysis.command {
@@ -65,6 +66,20 @@ impl Session {
             .into()),
             _ => Ok(()),
         }
+    }
+
+    /// What a statement has taken from sequences before it failed stays taken, on followers as well.
+    fn sequences_used_in_vain(&self, command: &Command) {
+        let lead = self.lead();
+        let names: Vec<&String> = match command {
+            Command::Write(write) => write.sequences.iter().collect(),
+            Command::Read(read) => read.sequences.iter().collect(),
+            Command::Imaged(imaged) => {
+                imaged.tables.iter().flat_map(|table| &table.sequences).map(|(_, name)| name).collect()
+            }
+            _ => return,
+        };
+        names.into_iter().for_each(|name| self.database.sequences.advanced(name, None, lead));
     }
 
     fn explain_error(&self, statement: &Statement, frame: &[u8], shift: usize) -> Trouble {
