@@ -69,6 +69,13 @@ CREATE OR REPLACE FUNCTION raidb.capture_facts()
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.mode IN ('AccessExclusiveLock', 'ShareRowExclusiveLock')
   UNION ALL
+  -- A table that somebody has for himself may have been emptied.
+  SELECT 'alone', n.nspname::text, c.relname::text, NULL, NULL, NULL
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND c.relkind = 'r' AND c.relpersistence <> 't'
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.mode = 'AccessExclusiveLock'
+  UNION ALL
   SELECT 'advisory', concat_ws(' ', l.classid, l.objid, l.objsubid, l.mode), NULL, NULL, NULL, NULL
     FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory'
   UNION ALL
@@ -86,6 +93,7 @@ DECLARE
 BEGIN
   IF current_setting('transaction_read_only') = 'on' THEN
     RETURN QUERY SELECT 'read only', ''::text, ''::text, ''::text, ''::text, ''::text;
+    RETURN QUERY SELECT f.* FROM raidb.capture_facts() f;
     RETURN;
   END IF;
   IF to_regclass('pg_temp.raidb_images') IS NULL THEN

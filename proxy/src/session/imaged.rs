@@ -8,6 +8,7 @@
 //! If it wrote a table that takes no images, it is undone, the triggers are put there (as entries of the transcript, like DDL of the
 //! client), and it runs again: once for a table. docs/adr/0013-captured-images.md.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use raidb_core::sql::quote_ident;
 use super::Session;
 use super::foreground::{CapturedRow, Reading, Rows, UnitEnd};
 use super::prepared::PreparedStatement;
+use super::simple::moves_cursor;
 use super::statement::{CACHED_TEXT_MAX, Statement};
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble, shift_position};
@@ -53,6 +55,7 @@ const ROLE: usize = 1;
 const BEGIN: &str =
     concat!("SAVEPOINT raidb_image;SET LOCAL raidb.capture = on;SELECT * FROM raidb.capture_begin();", settings!());
 const END: &str = concat!(settings!(), ";SET LOCAL raidb.capture = off;SELECT * FROM raidb.capture_end()");
+const END_READ_ONLY: &str = concat!(settings!(), ";SELECT * FROM raidb.capture_facts()");
 /// `invalid_transaction_termination`.
 const ENDS_TRANSACTION: [u8; 5] = *b"2D000";
 const RELEASE: &str = "RELEASE SAVEPOINT raidb_image";
@@ -101,6 +104,15 @@ impl Session {
         }
     }
 
+    /// FETCH and MOVE run a cursor's query. One that DECLARE made is known to be a read; one that a function has left open is not known,
+    /// and is opened where statements have images taken.
+    pub(super) fn with_cursor_watched<'s>(&self, statement: &'s Statement) -> Cow<'s, Statement> {
+        let watched = self.open.as_ref().is_some_and(|open| open.imaged)
+            && matches!(statement.analysis.command, Command::Read(_))
+            && moves_cursor(&statement.sql);
+        if watched { Cow::Owned(as_imaged(statement)) } else { Cow::Borrowed(statement) }
+    }
+
     /// Asks what the transaction has done so far, and has images taken from here on. `None`: the statement has another form.
     pub(super) async fn before_images(&mut self, statement: &Statement) -> Result<Option<Before>, Trouble> {
         let Command::Imaged(imaged) = &statement.analysis.command else { return Ok(None) };
@@ -137,6 +149,7 @@ impl Session {
         shift: usize,
     ) -> Result<(), Trouble> {
         if let Some(frame) = end.error {
+            self.locks_unsure(statement);
             let explicit = self.open.as_ref().is_some_and(|open| open.explicit);
             if decode::sqlstate(&frame) == ENDS_TRANSACTION && !explicit {
                 // Alone it may do that on one server; here it ran in a transaction that all members share.
@@ -150,13 +163,25 @@ impl Session {
             return Err(Trouble::Answer(shift_position(&frame, shift)));
         }
         if before.report.permission == Permission::ReadOnly {
+            let behind =
+                self.ask_lead(END_READ_ONLY).await.map_err(|trouble| self.without_answer(statement, trouble))?;
+            if let Finding::Refused(refusal) = images::judge(&before.report, &behind, &self.catalog()) {
+                return Err(self.refused_behind(&before, &behind, refusal));
+            }
+            if let Some(open) = self.open.as_mut() {
+                // A cursor that it has left open is read as one.
+                open.imaged = true;
+            }
             let lead = self.lead();
             let Some(link) = self.link(lead) else { return Err(Trouble::LeadChanged) };
             link.simple(&[NOTHING_WRITTEN.as_bytes()], Owner::ProbeEnd);
             return Ok(());
         }
-        // The statement's own answer is there already: an error of these is one instead of it, not another.
-        let behind = self.ask_lead(END).await.map_err(instead_of_the_answer)?;
+        let behind = self.ask_lead(END).await.map_err(|trouble| self.without_answer(statement, trouble))?;
+        if behind.advisory != before.report.advisory {
+            // Before anything else that could end it: a rollback gives no such lock back, and takes none again.
+            self.drop_lead_locks();
+        }
         self.sequences_of(&before.report, &behind);
         self.check_generation(statement).await?;
         if behind.images.len() > IMAGES_MAX {
@@ -169,15 +194,8 @@ impl Session {
         }
         match images::judge(&before.report, &behind, &self.catalog()) {
             Finding::Complete => {}
-            Finding::Refused(refusal) => {
-                self.database.counters.refusals.add();
-                if behind.advisory != before.report.advisory {
-                    self.drop_lead_locks();
-                }
-                tracing::debug!(session = %self.handle.id, "refused behind the lead; {}", before.instead_of.reason);
-                return Err(SqlError::refused(refusal.reason, refusal.hint).into());
-            }
-            Finding::Untaken(tables) => return self.undo_untaken(tables).await,
+            Finding::Refused(refusal) => return Err(self.refused_behind(&before, &behind, refusal)),
+            Finding::Untaken(tables) => return self.undo_untaken(tables, moves_cursor(&statement.sql)).await,
         }
         let changes = images::net(&behind.images);
         let tables = self.tables_of(&changes)?;
@@ -195,6 +213,34 @@ impl Session {
             link.simple(&[RELEASE.as_bytes()], Owner::ProbeEnd);
         }
         Ok(())
+    }
+
+    fn refused_behind(&mut self, before: &Before, behind: &Report, refusal: Refusal) -> Trouble {
+        self.database.counters.refusals.add();
+        if behind.advisory != before.report.advisory {
+            self.drop_lead_locks();
+        }
+        tracing::debug!(session = %self.handle.id, "refused behind the lead; {}", before.instead_of.reason);
+        SqlError::refused(refusal.reason, refusal.hint).into()
+    }
+
+    /// The proxy's own question behind a statement was not answered: an error of it takes the place of the statement's answer.
+    fn without_answer(&mut self, statement: &Statement, trouble: Trouble) -> Trouble {
+        self.locks_unsure(statement);
+        instead_of_the_answer(trouble)
+    }
+
+    /// A statement has failed, or is not known to have done what: functions that take or give back advisory locks may have been among
+    /// it, and no rollback undoes that.
+    fn locks_unsure(&mut self, statement: &Statement) {
+        let mentions = |sql: &[u8]| sql.windows(8).any(|word| word.eq_ignore_ascii_case(b"advisory"));
+        let executed = statement.executes.as_ref().and_then(|prepared| prepared.by_sql.as_ref());
+        if self.catalog().advisory_functions
+            || mentions(&statement.sql)
+            || executed.is_some_and(|by_sql| mentions(&by_sql.text))
+        {
+            self.drop_lead_locks();
+        }
     }
 
     /// Triggers of users that wait for COMMIT run now, by this SET CONSTRAINTS, and what they do goes into the transcript.
@@ -247,14 +293,15 @@ impl Session {
     }
 
     /// Undoes the statement, puts the triggers on the tables, and has it run again.
-    async fn undo_untaken(&mut self, tables: Vec<(String, String)>) -> Result<(), Trouble> {
-        if self.released {
+    ///
+    /// `once`: it cannot run again, since no rollback puts a cursor back.
+    async fn undo_untaken(&mut self, tables: Vec<(String, String)>, once: bool) -> Result<(), Trouble> {
+        if self.released || once {
             // Next time the triggers are there before.
             self.database.untaken.lock().extend(tables);
-            return Err(SqlError::retry(
-                "tables that the statement writes were not known, and its rows had left already",
-            )
-            .into());
+            return Err(
+                SqlError::retry("tables that the statement writes were not known, and it cannot be run twice").into()
+            );
         }
         self.lead_command(UNDO).await?;
         self.take_images_of(&tables).await?;
@@ -284,14 +331,15 @@ impl Session {
         self.must_name_exactly(&role)?;
         let (login, again) = as_login(role.as_deref());
         self.setting_entry(login).await?;
-        if let Err(trouble) = self.install_images(tables).await {
-            if let (Trouble::LeadChanged, Some(sql)) = (&trouble, again) {
-                // The next lead goes on from the transcript: with the session's own rights.
-                self.push_local(sql)?;
-            }
-            return Err(trouble);
+        let mut installed = self.install_images(tables).await;
+        if installed.is_ok() {
+            installed = self.setting_entry(again.clone()).await;
         }
-        self.setting_entry(again).await?;
+        if let (Err(Trouble::LeadChanged), Some(sql)) = (&installed, again) {
+            // The next lead goes on from the transcript: with the session's own rights.
+            self.push_local(sql)?;
+        }
+        installed?;
         self.own_catalog_surely().await
     }
 

@@ -56,7 +56,7 @@ impl Session {
             self.fail(trouble, 0).await?;
         }
         self.release_staged();
-        self.drive_flush().await
+        self.flush_and_follow().await
     }
 
     async fn sync(&mut self, unit: &mut Unit) -> Result<(), Trouble> {
@@ -183,7 +183,18 @@ impl Session {
     }
 
     async fn execute_portal(&mut self, portal: &Bytes, rows_max: i32, unit: &mut Unit) -> Result<(), Trouble> {
-        let statement = if self.sql_cursor(portal) { cursor_fetch() } else { self.portal_statement(portal)? };
+        let statement = if self.sql_cursor(portal) {
+            if self.open.as_ref().is_some_and(|open| open.imaged) {
+                return Err(SqlError::refused(
+                    "a cursor that a function may have opened is read by Execute, and what its query writes would not be seen",
+                    "Send FETCH.",
+                )
+                .into());
+            }
+            cursor_fetch()
+        } else {
+            self.portal_statement(portal)?
+        };
         self.current = statement.sql.clone();
         let command = &statement.analysis.command;
         self.check_block(command)?;

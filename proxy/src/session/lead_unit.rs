@@ -79,7 +79,10 @@ impl Session {
         if unit.pending.iter().any(|p| matches!(p, Pending::Bind { .. } | Pending::DescribePortal(_))) {
             self.open_implicit();
         }
-        let mut execute = execute;
+        let mut execute = execute.map(|(portal, statement, max)| {
+            let watched = self.with_cursor_watched(&statement).into_owned();
+            (portal, watched, max)
+        });
         loop {
             let mark = self.staged.len();
             let result = match self.try_unit(&unit, execute.as_ref()).await {

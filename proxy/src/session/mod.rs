@@ -383,6 +383,9 @@ impl Session {
     }
 
     /// Sends what the client is due.
+    ///
+    /// # Errors
+    /// [`Trouble::LeadChanged`] and 40001 of a lost lead as well: what goes on behind this must know.
     pub(crate) async fn drive_flush(&mut self) -> Result<(), Trouble> {
         poll_fn(|cx| {
             self.poll_background(cx);
@@ -392,6 +395,21 @@ impl Session {
             self.client.poll_flush(cx).map_err(|_| Trouble::ClientGone)
         })
         .await
+    }
+
+    /// The same where nothing is under way: an open transaction follows a change of lead meanwhile, since others wait for it to do so.
+    pub(crate) async fn flush_and_follow(&mut self) -> Result<(), Trouble> {
+        loop {
+            match self.drive_flush().await {
+                Err(Trouble::LeadChanged) => {
+                    if let Err(trouble) = self.change_lead().await {
+                        self.lose_transaction(trouble).await?;
+                    }
+                }
+                Err(trouble @ Trouble::Sql(_)) => self.lose_transaction(trouble).await?,
+                other => return other,
+            }
+        }
     }
 
     /// Lets staged answers go.

@@ -223,8 +223,17 @@ impl Session {
 }
 
 fn declares_cursor(sql: &[u8]) -> bool {
+    starts_with(sql, "declare")
+}
+
+/// FETCH or MOVE: what it runs is the query of a cursor.
+pub(super) fn moves_cursor(sql: &[u8]) -> bool {
+    starts_with(sql, "fetch") || starts_with(sql, "move")
+}
+
+fn starts_with(sql: &[u8], word: &str) -> bool {
     let start = start_of_token(sql, 0, true);
-    sql.get(start..start + 7).is_some_and(|word| word.eq_ignore_ascii_case(b"declare"))
+    sql.get(start..start + word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// PostgreSQL's parser sees the semicolon behind a statement, which its member was not sent: where a statement ends too early, the error

@@ -106,7 +106,7 @@ impl Session {
 
     /// Runs a simple statement on the lead, and again on the next lead if the first is lost.
     pub(crate) async fn simple_on_lead(&mut self, statement: &Statement) -> Result<(), Trouble> {
-        let mut statement = std::borrow::Cow::Borrowed(statement);
+        let mut statement = self.with_cursor_watched(statement);
         loop {
             let mark = self.staged.len();
             match self.try_simple_on_lead(&statement).await {

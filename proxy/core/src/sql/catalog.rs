@@ -162,6 +162,7 @@ pub enum Volatility {
 
 /// All facts of one database.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct Catalog {
     /// Relations by schema and name.
     pub tables: HashMap<(String, String), Arc<Table>>,
@@ -178,6 +179,8 @@ pub struct Catalog {
     /// A volatile function of users handles errors, possibly the one by which a member refuses a write; or leaves a cursor open, which
     /// would be gone with the savepoint of a probe.
     pub probe_tells_little: bool,
+    /// Functions of users take or give back advisory locks.
+    pub advisory_functions: bool,
     /// The default search path for new sessions, resolved, without `pg_catalog`.
     pub default_search_path: Vec<String>,
     /// Grows with every load; part of the analysis cache key.

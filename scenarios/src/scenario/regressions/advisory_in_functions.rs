@@ -32,9 +32,26 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     if [&taken, &given, &given_in_block].iter().any(|answer| **answer != "0A000") {
         return fail(format!("locks in functions: taken {taken}, given back {given}, in a block {given_in_block}"));
     }
+    // A function that fails behind it gives back all the same, and one in a transaction that only reads.
+    endpoint
+        .execute(
+            "create function gives_and_fails(k bigint) returns void language plpgsql as \
+             'begin perform pg_advisory_unlock(k); raise exception ''so''; end'",
+        )
+        .await?;
+    let fails = endpoint.connect().await?;
+    fails.simple_query("select pg_advisory_lock(77005)").await?;
+    let failed = outcome(&fails.simple_query("select gives_and_fails(77005)").await);
+    let reader = endpoint.connect().await?;
+    reader.simple_query("select pg_advisory_lock(77006)").await?;
+    reader.simple_query("begin read only").await?;
+    let read = outcome(&reader.simple_query("do $$begin perform pg_advisory_unlock(77006); end$$").await);
+    if (failed.as_str(), read.as_str()) != ("P0001", "0A000") {
+        return fail(format!("a function that fails: {failed}; in a transaction that reads: {read}"));
+    }
     // The next one gets each of them soon, on every member: nobody is left with a lock that is given back.
     let next = endpoint.connect().await?;
-    for key in [77002, 77003, 77004] {
+    for key in 77002..=77006 {
         let lock = format!("select pg_advisory_lock({key})");
         timeout(LIMIT, next.simple_query(&lock)).await.map_err(|_| Failure::new(format!("{lock} waits")))??;
     }

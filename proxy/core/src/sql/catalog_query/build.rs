@@ -106,6 +106,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         user_operators: rows(results, 3).map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?,
         user_types: rows(results, 4).map(|row| row.flag(0)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         probe_tells_little: rows(results, 4).map(|row| row.flag(1)).collect::<Result<Vec<_>, _>>()?.contains(&true),
+        advisory_functions: rows(results, 4).map(|row| row.flag(2)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;

@@ -69,12 +69,20 @@ pub const CATALOG_SQL: &str = concat!(
     ")), ",
     // Do volatile functions handle errors (in PL/pgSQL by EXCEPTION; other languages in ways of their own), take advisory locks (which
     // a probe would leave on one member), or leave cursors open (which give those away, or are told a name)?
-    "EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND provolatile = 'v' ",
+    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' ",
     "AND (regexp_replace(prosrc, '[[:<:]]raise[[:space:]]+exception[[:>:]]', '', 'gi') ~* '[[:<:]]exception[[:>:]]|advisory' ",
+    // The body is a tree (BEGIN ATOMIC, PostgreSQL 14 and later).
+    "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL ",
     "OR prolang NOT IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql')) ",
     "OR prorettype = 'refcursor'::regtype::oid ",
     "OR 'refcursor'::regtype::oid = ANY (proargtypes::oid[]) OR 'refcursor'::regtype::oid = ANY (proallargtypes)) ",
     "AND oid NOT IN (",
+    trusted!(),
+    ")), ",
+    // Do functions take or give back advisory locks?
+    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' AND (prosrc ~* 'advisory' ",
+    "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL OR prolang NOT IN (",
+    "SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql'))) AND oid NOT IN (",
     trusted!(),
     "));",
     // 5: relations

@@ -17,7 +17,7 @@ fn results() -> Vec<Rows> {
         rows(&["pg_catalog"]),
         rows(&["f|f|2|f|f", "uuid_generate_v4|f|2|t|f"]),
         rows(&["~=="]),
-        rows(&["f|t"]),
+        rows(&["f|t|t"]),
         rows(&[
             "16400|public|parent|r|f|f|f|f|2|f",
             "16401|public|child|r|f|f|f|t|0|t",
@@ -60,7 +60,12 @@ fn a_catalog_from_rows() {
     assert!(child.has_user_functions, "a check with now() is not the same everywhere");
     assert_eq!(child.sequences, [(0, "\"public\".\"child_id_seq\"".to_owned())]);
     assert!(find("v").has_user_functions && find("w").has_user_functions);
-    assert!(catalog.user_operators.contains("~==") && !catalog.user_types && catalog.probe_tells_little);
+    assert!(
+        catalog.user_operators.contains("~==")
+            && !catalog.user_types
+            && catalog.probe_tells_little
+            && catalog.advisory_functions
+    );
     assert_eq!(catalog.functions.get("now").expect("now").volatility, Volatility::Stable);
     assert!(catalog.resolve(None, "pg_class", &[]).is_some());
 }

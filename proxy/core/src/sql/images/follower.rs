@@ -2,7 +2,7 @@
 //!
 //! Rows go before others come, so that a unique value may move from one row to another. A row that keeps its key is updated,
 //! so that it is locked on a follower no stronger than on the lead; if a value of another unique index changes with it, it goes
-//! and comes, which is the lock that the lead has on it then.
+//! and comes, which is the lock that the lead has on it then (but for expressions and predicates: ADR 0013, known gap).
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -47,6 +47,16 @@ pub fn judge(before: &Report, behind: &Report, catalog: &Catalog) -> Finding {
             "send that as a statement of its own",
         );
     }
+    // Images of TRUNCATE say how many rows of pg_class may have changed; a second TRUNCATE changes none, which leaves room for one
+    // of a table that has no image.
+    let emptied = |image: &super::Image| matches!(image.operation, Operation::Truncate { .. });
+    let taken = |table: &(String, String)| behind.images.iter().any(|image| emptied(image) && image.table == *table);
+    if behind.images.iter().any(emptied) && behind.alone.difference(&before.alone).any(|table| !taken(table)) {
+        return refused(
+            "a function that it calls empties a table that takes no images, beside one that does",
+            "TRUNCATE them by statements of their own",
+        );
+    }
     let none = Counts::default();
     let mut untaken = Vec::new();
     for (name, now) in &behind.tables {
@@ -70,8 +80,7 @@ pub fn judge(before: &Report, behind: &Report, catalog: &Catalog) -> Finding {
         }
     }
     // A table that counts no rows any more because it was emptied.
-    let emptied = |image: &&super::Image| matches!(image.operation, Operation::Truncate { .. });
-    for image in behind.images.iter().filter(emptied) {
+    for image in behind.images.iter().filter(|image| emptied(image)) {
         if let Some(finding) = catalog.resolve(Some(&image.table.0), &image.table.1, &[]).and_then(|table| fires(table))
         {
             return finding;
@@ -189,6 +198,8 @@ mod tests {
         assert!(found(&[], &["table|pg_catalog|pg_class|0 3 0|0|pw", image]).contains("schema"));
         assert!(found(&[], &["table|pg_catalog|pg_class|0 2 0|0|pw"]).contains("schema"));
         assert!(found(&[], &["table|pg_catalog|pg_class|1 0 0|0|pw", image]).contains("schema"));
+        assert!(found(&[], &["table|pg_catalog|pg_class|0 2 0|0|pw", image, "alone|public|two|~|~|~"]) == "complete");
+        assert!(found(&[], &["alone|public|doc|~|~|~", image]).contains("empties"));
         assert!(found(&[], &["table|pg_catalog|pg_largeobject|1 0 0|0|pw"]).contains("large object"));
     }
 

@@ -50,6 +50,8 @@ pub struct Report {
     pub advisory: BTreeSet<String>,
     /// Sequences (quoted) that the transaction has for itself: altered, or set back with their table.
     pub resets: BTreeSet<String>,
+    /// Tables that the transaction has for itself.
+    pub alone: BTreeSet<(String, String)>,
     /// Rows written are not counted (`track_counts` is off).
     pub blind: bool,
     /// Settings that say what statements mean.
@@ -79,6 +81,7 @@ impl Report {
             b"settings" => self.settings = (0..rest.len()).map(|at| text(at).unwrap_or_default()).collect(),
             b"advisory" => _ = self.advisory.insert(text(0)?),
             b"reset" => _ = self.resets.insert(quote_qualified(&text(0)?, &text(1)?)),
+            b"alone" => _ = self.alone.insert((text(0)?, text(1)?)),
             b"blind" => self.blind = true,
             b"row lock" => self.locks_rows = true,
             b"sequence" => {
