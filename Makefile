@@ -1,6 +1,6 @@
 # Every target is one script in scripts/; each can also be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench chaos
+.PHONY: help run test check fix docs bench chaos
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -16,6 +16,9 @@ check: ## Formatting and lints, as `make test` checks them; changes nothing
 
 fix: ## Repair formatting and the lints that clippy can repair
 	@scripts/fix.sh
+
+docs: ## Write the tables of docs/what-is-replicated-how.md anew, from the analysis itself
+	@scripts/docs.sh
 
 bench: ## Side by side with PostgreSQL, PgBouncer and pgpool-II (BENCH_SECONDS=60 BENCH_RUNS=3)
 	@scripts/bench.sh

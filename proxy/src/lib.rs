@@ -9,6 +9,7 @@ pub mod members;
 pub mod rebuild;
 pub mod recovery_log;
 pub mod rejoin;
+pub mod route;
 pub mod scrub;
 pub mod server;
 pub mod session;

@@ -16,7 +16,7 @@ type PerDatabase = (&'static str, &'static str, &'static str, fn(&VirtualDatabas
 /// A metric with one sample for each member.
 type PerMember = (&'static str, &'static str, &'static str, fn(&MemberStatus) -> f64);
 
-const PER_DATABASE: [PerDatabase; 16] = [
+const PER_DATABASE: [PerDatabase; 17] = [
     ("raidb_sessions", "gauge", "Sessions at present.", |d| d.sessions),
     ("raidb_epoch", "gauge", "Epoch of the lead.", |d| d.epoch),
     ("raidb_commits_total", "counter", "Commits of writing transactions.", |d| d.counters.commits),
@@ -34,6 +34,9 @@ const PER_DATABASE: [PerDatabase; 16] = [
         d.counters.cycle_breaker_fired
     }),
     ("raidb_lead_changes_total", "counter", "Changes of lead.", |d| d.counters.lead_changes),
+    ("raidb_unproven_statements_total", "counter", "Statements run under unsafe_statement = \"warn\".", |d| {
+        d.counters.unproven_statements
+    }),
     ("raidb_log_bytes", "gauge", "Bytes of the recovery log.", |d| d.log.bytes),
     ("raidb_log_size_max_bytes", "gauge", "What log.size_max allows.", |d| d.log.size_max),
     ("raidb_log_over_size", "gauge", "1 while the log is larger and cannot be shortened.", |d| {

@@ -181,6 +181,8 @@ pub struct Counters {
     pub cycle_breaker_fired: u64,
     /// Changes of lead.
     pub lead_changes: u64,
+    /// Statements run under `unsafe_statement = "warn"`, not proven to do the same on every member.
+    pub unproven_statements: u64,
 }
 
 impl VirtualDatabaseStatus {

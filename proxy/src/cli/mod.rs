@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `raidb run [--config FILE] [--adopt MEMBER,…]` | runs the proxy until SIGTERM or Ctrl-C | 0, or 1 if it could not start |
 //! | `raidb check FILE` | connects to the members and compares them | 0 if alike, 1 if not |
+//! | `raidb explain SQL [--config FILE] [--database NAME]` | says what statements would come to (EXPLAIN ROUTE), by the catalog of a member | 0, also for what would be refused; 1 if no member answers |
 //! | `raidb status [--admin ADDR] [--json]` | shows a running proxy | 0, or 1 if there is no answer |
 //! | `raidb member add NAME --url URL [--config FILE]` | adds a member to the file and to the running proxy, and builds it | 0, 64 if it does not fit, or 1 if refused |
 //! | `raidb member disable\|enable\|rebuild NAME` | changes a member, by way of a running proxy | 0, or 1 if refused |
@@ -14,6 +15,7 @@
 
 mod check;
 mod entry;
+mod explain;
 mod http_get;
 mod load;
 mod log;
@@ -56,6 +58,17 @@ enum Command {
     Check {
         /// Configuration file
         file: PathBuf,
+    },
+    /// Say what statements would come to, by the catalog of a member; runs nothing and needs no running proxy
+    Explain {
+        /// The statements; `-`: read them from standard input
+        sql: String,
+        /// Configuration file
+        #[arg(long, default_value = "raidb.toml", env = "RAIDB_CONFIG")]
+        config: PathBuf,
+        /// Which virtual database, if the file has several
+        #[arg(long, value_name = "NAME")]
+        database: Option<String>,
     },
     /// Show virtual databases, members and incidents of a running proxy
     Status {
@@ -103,6 +116,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Run { config, adopt } => run::run(&config, &adopt).await,
             Command::Check { file } => check::check(&file).await,
+            Command::Explain { sql, config, database } => explain::explain(&sql, &config, database.as_deref()).await,
             Command::Status { admin, json } => status::status(&admin, json).await,
             Command::Member { command } => member::member(command).await,
             #[cfg(feature = "fault-points")]

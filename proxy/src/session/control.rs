@@ -37,6 +37,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Discard { .. }
         | Command::CopyIn(_)
         | Command::Token(_)
+        | Command::Route { .. }
         | Command::Notification(_)
         | Command::PrepareTransaction(_)
         | Command::Refused(_) => true,
@@ -46,6 +47,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::RowLock(_)
         | Command::Write(_)
         | Command::Imaged(_)
+        | Command::Unproven(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
         | Command::Advisory(_)
@@ -70,6 +72,10 @@ impl Session {
             }
             Command::Token(command) => self.token_command(statement, command).await,
             Command::Notification(command) => self.notification_command(statement, command),
+            Command::Route { inner, analysis } => {
+                self.explain_route(statement, *inner, analysis);
+                Ok(())
+            }
             Command::Utility(utility) => self.utility_outside(statement, utility).await,
             Command::PrepareTransaction(_) if self.block == Block::Failed => self.rollback_command(false).await,
             Command::Refused(refusal) | Command::PrepareTransaction(refusal) => {

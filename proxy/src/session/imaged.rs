@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::{Analysis, Command, Imaged, Refusal};
+use raidb_core::sql::analysis::{Analysis, Command, Imaged, Refusal, Severity};
 use raidb_core::sql::catalog::{RelationKind, Table};
 use raidb_core::sql::footprint::{Footprint, Rows as Touched, Touch};
 use raidb_core::sql::images::{self, Finding, Permission, Report, TableChange};
@@ -60,7 +60,7 @@ const END_READ_ONLY: &str = concat!(settings!(), ";SELECT * FROM raidb.capture_f
 const ENDS_TRANSACTION: [u8; 5] = *b"2D000";
 const RELEASE: &str = "RELEASE SAVEPOINT raidb_image";
 const NOTHING_WRITTEN: &str = "SET LOCAL raidb.capture = off;RELEASE SAVEPOINT raidb_image";
-const UNDO: &str = "ROLLBACK TO SAVEPOINT raidb_image;RELEASE SAVEPOINT raidb_image";
+pub(super) const UNDO: &str = "ROLLBACK TO SAVEPOINT raidb_image;RELEASE SAVEPOINT raidb_image";
 /// Runs triggers that wait for the end of the transaction.
 pub(super) const RUN_DEFERRED: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
@@ -73,12 +73,14 @@ pub(crate) struct Before {
 /// A read that turned out to write, as what it is.
 pub(crate) fn as_imaged(statement: &Statement) -> Statement {
     let refusal = Refusal {
+        severity: Severity::Doubtful,
         reason: "it is written as a read, but it writes (a function that it calls changes the database)".into(),
         hint: "Run the writes of that function as statements of their own.".into(),
     };
+    let because = refusal.reason.clone().into();
     let command = Command::Imaged(Imaged { tables: Vec::new(), instead_of: refusal });
-    let analysis =
-        Analysis { command, read_footprint: Footprint::Everything, read_key: None, ..(*statement.analysis).clone() };
+    let read_footprint = Footprint::Everything;
+    let analysis = Analysis { command, read_footprint, read_key: None, because, ..(*statement.analysis).clone() };
     Statement { analysis: Arc::new(analysis), ..statement.clone() }
 }
 
@@ -117,6 +119,7 @@ impl Session {
     pub(super) async fn before_images(&mut self, statement: &Statement) -> Result<Option<Before>, Trouble> {
         let Command::Imaged(imaged) = &statement.analysis.command else { return Ok(None) };
         self.must_show_exactly()?;
+        self.check_beside_unproven(&imaged.instead_of)?;
         let untaken: Vec<(String, String)> = imaged
             .tables
             .iter()
@@ -127,14 +130,14 @@ impl Session {
         self.take_images_of(&untaken).await?;
         let report = self.ask_lead(BEGIN).await?;
         if let Permission::Forbidden(user) = &report.permission {
-            self.database.counters.refusals.add();
             let hint = format!(
                 "GRANT SET ON PARAMETER session_replication_role TO {} on every member, or connect as a superuser: then \
                  raidb can repeat what the statement does. Or: {}",
                 quote_ident(user),
                 imaged.instead_of.hint
             );
-            return Err(SqlError::refused(&imaged.instead_of.reason, hint).into());
+            let refusal = Refusal { hint, ..imaged.instead_of.clone() };
+            return Err(self.without_images(refusal, imaged.instead_of.severity, false).await);
         }
         Ok(Some(Before { report, instead_of: imaged.instead_of.clone() }))
     }
@@ -166,7 +169,7 @@ impl Session {
             let behind =
                 self.ask_lead(END_READ_ONLY).await.map_err(|trouble| self.without_answer(statement, trouble))?;
             if let Finding::Refused(refusal) = images::judge(&before.report, &behind, &self.catalog()) {
-                return Err(self.refused_behind(&before, &behind, refusal));
+                return Err(self.refused_behind(&before, &behind, refusal).await);
             }
             if let Some(open) = self.open.as_mut() {
                 // A cursor that it has left open is read as one.
@@ -194,7 +197,7 @@ impl Session {
         }
         match images::judge(&before.report, &behind, &self.catalog()) {
             Finding::Complete => {}
-            Finding::Refused(refusal) => return Err(self.refused_behind(&before, &behind, refusal)),
+            Finding::Refused(refusal) => return Err(self.refused_behind(&before, &behind, refusal).await),
             Finding::Untaken(tables) => return self.undo_untaken(tables, moves_cursor(&statement.sql)).await,
         }
         let changes = images::net(&behind.images);
@@ -215,13 +218,12 @@ impl Session {
         Ok(())
     }
 
-    fn refused_behind(&mut self, before: &Before, behind: &Report, refusal: Refusal) -> Trouble {
-        self.database.counters.refusals.add();
+    async fn refused_behind(&mut self, before: &Before, behind: &Report, refusal: Refusal) -> Trouble {
         if behind.advisory != before.report.advisory {
             self.drop_lead_locks();
         }
         tracing::debug!(session = %self.handle.id, "refused behind the lead; {}", before.instead_of.reason);
-        SqlError::refused(refusal.reason, refusal.hint).into()
+        self.without_images(refusal, before.instead_of.severity, self.released).await
     }
 
     /// The proxy's own question behind a statement was not answered: an error of it takes the place of the statement's answer.
@@ -245,13 +247,18 @@ impl Session {
 
     /// Triggers of users that wait for COMMIT run now, by this SET CONSTRAINTS, and what they do goes into the transcript.
     pub(super) async fn images_of_deferred(&mut self, run: &str) -> Result<(), Trouble> {
-        let refusal =
-            Refusal { reason: "a trigger that waits for COMMIT writes".into(), hint: "Make it NOT DEFERRABLE.".into() };
+        // It has no text that could run as it is.
+        let refusal = Refusal {
+            severity: Severity::Impossible,
+            reason: "a trigger that waits for COMMIT writes".into(),
+            hint: "Make it NOT DEFERRABLE.".into(),
+        };
         let analysis = Analysis {
             command: Command::Imaged(Imaged { tables: Vec::new(), instead_of: refusal }),
             tables: Vec::new(),
             read_footprint: Footprint::Everything,
             read_key: None,
+            because: "".into(),
             parameters: 0,
             standard_conforming: true,
         };

@@ -124,7 +124,7 @@ impl Session {
                 let known = self.known_statement(&name)?;
                 let identity = known.prepared.identity;
                 let pending = if answered_here(&known.analysis.command)? {
-                    Pending::Local(describe_statement(&known.analysis.command, &known.prepared.types))
+                    Pending::Local(describe_statement(&known.analysis, &known.prepared.types))
                 } else {
                     Pending::DescribeStatement(known)
                 };
@@ -203,8 +203,8 @@ impl Session {
             let plain = Statement { bound: None, ..statement.clone() };
             return self.copy_in(&plain, &copy.clone()).await;
         }
-        if matches!(command, Command::Token(_) | Command::Notification(_)) {
-            // It may have a parameter.
+        if matches!(command, Command::Token(_) | Command::Notification(_) | Command::Route { .. }) {
+            // It may have a parameter, and its rows were described by then.
             self.run_unit(unit, None).await?;
             return self.control(&statement).await;
         }
@@ -252,6 +252,7 @@ fn cursor_fetch() -> Statement {
         tables: Vec::new(),
         read_footprint: raidb_core::sql::footprint::Footprint::Nothing,
         read_key: None,
+        because: "".into(),
         parameters: 0,
         standard_conforming: true,
     };

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use raidb_core::sql::analysis::{Command, Proof, Read};
+use raidb_core::sql::analysis::{Command, Proof, Read, Refusal};
 
 use super::Session;
 use super::extended::stale_plan;
@@ -100,6 +100,14 @@ impl Session {
                     }
                     continue;
                 }
+                Err(Trouble::Doubtful(refusal)) => {
+                    self.staged.truncate(mark);
+                    self.unbind(execute.as_ref());
+                    match self.execute_unproven(execute.as_mut(), &refusal) {
+                        Ok(()) => continue,
+                        refused => refused,
+                    }
+                }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
                     let unlocked = execute.as_ref().map_or(Ok(()), |(_, s, _)| self.unlock_unanswered(s));
@@ -133,6 +141,19 @@ impl Session {
                 Ok(()) => return Ok(()),
             }
         }
+    }
+
+    /// Its statement runs again as it is.
+    fn execute_unproven(
+        &mut self,
+        execute: Option<&mut (Bytes, Statement, i32)>,
+        refusal: &Refusal,
+    ) -> Result<(), Trouble> {
+        let Some((_, statement, _)) = execute else {
+            return Err(SqlError::refused(&refusal.reason, refusal.hint.clone()).into());
+        };
+        *statement = self.as_unproven(statement, refusal)?;
+        Ok(())
     }
 
     /// Close cannot fail, and drivers do not look at its answer: that the transaction is lost is told to the next statement.
@@ -206,11 +227,9 @@ impl Session {
             if statement.bound.is_some() {
                 self.rebind_if_lost(lead, portal, statement, &mut reading.steps)?;
             }
-            let rows_max = if matches!(statement.analysis.command, Command::Write(_) | Command::Imaged(_)) {
-                0
-            } else {
-                *rows_max
-            };
+            let whole =
+                matches!(statement.analysis.command, Command::Write(_) | Command::Imaged(_) | Command::Unproven(_));
+            let rows_max = if whole { 0 } else { *rows_max };
             if let Some(link) = self.link(lead) {
                 encode::execute(link.out(), portal, rows_max);
             }

@@ -59,7 +59,7 @@ impl Session {
                 Err(Trouble::Sql(error)) => error,
                 Err(Trouble::Answer(frame)) => refused_by_lead(&frame),
                 Ok(()) => return,
-                Err(Trouble::ViewChanged | Trouble::Undone | Trouble::Writes) => return,
+                Err(Trouble::ViewChanged | Trouble::Undone | Trouble::Writes | Trouble::Doubtful(_)) => return,
                 Err(Trouble::Fatal(_) | Trouble::ClientGone) => return,
             };
             if let Some(open) = self.open.as_mut() {

@@ -51,6 +51,7 @@ mod registration;
 mod repeated;
 mod reporting;
 mod rollback;
+mod route;
 pub mod settings;
 mod settle;
 pub mod simple;
@@ -60,6 +61,7 @@ pub mod token;
 pub mod transaction;
 mod transaction_settings;
 pub mod trouble;
+mod unproven;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -38,6 +38,10 @@ impl Session {
                 self.after_write(statement, write, &end, took)?;
                 self.note_captured_sequences(write, &end).await
             }
+            Command::Unproven(_) => {
+                self.check_generation(statement).await?;
+                self.after_unproven(statement, &end, took).await
+            }
             Command::RowLock(lock) => {
                 self.check_generation(statement).await?;
                 Ok(self.after_row_lock(statement, lock, &end, took)?)
@@ -285,7 +289,7 @@ impl Session {
     }
 
     /// DDL of this transaction: its later statements must be judged by what it made.
-    async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
         // The queries change the search path; a savepoint puts it back.
         let sql = format!(
             "SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog"

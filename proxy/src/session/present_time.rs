@@ -42,6 +42,14 @@ pub(crate) fn refuse_parameters(table: &Table, bound: &Bound) -> Result<(), SqlE
     if !casts && !may_hold_time(table) {
         return Ok(());
     }
+    refuse_any_present_time(bound)
+}
+
+/// The same, where it is not known what becomes of the parameters.
+///
+/// # Errors
+/// 0A000.
+pub(crate) fn refuse_any_present_time(bound: &Bound) -> Result<(), SqlError> {
     let types = &bound.prepared.types;
     for (index, parameter) in decode::bind_parameters(&bound.tail).iter().enumerate() {
         let oid = types.get(2 + 4 * index..6 + 4 * index).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));

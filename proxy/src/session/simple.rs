@@ -185,9 +185,12 @@ impl Session {
             Trouble::Fatal(_) | Trouble::ClientGone => return Err(trouble),
             Trouble::Sql(error) => super::foreground::local_error(&error),
             Trouble::Answer(frame) => super::trouble::move_position(&frame, offset),
-            Trouble::LeadChanged | Trouble::MemberLost | Trouble::ViewChanged | Trouble::Undone | Trouble::Writes => {
-                super::foreground::local_error(&SqlError::retry("the lead was lost"))
-            }
+            Trouble::LeadChanged
+            | Trouble::MemberLost
+            | Trouble::ViewChanged
+            | Trouble::Undone
+            | Trouble::Writes
+            | Trouble::Doubtful(_) => super::foreground::local_error(&SqlError::retry("the lead was lost")),
         };
         self.abort_after_failure().await;
         self.staged.extend_from_slice(&error);
@@ -299,6 +302,7 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::Write(_)
         | Command::CopyIn(_)
         | Command::Imaged(_)
+        | Command::Unproven(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
         | Command::Advisory(_)
@@ -313,6 +317,7 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::Release(_)
         | Command::RollbackTo(_)
         | Command::Token(_)
+        | Command::Route { .. }
         | Command::PrepareTransaction(_)
         | Command::Refused(_) => false,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raidb_core::sql::analyse;
 use raidb_core::sql::analysis::{
-    Analysis, Command, FootprintHint, Isolation, LockCapture, Proof, Read, RowLock, Write, WriteForm,
+    Analysis, Command, FootprintHint, Isolation, LockCapture, Proof, Read, RowLock, Unproven, Write, WriteForm,
 };
 use raidb_core::sql::catalog::{Catalog, Table};
 use raidb_core::sql::footprint::Footprint;
@@ -66,6 +66,10 @@ impl Session {
 
     /// What a statement is.
     pub(crate) fn analysis(&self, sql: &[u8], keep: bool) -> Arc<Analysis> {
+        self.as_configured(sql, self.plain_analysis(sql, keep))
+    }
+
+    fn plain_analysis(&self, sql: &[u8], keep: bool) -> Arc<Analysis> {
         let catalog = self.catalog();
         let settings = self.settings.meaning(&catalog.default_search_path);
         if sql.len() > CACHED_TEXT_MAX || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some()) {
@@ -115,6 +119,10 @@ impl Session {
                     self.staged.truncate(mark);
                     statement = std::borrow::Cow::Owned(as_imaged(&statement));
                     self.learn_that_it_writes(&statement);
+                }
+                Err(Trouble::Doubtful(refusal)) => {
+                    self.staged.truncate(mark);
+                    statement = std::borrow::Cow::Owned(self.as_unproven(&statement, &refusal)?);
                 }
                 Err(Trouble::LeadChanged) => {
                     self.staged.truncate(mark);
@@ -191,10 +199,14 @@ impl Session {
         if let Command::Advisory(advisory) = &statement.analysis.command {
             self.check_advisory(statement, advisory)?;
         }
+        if let Command::Unproven(unproven) = &statement.analysis.command {
+            self.before_unproven(unproven, statement.bound.as_ref())?;
+        }
         self.no_copy_beside(statement).await?;
         self.look_on_lead(statement, lead).await?;
         let locks = match &statement.analysis.command {
-            Command::Write(Write { form: WriteForm::Locked(locked), .. }) => &locked.lock_sql,
+            Command::Write(Write { form: WriteForm::Locked(locked), .. })
+            | Command::Unproven(Unproven { locked, .. }) => &locked.lock_sql,
             _ => return Ok(()),
         };
         self.check_snapshot()?;
@@ -402,6 +414,7 @@ impl CommandExt for Command {
         match self {
             Command::Write(_)
             | Command::Imaged(_)
+            | Command::Unproven(_)
             | Command::RowLock(_)
             | Command::CopyIn(_)
             | Command::LockTable(_)
@@ -422,6 +435,7 @@ impl CommandExt for Command {
             | Command::Deallocate(_)
             | Command::Discard { .. }
             | Command::Token(_)
+            | Command::Route { .. }
             | Command::Notification(_)
             | Command::Unknown { .. }
             | Command::PrepareTransaction(_)

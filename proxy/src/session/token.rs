@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raidb_core::log::{Position, RecordKind, TokenRecord};
-use raidb_core::sql::analysis::{Command, NotificationCommand, TokenCommand, TokenText};
+use raidb_core::sql::analysis::{Analysis, Command, NotificationCommand, TokenCommand, TokenText};
 use raidb_core::token::{NotTaken, Token};
 
 use super::Session;
@@ -307,9 +307,11 @@ fn column(command: &TokenCommand) -> Option<(&'static str, &'static str)> {
 }
 
 /// The answer to Describe of a statement (`types`: those of its Parse) that the proxy runs itself.
-pub(super) fn describe_statement(command: &Command, types: &[u8]) -> Bytes {
+pub(super) fn describe_statement(analysis: &Analysis, types: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
+    let command = &analysis.command;
     let parameters = match command {
+        Command::Route { .. } => analysis.parameters,
         Command::Token(TokenCommand::Set(text) | TokenCommand::Outcome { token: text, .. }) => {
             u16::from(*text == TokenText::Parameter)
         }
@@ -345,6 +347,7 @@ fn describe_rows(command: &Command, binary: bool, out: &mut BytesMut) {
             Some((column, _)) => encode::text_row_description(out, &[column]),
             None => return encode::bare(out, b'n'),
         },
+        Command::Route { .. } => encode::text_row_description(out, &[super::route::COLUMN]),
         _ => return encode::bare(out, b'n'),
     }
     if binary && let Some(format) = out.last_mut() {
@@ -358,17 +361,23 @@ mod tests {
 
     #[test]
     fn descriptions() {
+        let analysed = |sql: &str| {
+            let settings = raidb_core::sql::Settings { search_path: Vec::new(), standard_conforming_strings: true };
+            raidb_core::sql::analyse(sql.as_bytes(), &raidb_core::sql::catalog::Catalog::default(), &settings)
+        };
         let outcome = |token| Command::Token(TokenCommand::Outcome { token, show: false });
         let one_text = |frames: &[u8]| frames.windows(4).filter(|w| *w == TEXT_OID.to_be_bytes()).count();
-        let asked = describe_statement(&outcome(TokenText::Parameter), &[0, 0]);
+        let asked = describe_statement(&analysed("select raidb.outcome($1)"), &[0, 0]);
         assert_eq!((asked[0], &asked[5..11], asked[11]), (b't', &[0, 1, 0, 0, 0, 25][..], b'T'));
         assert_eq!(one_text(&asked), 2);
-        let varchar = describe_statement(&outcome(TokenText::Parameter), &[0, 1, 0, 0, 4, 19]);
+        let varchar = describe_statement(&analysed("select raidb.outcome($1)"), &[0, 1, 0, 0, 4, 19]);
         assert_eq!(&varchar[5..11], &[0, 1, 0, 0, 4, 19]);
-        let literal = describe_statement(&outcome(TokenText::Literal("x".into())), &[0, 0]);
+        let literal = describe_statement(&analysed("select raidb.outcome('x')"), &[0, 0]);
         assert_eq!((&literal[5..7], literal[7]), (&[0, 0][..], b'T'));
-        let set = describe_statement(&Command::Token(TokenCommand::Set(TokenText::Parameter)), &[0, 0]);
+        let set = describe_statement(&analysed("set raidb.token = $1"), &[0, 0]);
         assert_eq!((set[0], set[11]), (b't', b'n'));
+        let route = describe_statement(&analysed("explain route select $1, $2"), &[0, 1, 0, 0, 0, 23]);
+        assert_eq!((&route[5..15], route[15]), (&[0, 2, 0, 0, 0, 23, 0, 0, 0, 25][..], b'T'));
         assert_eq!(describe_portal(&Command::Begin(Default::default()), &[0, 0, 0, 0, 0, 0])[0], b'n');
         for (tail, format) in
             [(&[0, 0, 0, 0, 0, 0][..], 0), (&[0, 0, 0, 0, 0, 1, 0, 1], 1), (&[0, 0, 0, 0, 0, 1, 0, 0], 0)]

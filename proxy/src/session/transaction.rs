@@ -149,6 +149,8 @@ pub struct OpenTransaction {
     pub sequences_doubted: bool,
     /// Its transcript has images of rows.
     pub imaged: bool,
+    /// Its transcript has statements that run as they are although nobody can tell what they do.
+    pub unproven: bool,
     /// Tables to which it gave the triggers that take images.
     pub installed: usize,
     /// Settings that take effect for later connections if it commits.
@@ -194,6 +196,7 @@ impl OpenTransaction {
             own_catalog: None,
             sequences_doubted: false,
             imaged: false,
+            unproven: false,
             installed: 0,
             settings: Vec::new(),
             sequences: std::collections::BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! Why the work on a statement stopped, by what the caller must do next.
 
 use bytes::{Bytes, BytesMut};
+use raidb_core::sql::analysis::Refusal;
 
 use crate::wire::encode;
 
@@ -93,6 +94,9 @@ pub enum Trouble {
     Undone,
     /// What was taken for a read writes; it has done nothing.
     Writes,
+    /// Images do not help, and the statement has done nothing: the configuration lets it run as it is, since only that nobody
+    /// can tell stands against it.
+    Doubtful(Refusal),
     /// The member that ran the statement is gone (or this connection to it), and nothing was open there: run it elsewhere.
     MemberLost,
     /// The lead changed: complete what the old one answered, then run the statement again on the new one.

@@ -40,6 +40,8 @@ pub struct Counters {
     pub lead_changes: Counter,
     /// Transactions aborted by the last-resort cycle breaker: each is a bug.
     pub cycle_breaks: Counter,
+    /// Statements run although it is not proven that they do the same on every member.
+    pub unproven: Counter,
     /// Statements refused with 0A000.
     pub refusals: Counter,
 }

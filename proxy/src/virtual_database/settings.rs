@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raidb_core::config::{Rejoin, User};
+use raidb_core::config::{Rejoin, UnsafeStatement, User};
 use raidb_core::placement::Pick;
 
 use crate::wire::FrameLimit;
@@ -18,6 +18,8 @@ pub struct Settings {
     pub member_timeout: Duration,
     /// Who brings back a member that answers again.
     pub rejoin: Rejoin,
+    /// What becomes of a statement that is not proven to do the same on every member.
+    pub unsafe_statement: UnsafeStatement,
     /// Connections to one member at a time.
     pub connections_max: usize,
     /// Bytes that the recovery log may have before members that hold it back are given up.

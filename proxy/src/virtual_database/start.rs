@@ -194,6 +194,7 @@ impl VirtualDatabase {
                 pick: config.policy.pick,
                 member_timeout: config.member_timeout,
                 rejoin: config.rejoin,
+                unsafe_statement: config.unsafe_statement,
                 connections_max: config.max_connections_per_member as usize,
                 log_size_max: config.log_size_max,
                 client_frames,

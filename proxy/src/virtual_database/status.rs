@@ -82,6 +82,7 @@ impl VirtualDatabase {
                 incidents: self.counters.incidents.get(),
                 cycle_breaker_fired: self.counters.cycle_breaks.get(),
                 lead_changes: self.counters.lead_changes.get(),
+                unproven_statements: self.counters.unproven.get(),
             },
             incidents,
         }

@@ -19,6 +19,7 @@ mod cut_combined;
 mod cut_serializable;
 mod differential;
 mod django;
+mod explain_route;
 mod hermitage;
 mod hidden_writes;
 mod hot_rows;
@@ -95,6 +96,7 @@ table! {
     outcome_tokens: "what is told of a named transaction is what became of it: lost clients, kill -9 of the proxy",
     log_lost: "the proxy and its log are gone: members made equal row by row, no stale one adopted, nothing lost",
     regressions: "bugs that were found and fixed, one case each: members equal, nobody disabled",
+    explain_route: "EXPLAIN ROUTE and raidb explain run nothing and say what is done; unsafe_statement reject and warn",
     single_row_verdicts: "rows changed behind the proxy's back, found by one-row commits: the right member is disabled",
     chaos: "members and proxy killed and frozen under a mixed load, cycle by cycle: nothing lost, members equal, all back",
     crash_points_commit: "the proxy dies at every point of a commit: nothing lost, nothing by halves, members equal",

@@ -1,6 +1,6 @@
 //! Settings that are one word of a list, some of which this version does not support yet.
 
-use super::{Consistency, Durability, Rejoin};
+use super::{Consistency, Durability, Rejoin, UnsafeStatement};
 use crate::placement::{Level, Pick, WaitFor};
 
 /// A setting whose values are words.
@@ -65,6 +65,11 @@ impl Keyword for Durability {
 impl Keyword for Rejoin {
     const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("manual", Self::Manual)];
     const SUPPORTED: &'static [Self] = &[Self::Auto, Self::Manual];
+}
+
+impl Keyword for UnsafeStatement {
+    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("warn", Self::Warn)];
+    const SUPPORTED: &'static [Self] = &[Self::Reject, Self::Warn];
 }
 
 /// The word that stands for a value, as it is written in the configuration.

@@ -23,6 +23,7 @@
 //! | `….consistency` | `"strict"` | `strict` |
 //! | `….durability` | `"members"` | `members` |
 //! | `….rejoin` | `"auto"` | `auto`, `manual` |
+//! | `….unsafe_statement` | `"reject"` | `reject`, `warn` |
 //! | `….member_timeout` | `"3s"` | `"100ms"` to `"1h"` |
 //! | `….max_connections_per_member` | 100 | 1 to 10000 |
 //! | `….user` | none: clients are trusted, loopback listeners only | `name`, `password`, and optionally `member_user`, `member_password` |
@@ -52,4 +53,6 @@ mod member_url_test;
 pub use error::{ConfigError, ConfigErrors};
 pub use member_url::{Endpoint, MemberUrl, SslMode};
 pub use secret::Secret;
-pub use validated::{Config, Consistency, Durability, Listen, Member, Rejoin, TlsFiles, User, VirtualDatabase};
+pub use validated::{
+    Config, Consistency, Durability, Listen, Member, Rejoin, TlsFiles, UnsafeStatement, User, VirtualDatabase,
+};

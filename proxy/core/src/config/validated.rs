@@ -75,6 +75,8 @@ pub struct VirtualDatabase {
     pub durability: Durability,
     /// Who brings a member back that answers again.
     pub rejoin: Rejoin,
+    /// What becomes of a statement that is not proven to do the same on every member.
+    pub unsafe_statement: UnsafeStatement,
     /// How much longer than the lead a follower may take before it is disabled.
     pub member_timeout: Duration,
     /// Connections to one member at a time. At the limit: 53300.
@@ -147,6 +149,15 @@ pub enum Rejoin {
     Auto,
     /// An operator.
     Manual,
+}
+
+/// What becomes of a statement of which it is not proven that it does the same on every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnsafeStatement {
+    /// It is refused.
+    Reject,
+    /// It runs as it is on every member, and the client is warned. What is known to differ is refused.
+    Warn,
 }
 
 /// Whose flush makes a commit durable.

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 use super::section::{Section, quoted};
 use super::uri_text::hide_password;
 use super::{
-    ConfigError, ConfigErrors, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode, User,
-    VirtualDatabase,
+    ConfigError, ConfigErrors, Consistency, Durability, Endpoint, Member, MemberUrl, Rejoin, Secret, SslMode,
+    UnsafeStatement, User, VirtualDatabase,
 };
 use crate::placement::{Level, Pick, WaitFor};
 
@@ -34,6 +34,7 @@ pub(super) fn read(
     let consistency = section.keyword("consistency", Consistency::Strict);
     let durability = section.keyword("durability", Durability::Members);
     let rejoin = section.keyword("rejoin", Rejoin::Auto);
+    let unsafe_statement = section.keyword("unsafe_statement", UnsafeStatement::Reject);
     let range = [Duration::from_millis(100), Duration::from_secs(3600)];
     let member_timeout = section.duration("member_timeout", Duration::from_secs(3), range);
     let max_connections_per_member = section.number("max_connections_per_member", 100, [1, 10_000]);
@@ -50,6 +51,7 @@ pub(super) fn read(
         consistency,
         durability,
         rejoin,
+        unsafe_statement,
         member_timeout,
         max_connections_per_member,
         log_size_max,

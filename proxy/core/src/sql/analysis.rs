@@ -1,5 +1,6 @@
 //! What the analysis says of one statement. The vocabulary is DESIGN.md §4's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::catalog::Table;
@@ -41,6 +42,9 @@ pub struct Analysis {
     /// A read that pins its only table's primary key: with the parameters it makes a finer footprint than
     /// `read_footprint` ([`super::key_hash::footprint_of`]).
     pub read_key: Option<(Arc<Table>, FootprintHint)>,
+    /// Why it has its form, or what of a read is not proven: one clause, for people. Empty where its class says it all; a
+    /// refusal has a reason of its own.
+    pub because: Cow<'static, str>,
     /// How many parameters (`$n`) it names at most.
     pub parameters: u16,
     /// `standard_conforming_strings` under which the text was read: its tokens are found again under the same.
@@ -113,8 +117,18 @@ pub enum Command {
     Advisory(Advisory),
     /// LISTEN, UNLISTEN, NOTIFY: the proxy does it alone.
     Notification(NotificationCommand),
+    /// EXPLAIN ROUTE statement: the proxy says what the inner statement, whose text is `sql[inner..]`, would come to.
+    Route {
+        /// Byte offset of the inner statement in the text.
+        inner: usize,
+        /// The inner statement.
+        analysis: Arc<Analysis>,
+    },
     /// The same statement on every member.
     Utility(Utility),
+    /// Not proven to do the same on every member, and run nevertheless, because the configuration says so. Only
+    /// [`super::run_unproven`] makes it.
+    Unproven(Unproven),
     /// Names a relation that the catalog does not know: most likely an error (42P01). It is run on the lead where it can be
     /// undone; if it succeeds against expectation it is undone and refused.
     Unknown {
@@ -476,9 +490,31 @@ pub struct Utility {
     pub footprint: Footprint,
 }
 
+/// A statement that runs as it is on the lead and on the followers, one after the other, although it is not proven that it
+/// does the same there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unproven {
+    /// What is not proven: one clause, lower case, no period.
+    pub reason: String,
+    /// `LOCK TABLE` of what it names, first, on all members.
+    pub locked: Locked,
+}
+
+/// What stands against a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It may do the same on every member, and nobody can tell: `unsafe_statement = "warn"` runs it.
+    Doubtful,
+    /// It is known to do something else on every member, to reach one member alone, or to get around the proxy: it is
+    /// never run.
+    Impossible,
+}
+
 /// Why a statement is not executed anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// See [`Severity`].
+    pub severity: Severity,
     /// One clause, lower case, no period: "INSERT into table "t" fires user triggers".
     pub reason: String,
     /// What the user can do now.

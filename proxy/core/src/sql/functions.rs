@@ -4,7 +4,7 @@
 //! The lists name built-in functions of PostgreSQL 12 to 18. A name that is on no list is judged by its volatility:
 //! immutable is deterministic; stable has no effect but is known to the lead alone; volatile is not trusted.
 
-use super::analysis::Refusal;
+use super::analysis::{Refusal, Severity};
 
 /// Stable only because they read settings (TimeZone, DateStyle, lc_*) that are the same on all connections of a
 /// session. `now`-like functions, catalog look-ups and text search with a default configuration are not among them,
@@ -286,7 +286,11 @@ pub(crate) fn denied(name: &str) -> Option<Refusal> {
     } else {
         return None;
     };
-    Some(Refusal { reason: format!("{name}() has effects that cannot be replicated"), hint: hint.to_owned() })
+    Some(Refusal {
+        severity: Severity::Impossible,
+        reason: format!("{name}() has effects that cannot be replicated"),
+        hint: hint.to_owned(),
+    })
 }
 
 /// Whether a text could mean the current time when it is read as a date or time: PostgreSQL takes `now`, `today`,

@@ -9,6 +9,8 @@ mod analyse;
 pub mod analysis;
 pub mod catalog;
 pub mod catalog_query;
+#[cfg(test)]
+mod documented;
 pub mod footprint;
 mod functions;
 pub mod images;
@@ -16,6 +18,7 @@ pub mod key_hash;
 pub mod lexer;
 pub mod literals;
 pub mod parametrised;
+pub mod route;
 pub mod rows;
 pub mod skeleton;
 pub mod split;
@@ -23,6 +26,6 @@ pub mod split;
 mod testing;
 mod text;
 
-pub use analyse::{Settings, analyse, start_setting};
+pub use analyse::{Settings, analyse, run_unproven, start_setting};
 pub use functions::may_mean_now;
 pub use text::{quote_ident, quote_qualified};

@@ -146,6 +146,8 @@ pub(crate) fn sample() -> Catalog {
     trigger.has_triggers = true;
     let mut rule = with_key(table(23, "ruled", &["id int", "v int"]), &[0]);
     rule.has_rules = true;
+    let mut always = with_key(table(33, "always", &["id int", "v int"]), &[0]);
+    (always.has_triggers, always.fires_on_replica) = (true, true);
     let mut secured = with_key(table(24, "secured", &["id int", "v int"]), &[0]);
     secured.has_row_security = true;
     let mut calls = with_key(table(25, "calls", &["id int", "v int"]), &[0]);
@@ -208,6 +210,7 @@ pub(crate) fn sample() -> Catalog {
         two,
         trigger,
         rule,
+        always,
         secured,
         calls,
         cascading,

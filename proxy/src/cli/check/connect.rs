@@ -14,7 +14,7 @@ use crate::tls::client_config;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Opens a connection.
-pub(super) async fn connect(member: &Member) -> Result<Maintenance, String> {
+pub(in crate::cli) async fn connect(member: &Member) -> Result<Maintenance, String> {
     let url = &member.url;
     let config = client_config(url).map_err(|error| error.to_string())?;
     let tls = match config {

@@ -5,7 +5,7 @@
 //! at one position.
 
 mod compare;
-mod connect;
+pub(super) mod connect;
 mod facts;
 mod queries;
 

@@ -231,7 +231,8 @@ async fn session(
                 | Trouble::MemberLost
                 | Trouble::ViewChanged
                 | Trouble::Undone
-                | Trouble::Writes => Some(SqlError::no_member()),
+                | Trouble::Writes
+                | Trouble::Doubtful(_) => Some(SqlError::no_member()),
             };
             if let Some(error) = error {
                 error.write(session.client.out(), "FATAL");

@@ -102,12 +102,12 @@ pub(in super::super) fn outcome<T>(answer: &Result<T, tokio_postgres::Error>) ->
 }
 
 /// Parse of the unnamed statement; no parameter types.
-pub(super) async fn parse(raw: &mut Raw, sql: &str) -> Result<()> {
+pub(in super::super) async fn parse(raw: &mut Raw, sql: &str) -> Result<()> {
     raw.send(b'P', format!("\0{sql}\0\0\0").as_bytes()).await
 }
 
 /// Bind of the unnamed statement with text parameters.
-pub(super) async fn bind(raw: &mut Raw, parameters: &[&str]) -> Result<()> {
+pub(in super::super) async fn bind(raw: &mut Raw, parameters: &[&str]) -> Result<()> {
     let mut body = vec![0; 4];
     body.extend_from_slice(&i16::try_from(parameters.len())?.to_be_bytes());
     for parameter in parameters {
@@ -119,29 +119,29 @@ pub(super) async fn bind(raw: &mut Raw, parameters: &[&str]) -> Result<()> {
 }
 
 /// Execute of the unnamed portal.
-pub(super) async fn execute(raw: &mut Raw) -> Result<()> {
+pub(in super::super) async fn execute(raw: &mut Raw) -> Result<()> {
     raw.send(b'E', &[0; 5]).await
 }
 
 /// Sync, and all answers up to ReadyForQuery.
-pub(super) async fn sync(raw: &mut Raw) -> Result<Vec<Message>> {
+pub(in super::super) async fn sync(raw: &mut Raw) -> Result<Vec<Message>> {
     raw.send(b'S', b"").await?;
     raw.until(b'Z').await
 }
 
 /// A Query, and all answers up to ReadyForQuery.
-pub(super) async fn query(raw: &mut Raw, sql: &str) -> Result<Vec<Message>> {
+pub(in super::super) async fn query(raw: &mut Raw, sql: &str) -> Result<Vec<Message>> {
     raw.query(sql.as_bytes()).await?;
     raw.until(b'Z').await
 }
 
 /// Type bytes of messages, without notices and parameter status.
-pub(super) fn kinds(messages: &[Message]) -> String {
+pub(in super::super) fn kinds(messages: &[Message]) -> String {
     messages.iter().map(|message| char::from(message.kind)).filter(|kind| !"NS".contains(*kind)).collect()
 }
 
 /// SQLSTATE of the first error among messages.
-pub(super) fn error_code(messages: &[Message]) -> Option<String> {
+pub(in super::super) fn error_code(messages: &[Message]) -> Option<String> {
     messages.iter().find(|message| message.kind == b'E').and_then(|message| message.field(b'C'))
 }
 

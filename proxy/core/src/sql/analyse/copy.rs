@@ -31,10 +31,11 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         check_stream(text, at + 1, "stdout")?;
         let mut relations = Relations::default();
         relations.add(table);
-        let read = judge_read(Effects::default(), &relations, false)?;
+        let (read, because) = judge_read(Effects::default(), &relations, false)?;
         return Ok(Judged {
             tables: vec![table.id],
             read_footprint: relations.footprint(),
+            because,
             ..Judged::plain(Command::CopyOut(read))
         });
     }
@@ -58,7 +59,8 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         }
     }
     let copy = CopyIn { table: Arc::clone(table), locked: locked(table, &[], scope) };
-    Ok(Judged { tables: vec![table.id], ..Judged::plain(Command::CopyIn(copy)) })
+    let because = "its rows are not known before they come".into();
+    Ok(Judged { tables: vec![table.id], because, ..Judged::plain(Command::CopyIn(copy)) })
 }
 
 fn check_stream(text: &Text<'_>, at: usize, stream: &str) -> Result<(), Stop> {

@@ -19,6 +19,8 @@ use super::Scope;
 pub(crate) struct Effects {
     /// Something whose value the lead alone can know.
     pub(crate) lead_only: Option<String>,
+    /// Of these, something that is known to be another on every member, such as the time.
+    pub(crate) differs: Option<String>,
     /// Something that is bound to one member although it is no write: a sequence's value, object ids.
     pub(crate) member_bound: bool,
     /// A call that may have effects.
@@ -36,7 +38,18 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
+    /// Its value differs between members.
     fn lead_only(&mut self, what: impl FnOnce() -> String) {
+        let known = match self.differs.take() {
+            Some(known) => known,
+            None => what(),
+        };
+        self.lead_only.get_or_insert_with(|| known.clone());
+        self.differs = Some(known);
+    }
+
+    /// Its value may differ between members.
+    fn perhaps_lead_only(&mut self, what: impl FnOnce() -> String) {
         self.lead_only.get_or_insert_with(what);
     }
 
@@ -146,10 +159,13 @@ fn call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effects: &mut 
     match facts.volatility {
         Volatility::Immutable if facts.builtin || facts.trusted => {}
         Volatility::Immutable => {
-            effects.lead_only(|| format!("the function {name}()"));
+            effects.perhaps_lead_only(|| format!("the function {name}()"));
             effects.unproven_user(name);
         }
-        Volatility::Stable if facts.builtin && functions::runs_text(name) => effects.unproven(|| format!("{name}()")),
+        Volatility::Stable if facts.builtin && functions::runs_text(name) => {
+            effects.differs.get_or_insert_with(|| format!("{name}()"));
+            effects.unproven(|| format!("{name}()"));
+        }
         Volatility::Stable if facts.builtin && functions::settings_only(name) => {}
         Volatility::Stable if facts.builtin || facts.trusted => effects.lead_only(|| format!("{name}()")),
         Volatility::Volatile if (facts.builtin && functions::harmless(name)) || facts.trusted && !facts.builtin => {
@@ -159,7 +175,11 @@ fn call(text: &Text<'_>, i: usize, name: &str, scope: &Scope<'_>, effects: &mut 
             if facts.volatility == Volatility::Volatile && !facts.builtin {
                 effects.user_code(|| format!("the function {name}()"));
             }
-            effects.lead_only(|| format!("{name}()"));
+            effects.perhaps_lead_only(|| format!("{name}()"));
+            // Of a user's function it is not known. A built-in one that is on no list tells of its server.
+            if facts.builtin {
+                effects.differs.get_or_insert_with(|| format!("{name}()"));
+            }
             effects.unproven(|| format!("the function {name}()"));
         }
     }
@@ -234,7 +254,7 @@ fn operator(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects)
 /// `value::type`: text that is not a constant may be read as a time, and may be `now`.
 fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     if scope.catalog.user_types {
-        effects.lead_only(|| "a cast, where users have made casts".to_owned());
+        effects.perhaps_lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
         effects.user_code(|| "a cast".to_owned());
     }
@@ -245,14 +265,14 @@ fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
         ) || text.is(i - 1, "null"));
     let at = if text.is(i + 1, "pg_catalog") && text.symbol(i + 2, ".") { i + 3 } else { i + 1 };
     if !constant && text.any(at, DATE_TIME_TYPES) {
-        effects.lead_only(|| "a cast to a date or time".to_owned());
+        effects.perhaps_lead_only(|| "a cast to a date or time".to_owned());
     }
 }
 
 /// `CAST(value AS type)`, with the same rule.
 fn cast_call(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     if scope.catalog.user_types {
-        effects.lead_only(|| "a cast, where users have made casts".to_owned());
+        effects.perhaps_lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
         effects.user_code(|| "a cast".to_owned());
     }
@@ -261,6 +281,6 @@ fn cast_call(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects
     let close = text.closing(i + 1).unwrap_or(text.len());
     let to_time = (i + 2..close).any(|k| text.is(k, "as") && text.any(k + 1, DATE_TIME_TYPES));
     if to_time && !constant {
-        effects.lead_only(|| "a cast to a date or time".to_owned());
+        effects.perhaps_lead_only(|| "a cast to a date or time".to_owned());
     }
 }

@@ -26,8 +26,9 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         let effects = scan(text, at..text.len(), scope);
         // What a name stands for, only the lead is sure to know: PREPARE runs there.
         let mut judged = harmless(effects.member_bound || text.is(at, "execute"));
-        if let (Command::Read(read), true) = (&mut judged.command, effects.unproven.is_some()) {
+        if let (Command::Read(read), Some(what)) = (&mut judged.command, effects.unproven) {
             read.proof = Proof::Probe;
+            judged.because = format!("it is not known whether {what} writes while it is planned").into();
         }
         return Ok(judged);
     }

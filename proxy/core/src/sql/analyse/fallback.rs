@@ -35,5 +35,6 @@ pub(crate) fn query(text: &Text<'_>, scope: &Scope<'_>, error: &str) -> Result<J
         .filter_map(|i| text.name(i))
         .any(|name| name.starts_with("pg_") || name == "information_schema");
     let read = Read { proof: Proof::Probe, lead_only: effects.member_bound || catalogs, sequences: Vec::new() };
-    Ok(Judged { read_footprint: Footprint::Everything, ..Judged::plain(Command::Read(read)) })
+    let because = format!("raidb cannot read it (parser: {error})").into();
+    Ok(Judged { read_footprint: Footprint::Everything, because, ..Judged::plain(Command::Read(read)) })
 }

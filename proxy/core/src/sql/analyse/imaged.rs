@@ -11,14 +11,11 @@ use super::super::catalog::{RelationKind, Table};
 use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{OWN_SCHEMA, is_system};
-use super::{Judged, Scope, Stop, hidden, refuse, scan, tree, unknown};
-
-/// Statements that may have this form.
-const WORDS: &[&str] = &["insert", "update", "delete", "merge", "with", "select", "values", "table", "do", "call"];
+use super::{Judged, Scope, Stop, doubt, hidden, is_whole, refuse, scan, tree, unknown};
 
 /// Judges a statement again that ended with [`Stop::Hidden`].
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> Result<Judged, Stop> {
-    if !text.any(0, WORDS) && !text.symbol(0, "(") {
+    if !is_whole(text) {
         return Err(Stop::Refused(instead_of));
     }
     let effects = scan(text, 0..text.len(), scope);
@@ -48,6 +45,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
         tables: tables.iter().map(|table| table.id).collect(),
         // What its functions read is not known.
         read_footprint: Footprint::Everything,
+        because: instead_of.reason.clone().into(),
         ..Judged::plain(Command::Imaged(Imaged { tables, instead_of }))
     })
 }
@@ -121,13 +119,13 @@ fn check(table: &Table) -> Result<(), Stop> {
         ));
     }
     if table.has_user_functions && table.kind != RelationKind::View {
-        return Err(refuse(
+        return Err(doubt(
             format!("table \"{name}\" has a check, an index or a generated column that calls a user's function"),
             "replace the function by a built-in immutable one",
         ));
     }
     if table.fires_on_replica {
-        return Err(refuse(
+        return Err(doubt(
             format!(
                 "table \"{name}\" has triggers or rules that are enabled ALWAYS or for REPLICA: they would run on followers too"
             ),

@@ -5,6 +5,7 @@
 //! some, so it is captured. Everything else is captured as whole rows: the lead returns all columns, and followers
 //! insert them, generated columns excepted.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sqlparser::ast::{
@@ -12,7 +13,7 @@ use sqlparser::ast::{
 };
 
 use super::super::analysis::{CapturedOperation, Command, FootprintHint, KeyValue, PinnedKey, Write, WriteForm};
-use super::super::catalog::{ColumnDefault, Table};
+use super::super::catalog::{ColumnDefault, RelationKind, Table};
 use super::super::text::Text;
 use super::capture::{build, or_locked, unassigned_key, writable_columns};
 use super::locks::locked;
@@ -70,6 +71,7 @@ fn insert(text: &Text<'_>, statement: &Statement, facts: Facts, scope: &Scope<'_
     let returning = client_returning(text);
     let parts = Parts { source: &source, target: &target, conflict, returning };
     let form = form(&parts, &effective, &facts, &relations, scope)?;
+    let because = because(&parts, &form, &effective);
     let write = Write {
         table: Arc::clone(table),
         footprint: hint(text, &parts, &form),
@@ -82,8 +84,21 @@ fn insert(text: &Text<'_>, statement: &Statement, facts: Facts, scope: &Scope<'_
     Ok(Judged {
         tables: relations.tables.iter().map(|t| t.id).collect(),
         read_footprint: relations.footprint(),
+        because,
         ..Judged::plain(Command::Write(write))
     })
+}
+
+/// Why it has its form.
+fn because(parts: &Parts<'_>, form: &WriteForm, effective: &Effective) -> Cow<'static, str> {
+    match (form, &effective.lead_only) {
+        (WriteForm::Keyed { .. }, _) => {
+            "its values are given, and every member computes the same from them and from the defaults".into()
+        }
+        (_, Some(what)) => format!("the lead alone can know {what}").into(),
+        (_, None) if parts.source.query => "its rows come from a query: the lead alone knows them".into(),
+        (_, None) => "ON CONFLICT may skip some of its rows: the lead alone knows which".into(),
+    }
 }
 
 fn source<'a>(insert: &'a Insert, target: &Target<'_>, facts: &Facts) -> Result<Source<'a>, Stop> {
@@ -116,20 +131,50 @@ fn source<'a>(insert: &'a Insert, target: &Target<'_>, facts: &Facts) -> Result<
     Ok(Source { given: Some(given), rows, query: !plain })
 }
 
-/// Takes the defaults into account that the statement uses.
-fn defaults(text: &Text<'_>, source: &Source<'_>, table: &Table, effective: &mut Effective) -> Result<(), Stop> {
+/// Columns whose default the statement uses.
+fn used_defaults(text: &Text<'_>, source: &Source<'_>, table: &Table) -> Vec<usize> {
     let identity_given_away = (0..text.len()).any(|i| text.are(i, &["overriding", "user", "value"]));
-    for (i, column) in table.columns.iter().enumerate() {
-        let place = source.given.as_ref().and_then(|given| given.iter().position(|&c| c == i));
+    let used = |i: &usize| {
+        let place = source.given.as_ref().and_then(|given| given.iter().position(|c| c == i));
         let left_out = match (&source.given, place) {
             (None, _) | (Some(_), None) => true,
             (Some(_), Some(place)) => source.rows.iter().any(|row| row.get(place).is_some_and(is_default)),
         };
-        if left_out || (identity_given_away && column.default == ColumnDefault::LeadOnly) {
-            effective.default_of(table, i)?;
-        }
+        left_out || (identity_given_away && table.columns[*i].default == ColumnDefault::LeadOnly)
+    };
+    (0..table.columns.len()).filter(used).collect()
+}
+
+/// A column whose default an INSERT uses, and that every member would compute for itself. Those of the table behind a view are
+/// not known.
+pub(crate) fn lead_only_default(
+    text: &Text<'_>,
+    statement: &Statement,
+    scope: &Scope<'_>,
+) -> Result<Option<String>, Stop> {
+    let Statement::Insert(insert @ Insert { table: TableObject::TableName(name), .. }) = statement else {
+        return Ok(None);
+    };
+    let (schema, name) = split_name(name);
+    let table = scope.resolve(schema.as_deref(), &name).ok_or_else(|| unknown(&display(schema.as_deref(), &name)))?;
+    if table.kind == RelationKind::View {
+        return Ok(table.columns.first().map(|column| column.name.clone()));
+    }
+    let source = source(insert, &Target { table, name }, &tree::facts(statement))?;
+    let used = used_defaults(text, &source, table);
+    let lead_only = used.into_iter().find(|&i| table.columns[i].default == ColumnDefault::LeadOnly);
+    Ok(lead_only.map(|i| table.columns[i].name.clone()))
+}
+
+/// Takes the defaults into account that the statement uses.
+fn defaults(text: &Text<'_>, source: &Source<'_>, table: &Table, effective: &mut Effective) -> Result<(), Stop> {
+    for column in used_defaults(text, source, table) {
+        effective.default_of(table, column)?;
+    }
+    for (i, column) in table.columns.iter().enumerate() {
+        let place = source.given.as_ref().and_then(|given| given.iter().position(|&c| c == i));
         if place.is_some() && object_id_column(column) {
-            effective.lead_only = true;
+            effective.lead_alone(|| "object ids, which differ between members".to_owned());
         }
     }
     Ok(())
@@ -159,7 +204,7 @@ fn form(
 ) -> Result<WriteForm, Stop> {
     let table = parts.target.table;
     let rows = parts.source.rows.len();
-    let deterministic = !effective.lead_only;
+    let deterministic = effective.lead_only.is_none();
     if deterministic && !parts.source.query && (parts.conflict.is_none() || rows == 1) {
         return Ok(WriteForm::Keyed { rows: rows as u64 });
     }

@@ -30,6 +30,21 @@ pub(crate) fn locked(table: &Table, reads: &[Arc<Table>], scope: &Scope<'_>) -> 
     Locked { lock_sql: locks.iter().map(statement).collect() }
 }
 
+/// Locks for a statement that may write any of these tables, or what depends on them.
+pub(crate) fn exclusive(tables: &[Arc<Table>], scope: &Scope<'_>) -> Vec<String> {
+    let lockable = |t: &&Arc<Table>| {
+        matches!(t.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::View) && !is_system(t)
+    };
+    let named = tables.iter().flat_map(|table| scope.group(table)).filter(lockable);
+    let mut names: Vec<(&str, &str)> = named.map(|t| (t.schema.as_str(), t.name.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    let lock = |(schema, name): &(&str, &str)| {
+        format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", quote_qualified(schema, name))
+    };
+    names.iter().map(lock).collect()
+}
+
 /// LOCK [TABLE] [ONLY] name [*], … [IN mode MODE] [NOWAIT].
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let mut at = 1 + usize::from(text.is(1, "table"));

@@ -20,12 +20,14 @@ mod notification;
 mod pin;
 mod read;
 mod relations;
+mod route;
 mod row_lock;
 mod session;
 mod set_write;
 mod token;
 mod transaction;
 mod tree;
+mod unproven;
 mod update;
 mod utility;
 mod utility_checks;
@@ -33,9 +35,10 @@ mod utility_checks;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::analysis::{Analysis, Command, FootprintHint, Refusal};
+use super::analysis::{Analysis, Command, FootprintHint, Refusal, Severity};
 use super::catalog::{Catalog, Table};
 use super::footprint::Footprint;
 use super::lexer::TokenKind;
@@ -45,6 +48,7 @@ use crate::ids::TableId;
 
 pub(crate) use effects::scan;
 pub use session::start_setting;
+pub use unproven::run_unproven;
 
 /// What of a session's state changes the meaning of a text. Part of the key of a cache of analyses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +81,7 @@ impl<'c> Scope<'c> {
 /// Why the analysis of a statement ends early.
 #[derive(Clone, Debug)]
 pub(crate) enum Stop {
-    /// Cannot be made safe.
+    /// It runs nowhere, unless that is only because nobody can tell and the configuration lets it run ([`Severity`]).
     Refused(Refusal),
     /// What it writes cannot be told from its text: followers get images of it, if that is possible.
     Hidden(Refusal),
@@ -92,23 +96,50 @@ pub(crate) struct Judged {
     pub(crate) tables: Vec<TableId>,
     pub(crate) read_footprint: Footprint,
     pub(crate) read_key: Option<(Arc<Table>, FootprintHint)>,
+    /// See [`Analysis::because`].
+    pub(crate) because: Cow<'static, str>,
 }
 
 impl Judged {
     /// A command that names no relations.
     pub(crate) fn plain(command: Command) -> Self {
-        Judged { command, tables: Vec::new(), read_footprint: Footprint::Nothing, read_key: None }
+        Judged {
+            command,
+            tables: Vec::new(),
+            read_footprint: Footprint::Nothing,
+            read_key: None,
+            because: Cow::Borrowed(""),
+        }
     }
 }
 
 /// Ends the analysis with a refusal.
 pub(crate) fn refuse(reason: impl Into<String>, hint: impl Into<String>) -> Stop {
-    Stop::Refused(Refusal { reason: reason.into(), hint: hint.into() })
+    Stop::Refused(Refusal { severity: Severity::Impossible, reason: reason.into(), hint: hint.into() })
 }
 
-/// Ends the analysis of a write of which the text does not tell all. The refusal is what is said where images cannot be had.
+/// Ends the analysis with a refusal that stands only because nobody can tell ([`Severity::Doubtful`]).
+pub(crate) fn doubt(reason: impl Into<String>, hint: impl Into<String>) -> Stop {
+    Stop::Refused(Refusal { severity: Severity::Doubtful, reason: reason.into(), hint: hint.into() })
+}
+
+/// Ends the analysis of a write of which the text does not tell all. The refusal is what is said where images cannot be had:
+/// then nobody can tell either.
 pub(crate) fn hidden(reason: impl Into<String>, hint: impl Into<String>) -> Stop {
-    Stop::Hidden(Refusal { reason: reason.into(), hint: hint.into() })
+    Stop::Hidden(Refusal { severity: Severity::Doubtful, reason: reason.into(), hint: hint.into() })
+}
+
+/// First words of statements that can be sent on as they are, whatever they do.
+const STATEMENTS: &[&str] = &["select", "values", "table", "with", "insert", "update", "delete", "merge", "do", "call"];
+
+/// Such a statement. Inside another (PREPARE, COPY, a cursor, EXPLAIN ANALYZE) it is none.
+fn is_whole(text: &Text<'_>) -> bool {
+    text.any(0, STATEMENTS) || text.symbol(0, "(")
+}
+
+/// A refusal that stands only because nobody can tell counts as such where the statement can be sent on as it is.
+fn only_if_whole(text: &Text<'_>, refusal: Refusal) -> Refusal {
+    if is_whole(text) { refusal } else { Refusal { severity: Severity::Impossible, ..refusal } }
 }
 
 /// Ends the analysis with an unknown name.
@@ -125,9 +156,14 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
         Stop::Hidden(instead_of) => imaged::judge(&text, &scope, instead_of),
         other => Err(other),
     });
+    settle(&text, settings, judged)
+}
+
+/// Puts the analysis together.
+fn settle(text: &Text<'_>, settings: &Settings, judged: Result<Judged, Stop>) -> Analysis {
     let judged = judged.unwrap_or_else(|stop| {
         Judged::plain(match stop {
-            Stop::Refused(refusal) | Stop::Hidden(refusal) => Command::Refused(refusal),
+            Stop::Refused(refusal) | Stop::Hidden(refusal) => Command::Refused(only_if_whole(text, refusal)),
             Stop::Unknown(what) => Command::Unknown { what },
         })
     });
@@ -140,6 +176,7 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
         tables: judged.tables,
         read_footprint,
         read_key: judged.read_key,
+        because: judged.because,
         parameters: text.parameters(),
         standard_conforming: settings.standard_conforming_strings,
     }
@@ -187,6 +224,7 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         }
         "" if text.symbol(0, "(") => imaged::unless_probes_tell_little(text, read::judge(text, scope)?, scope),
         "show" => Ok(read::show()),
+        "explain" if text.is(1, "route") => route::judge(text, scope),
         "explain" => explain::judge(text, scope),
         "copy" => copy::judge(text, scope),
         "lock" => locks::judge(text, scope),

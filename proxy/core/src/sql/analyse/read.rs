@@ -1,5 +1,7 @@
 //! Queries: a read is a proof, never a default.
 
+use std::borrow::Cow;
+
 use sqlparser::ast::{Expr, Query, Select, SetExpr, Statement, TableFactor};
 
 use super::super::analysis::{Command, FootprintHint, Proof, Read, SessionChange};
@@ -80,18 +82,23 @@ fn read(text: &Text<'_>, query: &Query, scope: &Scope<'_>) -> Result<Judged, Sto
     let words = &["insert", "update", "delete", "merge", "into"];
     // The tree says that nothing is written. A column may have such a name; if the tree is wrong, the member refuses.
     let doubtful = (0..text.len()).any(|i| text.any(i, words));
-    let read = judge_read(effects, &relations, doubtful)?;
+    let (read, because) = judge_read(effects, &relations, doubtful)?;
     let read_key = read_key(text, query, &facts, &relations);
     Ok(Judged {
         read_footprint: if read.proof == Proof::Proven { relations.footprint() } else { Footprint::Everything },
         command: Command::Read(read),
         tables: relations.tables.iter().map(|t| t.id).collect(),
         read_key,
+        because,
     })
 }
 
 /// From what a query calls and reads to a verdict on it.
-pub(crate) fn judge_read(effects: Effects, relations: &Relations, doubtful: bool) -> Result<Read, Stop> {
+pub(crate) fn judge_read(
+    effects: Effects,
+    relations: &Relations,
+    doubtful: bool,
+) -> Result<(Read, Cow<'static, str>), Stop> {
     if let Some(refusal) = effects.denied {
         return Err(Stop::Refused(refusal));
     }
@@ -106,7 +113,18 @@ pub(crate) fn judge_read(effects: Effects, relations: &Relations, doubtful: bool
         ));
     }
     let proof = if unproven.is_some() || doubtful { Proof::Probe } else { Proof::Proven };
-    Ok(Read { proof, lead_only: effects.member_bound || relations.member_bound, sequences: effects.sequences })
+    let because: Cow<'static, str> = match &unproven {
+        Some(what) => format!("it is not known whether {what} writes").into(),
+        None if doubtful => "a word in it may stand for a write".into(),
+        None if !effects.sequences.is_empty() => {
+            "it changes nothing but sequences, whose state follows from the lead".into()
+        }
+        None if relations.member_bound => "each member has its own catalogs and sequences".into(),
+        None if effects.member_bound => "its value belongs to one member".into(),
+        None => "".into(),
+    };
+    let lead_only = effects.member_bound || relations.member_bound;
+    Ok((Read { proof, lead_only, sequences: effects.sequences }, because))
 }
 
 /// `SELECT … FROM t WHERE key = constant` on one qualifying table and nothing else.

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::analysis::Refusal;
 use super::super::catalog::{RelationKind, Table};
 use super::super::footprint::{Footprint, Rows, Touch};
 use super::tree::Facts;
-use super::{Scope, Stop, hidden, refuse, unknown};
+use super::{Scope, Stop, doubt, hidden, refuse, unknown};
 
 /// Schemas of PostgreSQL itself.
 pub(crate) const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"];
@@ -115,32 +114,31 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
             return Err(unknown(&format!("table \"{name}\"")));
         }
     }
-    let stop = |stop: fn(Refusal) -> Stop, what: &str, hint: &str| {
-        Err(stop(Refusal { reason: format!("table \"{name}\" {what}"), hint: hint.to_owned() }))
-    };
     if table.temporary {
-        stop(
-            Stop::Refused,
-            "is temporary or unlogged",
+        return Err(refuse(
+            format!("table \"{name}\" is temporary or unlogged"),
             "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED",
-        )
-    } else if table.has_user_functions {
-        stop(
-            Stop::Refused,
-            "has a check, an index or a generated column that calls a user's function",
-            "replace the function by a built-in immutable one",
-        )
-    } else if table.has_triggers {
-        stop(
-            Stop::Hidden,
-            "has triggers of users",
-            "drop or disable the triggers (ALTER TABLE … DISABLE TRIGGER USER), or do their work in the application",
-        )
-    } else if table.has_rules {
-        stop(Stop::Hidden, "has rewrite rules", "drop the rules, or do their work in the application")
-    } else {
-        Ok(())
+        ));
     }
+    if table.has_user_functions {
+        return Err(doubt(
+            format!("table \"{name}\" has a check, an index or a generated column that calls a user's function"),
+            "replace the function by a built-in immutable one",
+        ));
+    }
+    if table.has_triggers {
+        return Err(hidden(
+            format!("table \"{name}\" has triggers of users"),
+            "drop or disable the triggers (ALTER TABLE … DISABLE TRIGGER USER), or do their work in the application",
+        ));
+    }
+    if table.has_rules {
+        return Err(hidden(
+            format!("table \"{name}\" has rewrite rules"),
+            "drop the rules, or do their work in the application",
+        ));
+    }
+    Ok(())
 }
 
 /// Rows written through a partitioned table or a parent land in its children: those must be writable as well.

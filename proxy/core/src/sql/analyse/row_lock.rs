@@ -3,6 +3,7 @@
 //! The lead finds and locks the rows; followers lock the same rows by key. The statement is repeated as it is only if
 //! it names one row by its key, and cannot skip it; else the key columns are added to its select list by byte span.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sqlparser::ast::{GroupByExpr, Query, Select, SetExpr, Statement};
@@ -15,7 +16,7 @@ use super::effects::Effects;
 use super::pin::{pinned_key, pins, qualifies};
 use super::read::{check_no_writes, single_target};
 use super::relations::{Relations, check_writable, relations};
-use super::{Judged, Scope, Stop, fallback, refuse, scan, tree, unknown};
+use super::{Judged, Scope, Stop, doubt, fallback, refuse, scan, tree, unknown};
 
 /// The strength named behind a FOR at `i`, and how many tokens it takes.
 fn strength(text: &Text<'_>, i: usize) -> Option<(LockStrength, usize)> {
@@ -42,6 +43,22 @@ fn check_lockable(table: &Table) -> Result<(), Stop> {
     }
 }
 
+/// The tokens of all locking clauses, which the parser does not have to read.
+pub(crate) fn clauses(text: &Text<'_>) -> Vec<std::ops::Range<usize>> {
+    let end = |mut end: usize| {
+        if text.is(end, "of") {
+            loop {
+                end = text.qualified(end + 1).map_or(end + 1, |(.., behind)| behind);
+                if !text.symbol(end, ",") {
+                    break;
+                }
+            }
+        }
+        end + usize::from(text.is(end, "nowait")) + 2 * usize::from(text.are(end, &["skip", "locked"]))
+    };
+    (0..text.len()).filter_map(|i| strength(text, i).map(|(_, words)| i..end(i + words))).collect()
+}
+
 struct Clause {
     tokens: std::ops::Range<usize>,
     strength: LockStrength,
@@ -53,10 +70,10 @@ struct Clause {
 fn clause(text: &Text<'_>) -> Result<Clause, Stop> {
     let all: Vec<usize> = (0..text.len()).filter(|&i| strength(text, i).is_some()).collect();
     let [start] = all[..] else {
-        return Err(refuse("rows are locked in more than one way", "use one FOR UPDATE clause"));
+        return Err(doubt("rows are locked in more than one way", "use one FOR UPDATE clause"));
     };
     if !text.top_level(0).any(|i| i == start) {
-        return Err(refuse("rows are locked inside a subquery", "lock them in a SELECT … FOR UPDATE of its own"));
+        return Err(doubt("rows are locked inside a subquery", "lock them in a SELECT … FOR UPDATE of its own"));
     }
     let (strength, words) = strength(text, start).ok_or_else(|| unknown("this locking clause"))?;
     let mut end = start + words;
@@ -72,7 +89,7 @@ fn clause(text: &Text<'_>) -> Result<Clause, Stop> {
 }
 
 fn several() -> Stop {
-    refuse(
+    doubt(
         "rows of a join, a view or a subquery are locked",
         "lock one table's rows: SELECT … FROM table WHERE … FOR UPDATE",
     )
@@ -98,7 +115,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         None
     } else {
         let key = table.keys.first().ok_or_else(|| {
-            refuse(
+            doubt(
                 format!("table \"{}\" has no primary key by which followers could lock the same rows", table.name),
                 format!("give it one: ALTER TABLE {} ADD PRIMARY KEY (…); or use LOCK TABLE", table.name),
             )
@@ -115,9 +132,15 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         }
         _ => FootprintHint::Group,
     };
+    let because: Cow<'static, str> = match &capture {
+        None => "its WHERE pins a whole key by constants: every member locks the same row".into(),
+        Some(_) if clause.impatient => "NOWAIT and SKIP LOCKED depend on who holds what on the lead".into(),
+        Some(_) => "the lead alone knows which rows it finds".into(),
+    };
     Ok(Judged {
         tables: relations.tables.iter().map(|t| t.id).collect(),
         read_footprint: relations.footprint(),
+        because,
         ..Judged::plain(Command::RowLock(RowLock { table: Arc::clone(table), capture, footprint }))
     })
 }
@@ -154,7 +177,7 @@ fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<'_>) -> Res
         return Err(Stop::Refused(refusal));
     }
     if let Some(what) = effects.unproven.as_ref().or(relations.effects.as_ref()) {
-        return Err(refuse(format!("{what} may write"), "call it in a SELECT without FOR UPDATE"));
+        return Err(doubt(format!("{what} may write"), "call it in a SELECT without FOR UPDATE"));
     }
     if !effects.sequences.is_empty() || effects.unknown_sequence.is_some() {
         return Err(refuse("nextval or setval in a locking SELECT", "call it in a SELECT of its own"));

@@ -1,11 +1,12 @@
 //! What INSERT, UPDATE and DELETE share, and the choice of a form for the latter two.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sqlparser::ast::{Assignment, AssignmentTarget, Query, Statement};
 
-use super::super::analysis::{CapturedOperation, Command, FootprintHint, Locked, Refusal, Write, WriteForm};
-use super::super::catalog::{Column, ColumnDefault, Table};
+use super::super::analysis::{CapturedOperation, Command, FootprintHint, Locked, Write, WriteForm};
+use super::super::catalog::{Column, ColumnDefault, Table, UniqueKey};
 use super::super::text::Text;
 use super::capture::{build, or_locked, unassigned_key};
 use super::effects::Effects;
@@ -30,8 +31,8 @@ pub(crate) fn with_facts(query: &Query, inner: &Statement) -> Result<Facts, Stop
 /// What of the text and of used defaults makes a write other than deterministic.
 #[derive(Debug)]
 pub(crate) struct Effective {
-    /// Some value is known to the lead alone.
-    pub(crate) lead_only: bool,
+    /// What is known to the lead alone.
+    pub(crate) lead_only: Option<String>,
     /// Some call depends on the order of rows.
     pub(crate) order_dependent: bool,
     /// Sequences that advance.
@@ -41,17 +42,27 @@ pub(crate) struct Effective {
 impl Effective {
     pub(crate) fn new(effects: Effects, relations: &Relations) -> Self {
         Effective {
-            lead_only: effects.lead_only.is_some() || effects.unproven.is_some() || relations.member_bound,
+            lead_only: effects
+                .lead_only
+                .or(effects.unproven)
+                .or_else(|| relations.member_bound.then(|| "contents of a catalog or a sequence".to_owned())),
             order_dependent: effects.order_dependent.is_some(),
             sequences: effects.sequences,
         }
+    }
+
+    /// Something is known to the lead alone; the first is kept, for messages.
+    pub(crate) fn lead_alone(&mut self, what: impl FnOnce() -> String) {
+        self.lead_only.get_or_insert_with(what);
     }
 
     /// The statement uses the default of a column.
     pub(crate) fn default_of(&mut self, table: &Table, column: usize) -> Result<(), Stop> {
         match table.columns[column].default {
             ColumnDefault::Null | ColumnDefault::Immutable | ColumnDefault::Generated => {}
-            ColumnDefault::LeadOnly => self.lead_only = true,
+            ColumnDefault::LeadOnly => {
+                self.lead_alone(|| format!("the default of column \"{}\"", table.columns[column].name))
+            }
             ColumnDefault::Unproven => {
                 return Err(hidden(
                     format!(
@@ -147,11 +158,12 @@ pub(crate) fn judge(text: &Text<'_>, write: SetWrite<'_>, scope: &Scope<'_>) -> 
     let pinned = pinned_key(write.table, &write.pins);
     let alone = !write.joins && write.facts.queries == 0;
     let returning = client_returning(text);
-    let form = if !write.effective.lead_only && alone && pinned.is_some() {
+    let form = if write.effective.lead_only.is_none() && alone && pinned.is_some() {
         WriteForm::Keyed { rows: 1 }
     } else {
         set_form(&write, assigned, returning, scope)?
     };
+    let because = because(&write, &form, pinned.as_ref().map(|(key, _)| *key));
     let footprint = match pinned {
         Some((key, Some(value)))
             if key.primary && qualifies(write.table) && !in_key && !matches!(form, WriteForm::Locked(_)) =>
@@ -172,15 +184,40 @@ pub(crate) fn judge(text: &Text<'_>, write: SetWrite<'_>, scope: &Scope<'_>) -> 
     Ok(Judged {
         tables: write.relations.tables.iter().map(|t| t.id).collect(),
         read_footprint: write.relations.footprint(),
+        because,
         ..Judged::plain(command)
     })
+}
+
+/// Why it has its form.
+fn because(write: &SetWrite<'_>, form: &WriteForm, pinned: Option<&UniqueKey>) -> Cow<'static, str> {
+    match (form, &write.effective.lead_only) {
+        (WriteForm::Keyed { .. }, _) => {
+            let key = pinned.map_or_else(String::new, |key| column_names(write.table, &key.columns));
+            format!("its WHERE pins the key ({key}) by constants, and every member computes the same").into()
+        }
+        (_, Some(what)) => format!("the lead alone can know {what}").into(),
+        (WriteForm::Locked(_), None) if write.table.keys.is_empty() => {
+            "the table has no key, and under locks every member does the same".into()
+        }
+        (WriteForm::Locked(_), None) => "it assigns every key, and under locks every member does the same".into(),
+        (WriteForm::Captured(_), None) if pinned.is_none() => {
+            "its WHERE does not pin a whole key by constants: the lead alone knows which rows it meets".into()
+        }
+        (WriteForm::Captured(_), None) => "it reads other rows than the one that it names".into(),
+    }
+}
+
+/// Columns, for messages.
+pub(crate) fn column_names(table: &Table, columns: &[usize]) -> String {
+    columns.iter().map(|&c| table.columns[c].name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn set_form(write: &SetWrite<'_>, assigned: &[usize], returning: bool, scope: &Scope<'_>) -> Result<WriteForm, Stop> {
     let table = write.table;
     let alternative = locked_if_safe(write, assigned, scope);
     let Some(key) = unassigned_key(table, assigned) else {
-        return alternative.map(WriteForm::Locked).ok_or_else(|| Stop::Hidden(no_key(write)));
+        return alternative.map(WriteForm::Locked).ok_or_else(|| no_key(write));
     };
     let (operation, values) = match &write.assigned {
         None => (CapturedOperation::Delete, Vec::new()),
@@ -209,7 +246,7 @@ fn locked_if_safe(write: &SetWrite<'_>, assigned: &[usize], scope: &Scope<'_>) -
     let may_collide = update
         && (table.unique_indexes > table.keys.len()
             || assigned.iter().any(|c| table.keys.iter().any(|key| key.columns.contains(c))));
-    let safe = !write.effective.lead_only
+    let safe = write.effective.lead_only.is_none()
         && !write.effective.order_dependent
         && !write.facts.limits
         && !picks
@@ -218,22 +255,20 @@ fn locked_if_safe(write: &SetWrite<'_>, assigned: &[usize], scope: &Scope<'_>) -
     safe.then(|| locked(table, &write.relations.tables, scope))
 }
 
-fn no_key(write: &SetWrite<'_>) -> Refusal {
+fn no_key(write: &SetWrite<'_>) -> Stop {
     let name = &write.table.name;
     if write.table.keys.is_empty() {
-        Refusal {
-            reason: format!("table \"{name}\" has no primary key by which followers could repeat what the lead did"),
-            hint: format!(
+        hidden(
+            format!("table \"{name}\" has no primary key by which followers could repeat what the lead did"),
+            format!(
                 "give it one: ALTER TABLE {name} ADD PRIMARY KEY (…), or make the columns of a unique index NOT NULL"
             ),
-        }
+        )
     } else {
-        Refusal {
-            reason: format!(
-                "this UPDATE assigns every key of \"{name}\", so that followers could not find the rows again"
-            ),
-            hint: "name the row by its full key in WHERE and use constant values, or add another unique key".to_owned(),
-        }
+        hidden(
+            format!("this UPDATE assigns every key of \"{name}\", so that followers could not find the rows again"),
+            "name the row by its full key in WHERE and use constant values, or add another unique key",
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! Transaction control, read from tokens: it is in every client's path, and its spellings are few.
 
-use super::super::analysis::{Command, Isolation, Refusal, TransactionModes};
+use super::super::analysis::{Command, Isolation, Refusal, Severity, TransactionModes};
 use super::super::text::Text;
 use super::{Judged, Stop, unknown};
 
@@ -25,6 +25,7 @@ pub(crate) fn judge(text: &Text<'_>, first: &str) -> Option<Result<Judged, Stop>
 
 fn two_phase() -> Refusal {
     Refusal {
+        severity: Severity::Impossible,
         reason: "two-phase commit is not supported by this version".to_owned(),
         hint: "use BEGIN and COMMIT".to_owned(),
     }

@@ -82,7 +82,9 @@ fn update(text: &Text<'_>, statement: &Statement, facts: &Facts, scope: &Scope<'
             }
         }
     }
-    effective.lead_only |= assigned.iter().any(|&c| object_id_column(&table.columns[c]));
+    if assigned.iter().any(|&c| object_id_column(&table.columns[c])) {
+        effective.lead_alone(|| "object ids, which differ between members".to_owned());
+    }
     let write = SetWrite {
         table,
         target: &target,

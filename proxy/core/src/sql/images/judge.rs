@@ -1,6 +1,6 @@
 //! Whether the images of a statement are all that it did.
 
-use super::super::analysis::Refusal;
+use super::super::analysis::{Refusal, Severity};
 use super::super::catalog::{Catalog, RelationKind, Table};
 use super::report::{Counts, Report};
 use super::{Operation, TRIGGERS};
@@ -17,7 +17,12 @@ pub enum Finding {
 }
 
 fn refused(reason: impl Into<String>, hint: &str) -> Finding {
-    Finding::Refused(Refusal { reason: reason.into(), hint: hint.to_owned() })
+    Finding::Refused(Refusal { severity: Severity::Impossible, reason: reason.into(), hint: hint.to_owned() })
+}
+
+/// Images do not help, but the statement may do the same on every member.
+fn doubted(reason: impl Into<String>, hint: &str) -> Finding {
+    Finding::Refused(Refusal { severity: Severity::Doubtful, reason: reason.into(), hint: hint.to_owned() })
 }
 
 /// Compares what the lead said before and behind a statement.
@@ -109,7 +114,7 @@ fn system_table(name: &str, before: &Counts, now: &Counts, behind: &Report) -> O
     if name == "pg_class" && done[0] == 0 && done[2] == 0 && (0..=expected).contains(&done[1]) {
         return None;
     }
-    Some(refused(
+    Some(doubted(
         "a function that it calls changes the schema (CREATE, ALTER, DROP, a temporary table, or TRUNCATE of a table that \
          takes no images), which followers would not see",
         "send that as a statement of its own",
@@ -127,7 +132,7 @@ fn table(name: &(String, String), counts: &Counts) -> Option<Finding> {
         ));
     }
     if !counts.writable {
-        return Some(refused(
+        return Some(doubted(
             format!("it writes to table \"{}\" with rights that its own user does not have on the followers", name.1),
             "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE on it (and BYPASSRLS, if it has row security) to the user with \
              which raidb connects to the members",
@@ -139,7 +144,7 @@ fn table(name: &(String, String), counts: &Counts) -> Option<Finding> {
 /// What would run on followers beside the images.
 fn fires(table: &Table) -> Option<Finding> {
     if table.fires_on_replica {
-        return Some(refused(
+        return Some(doubted(
             format!(
                 "table \"{}\" has triggers or rules that are enabled ALWAYS or for REPLICA: they would run on followers too",
                 table.name
@@ -148,7 +153,7 @@ fn fires(table: &Table) -> Option<Finding> {
         ));
     }
     if table.has_user_functions {
-        return Some(refused(
+        return Some(doubted(
             format!(
                 "table \"{}\" has a check, an index or a generated column that calls a user's function",
                 table.name

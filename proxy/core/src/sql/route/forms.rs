@@ -1,0 +1,126 @@
+//! Writes, locks and utilities: what the lead gets, and what followers get.
+
+use super::super::analysis::{
+    Capture, CapturedOperation, CopyIn, Imaged, Locked, RowLock, Unproven, Utility, Write, WriteForm,
+};
+use super::super::catalog::Table;
+use super::super::rows::{CapturedRows, follower_statements};
+use super::super::split::{end_of_last_token, start_of_token};
+use super::{Goes, Of, Route};
+
+/// Stands for a value that the lead returns.
+const RETURNED: &[u8] = "…".as_bytes();
+
+impl Of<'_> {
+    pub(super) fn write(&self, write: &Write) -> Route {
+        let form = match &write.form {
+            WriteForm::Keyed { .. } => "keyed",
+            WriteForm::Captured(_) => "captured",
+            WriteForm::Locked(_) => "locked",
+        };
+        let route = Route::new("write", form, Goes::LeadThenFollowers)
+            .with("because", self.analysis.because.as_ref())
+            .with("tables", self.tables())
+            .with("rows", self.hint(&write.table, &write.footprint))
+            .with("sequences", self.sequences(&write.sequences));
+        let route = match &write.form {
+            WriteForm::Keyed { rows } => route.with("followers", format!(
+                "the same statement with the same parameters, if the lead touched {rows} {}; nothing if it touched none",
+                if *rows == 1 { "row" } else { "rows" }
+            )),
+            WriteForm::Captured(capture) => self.captured(route, &write.table, capture),
+            WriteForm::Locked(locked) => {
+                route.with("locks first", locks(locked)).with("followers", "the same locks, the same statement with the same parameters")
+            }
+        };
+        let deferred = if write.deferred { "SET CONSTRAINTS ALL IMMEDIATE" } else { "" };
+        route.with("before COMMIT", deferred)
+    }
+
+    fn captured(&self, route: Route, table: &Table, capture: &Capture) -> Route {
+        let at = end_of_last_token(self.text, self.analysis.standard_conforming);
+        let statement = Of { text: &self.text[..at], ..*self }.statement();
+        let rows =
+            CapturedRows { columns: &capture.columns, key_columns: capture.key_columns, operation: capture.operation };
+        route.with("lead", statement + &capture.lead_suffix).with("followers", self.example(table, rows))
+    }
+
+    /// What followers get for one captured row.
+    fn example(&self, table: &Table, rows: CapturedRows<'_>) -> String {
+        let row = vec![Some(RETURNED); rows.columns.len()];
+        let statements = follower_statements(table, rows, &[row], true);
+        let text: Vec<_> = statements.iter().map(|s| String::from_utf8_lossy(&s.sql).into_owned()).collect();
+        format!("for each row that the lead returned ('…' with its values): {}", text.join("; "))
+    }
+
+    pub(super) fn row_lock(&self, lock: &RowLock) -> Route {
+        let form = if lock.capture.is_some() { "captured" } else { "keyed" };
+        let route = Route::new("row lock", form, Goes::LeadThenFollowers)
+            .with("because", self.analysis.because.as_ref())
+            .with("tables", self.tables())
+            .with("rows", self.hint(&lock.table, &lock.footprint));
+        let Some(capture) = &lock.capture else {
+            return route.with("followers", "the same statement with the same parameters, if the lead found a row");
+        };
+        let at = start_of_token(self.text, capture.insert_before, self.analysis.standard_conforming);
+        let text = [&self.text[..at], capture.lead_insert.as_bytes(), &self.text[at..]].concat();
+        let rows = CapturedRows {
+            columns: &capture.columns,
+            key_columns: capture.columns.len(),
+            operation: CapturedOperation::Lock(capture.strength),
+        };
+        route.with("lead", Of { text: &text, ..*self }.statement()).with("followers", self.example(&lock.table, rows))
+    }
+
+    pub(super) fn copy_in(&self, copy: &CopyIn) -> Route {
+        Route::new("copy in", "locked", Goes::LeadThenFollowers)
+            .with("because", self.analysis.because.as_ref())
+            .with("tables", self.tables())
+            .with("locks first", locks(&copy.locked))
+            .with("followers", "the same locks, the same COPY with the same rows")
+    }
+
+    pub(super) fn utility(&self, utility: &Utility) -> Route {
+        let rows = self.touched(&utility.footprint);
+        if !utility.transactional {
+            return Route::new("utility", "one by one", Goes::OneByOne)
+                .with("because", "it cannot run in a transaction; it changes no contents")
+                .with("tables", self.tables());
+        }
+        let catalog =
+            if utility.changes_catalog { "read again from the lead, before the client is answered" } else { "" };
+        let copies =
+            if utility.shuts_out_readers { "waits until no member is being copied from another one" } else { "" };
+        Route::new("utility", "same statement", Goes::LeadThenFollowers)
+            .with("tables", self.tables())
+            .with("rows", rows)
+            .with("catalog", catalog)
+            .with("before", copies)
+            .with("followers", "the same statement")
+    }
+
+    pub(super) fn imaged(&self, imaged: &Imaged) -> Route {
+        Route::new("write", "imaged", Goes::LeadThenFollowers)
+            .with("because", imaged.instead_of.reason.as_str())
+            .with("tables", self.tables())
+            .with("rows", "those that it turns out to change, in whichever tables")
+            .with("lead", "the same statement, between two questions: what has the transaction written before it, and what behind it")
+            .with("followers", "what the images of the changed rows add up to, by key, under session_replication_role = replica; no trigger, rule or foreign key acts a second time")
+            .with("refused", "if it turns out to do what no image shows, or raidb's user may not set session_replication_role; unsafe_statement = \"warn\" runs it as it is then, unless that is known to differ")
+            .with("hint", imaged.instead_of.hint.as_str())
+    }
+
+    pub(super) fn unproven(&self, unproven: &Unproven) -> Route {
+        Route::new("unproven", "same statement", Goes::LeadThenFollowers)
+            .with("because", format!("{}; unsafe_statement = \"warn\" runs it nevertheless", unproven.reason))
+            .with("tables", self.tables())
+            .with("rows", "everything")
+            .with("locks first", locks(&unproven.locked))
+            .with("followers", "the same locks, the same statement with the same parameters")
+            .with("not guaranteed", "that members do and hold the same: command tags are compared, contents are not")
+    }
+}
+
+fn locks(locked: &Locked) -> String {
+    locked.lock_sql.join("; ")
+}
