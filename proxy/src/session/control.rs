@@ -46,6 +46,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::RowLock(_)
         | Command::Write(_)
         | Command::Imaged(_)
+        | Command::Fill(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
         | Command::Advisory(_)

@@ -203,11 +203,12 @@ impl Session {
             if statement.bound.is_some() {
                 self.rebind_if_lost(lead, portal, statement, &mut reading.steps)?;
             }
-            let rows_max = if matches!(statement.analysis.command, Command::Write(_) | Command::Imaged(_)) {
-                0
-            } else {
-                *rows_max
-            };
+            let rows_max =
+                if matches!(statement.analysis.command, Command::Write(_) | Command::Imaged(_) | Command::Fill(_)) {
+                    0
+                } else {
+                    *rows_max
+                };
             if let Some(link) = self.link(lead) {
                 encode::execute(link.out(), portal, rows_max);
             }

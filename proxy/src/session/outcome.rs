@@ -58,6 +58,7 @@ impl Session {
                 }
                 Ok(())
             }
+            Command::Fill(fill) => self.after_fill(statement, fill, &end, took).await,
             Command::Unknown { what } => Err(SqlError::refused(
                 format!("it names {what}, which the proxy's catalog does not know"),
                 "If it was made on the members directly, run any DDL statement through raidb to have the catalog read again.",
@@ -270,7 +271,7 @@ impl Session {
     }
 
     /// DDL of this transaction: its later statements must be judged by what it made.
-    async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
         // The queries change the search path; a savepoint puts it back.
         let sql = format!(
             "SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog"

@@ -191,6 +191,9 @@ impl Session {
         if let Command::Advisory(advisory) = &statement.analysis.command {
             self.check_advisory(statement, advisory)?;
         }
+        if let Command::Fill(fill) = &statement.analysis.command {
+            self.check_fill(statement, fill)?;
+        }
         self.no_copy_beside(statement).await?;
         self.look_on_lead(statement, lead).await?;
         let locks = match &statement.analysis.command {
@@ -402,6 +405,7 @@ impl CommandExt for Command {
         match self {
             Command::Write(_)
             | Command::Imaged(_)
+            | Command::Fill(_)
             | Command::RowLock(_)
             | Command::CopyIn(_)
             | Command::LockTable(_)

@@ -9,6 +9,7 @@ mod analyse;
 pub mod analysis;
 pub mod catalog;
 pub mod catalog_query;
+pub mod filled;
 pub mod footprint;
 mod functions;
 pub mod images;
