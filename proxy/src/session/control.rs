@@ -48,6 +48,7 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Write(_)
         | Command::Imaged(_)
         | Command::Unproven(_)
+        | Command::Fill(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
         | Command::Advisory(_)

@@ -279,7 +279,7 @@ impl Session {
 
     /// One question to the lead.
     async fn ask_lead(&mut self, sql: &str) -> Result<Report, Trouble> {
-        let rows = self.lead_rows(sql, COLUMNS).await?;
+        let rows = self.lead_rows(sql.as_bytes(), COLUMNS).await?;
         let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|row| row.iter().map(Option::as_deref).collect()).collect();
         Report::of(&rows).ok_or_else(|| {
             SqlError::new("XX000", "the lead's report of a statement cannot be read", "Report this.").into()
@@ -287,13 +287,13 @@ impl Session {
     }
 
     /// Runs queries of the proxy's own that all have so many columns, and gives their rows as bytes.
-    async fn lead_rows(&mut self, sql: &str, columns: usize) -> Result<Vec<CapturedRow>, Trouble> {
+    pub(super) async fn lead_rows(&mut self, sql: &[u8], columns: usize) -> Result<Vec<CapturedRow>, Trouble> {
         let lead = self.lead();
         let begin = self.take_begin();
         let Some(link) = self.link(lead) else {
             return Err(if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost });
         };
-        link.simple(&[&begin, sql.as_bytes()], Owner::Foreground);
+        link.simple(&[&begin, sql], Owner::Foreground);
         let reading = Reading { rows: Rows::Capture { columns, hide: true }, silent: true, ..Reading::default() };
         let end = self.read_unit(lead, reading).await?;
         end.error.map_or(Ok(end.captured), |frame| Err(Trouble::Answer(frame)))

@@ -227,8 +227,10 @@ impl Session {
             if statement.bound.is_some() {
                 self.rebind_if_lost(lead, portal, statement, &mut reading.steps)?;
             }
-            let whole =
-                matches!(statement.analysis.command, Command::Write(_) | Command::Imaged(_) | Command::Unproven(_));
+            let whole = matches!(
+                statement.analysis.command,
+                Command::Write(_) | Command::Imaged(_) | Command::Unproven(_) | Command::Fill(_)
+            );
             let rows_max = if whole { 0 } else { *rows_max };
             if let Some(link) = self.link(lead) {
                 encode::execute(link.out(), portal, rows_max);

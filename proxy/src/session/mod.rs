@@ -26,6 +26,7 @@ mod copied_rows;
 pub mod copy;
 pub mod extended;
 mod fault;
+mod fill;
 mod following;
 pub mod foreground;
 pub mod frames;

@@ -63,6 +63,7 @@ impl Session {
                 }
                 Ok(())
             }
+            Command::Fill(fill) => self.after_fill(statement, fill, &end, took).await,
             Command::Unknown { what } => Err(SqlError::refused(
                 format!("it names {what}, which the proxy's catalog does not know"),
                 "If it was made on the members directly, run any DDL statement through raidb to have the catalog read again.",

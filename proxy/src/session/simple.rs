@@ -1,7 +1,7 @@
 //! The simple query protocol: one message, any number of statements.
 
 use bytes::{Bytes, BytesMut};
-use raidb_core::sql::analysis::Command;
+use raidb_core::sql::analysis::{Command, Fill};
 use raidb_core::sql::split::{split, start_of_token};
 
 use super::Session;
@@ -101,6 +101,10 @@ impl Session {
                 let statement = self.execute_statement(&statement, name)?;
                 self.plain_statement(&statement, single).await
             }
+            Command::Fill(Fill { executes: Some(name), .. }) => {
+                let statement = self.filled_by_execute(&statement, name)?;
+                self.plain_statement(&statement, single).await
+            }
             _ => self.plain_statement(&statement, single).await,
         }
     }
@@ -164,7 +168,7 @@ impl Session {
                 "Send the statement itself, or prepare it in the driver (extended protocol).",
             ));
         }
-        if is_control(&analysis.command) {
+        if is_control(&analysis.command) || matches!(analysis.command, Command::Fill(_)) {
             return Err(SqlError::refused(
                 "EXECUTE of this kind of statement is not supported",
                 "Send the statement itself.",
@@ -262,7 +266,7 @@ fn at_semicolon(error: Bytes, message: &[u8], start: usize, end: usize) -> Bytes
 }
 
 /// Takes back the answer that a statement is done, if that is the last that is staged: its transaction did not commit.
-fn take_back_tag(staged: &mut BytesMut) {
+pub(super) fn take_back_tag(staged: &mut BytesMut) {
     /// Of what PostgreSQL sends as a command tag.
     const TAG_BYTES_MAX: usize = 64;
     let end = staged.len();
@@ -303,6 +307,7 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::CopyIn(_)
         | Command::Imaged(_)
         | Command::Unproven(_)
+        | Command::Fill(_)
         | Command::CopyOut(_)
         | Command::LockTable(_)
         | Command::Advisory(_)

@@ -202,6 +202,9 @@ impl Session {
         if let Command::Unproven(unproven) = &statement.analysis.command {
             self.before_unproven(unproven, statement.bound.as_ref())?;
         }
+        if let Command::Fill(fill) = &statement.analysis.command {
+            self.check_fill(statement, fill)?;
+        }
         self.no_copy_beside(statement).await?;
         self.look_on_lead(statement, lead).await?;
         let locks = match &statement.analysis.command {
@@ -415,6 +418,7 @@ impl CommandExt for Command {
             Command::Write(_)
             | Command::Imaged(_)
             | Command::Unproven(_)
+            | Command::Fill(_)
             | Command::RowLock(_)
             | Command::CopyIn(_)
             | Command::LockTable(_)

@@ -84,6 +84,8 @@ pub enum Command {
     CopyIn(CopyIn),
     /// Writes of which the text does not tell all: those of triggers, rules, functions, procedures.
     Imaged(Imaged),
+    /// CREATE TABLE … AS, SELECT … INTO: followers get what the lead has made ([`super::filled`]).
+    Fill(Fill),
     /// COPY … TO STDOUT: a read whose rows come as CopyData.
     CopyOut(Read),
     /// LOCK TABLE: the same on all members, inside a transaction block only.
@@ -243,6 +245,21 @@ pub struct Imaged {
     pub tables: Vec<Arc<Table>>,
     /// Why no other form fits, and what is said where images cannot be taken or applied.
     pub instead_of: Refusal,
+}
+
+/// A table that is made from a query. The name is where the statement says it; the lead tells what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// The table's schema, if the text names one; else it is the first of the search path.
+    pub schema: Option<String>,
+    /// The table's name, as PostgreSQL stores it.
+    pub name: String,
+    /// It may be there already; then nothing is made.
+    pub if_not_exists: bool,
+    /// The prepared statement that fills it (AS EXECUTE), case-folded.
+    pub executes: Option<String>,
+    /// Sequences that its query advances (quoted, with schema).
+    pub sequences: Vec<String>,
 }
 
 /// What is captured on the lead.

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod catalog_query;
 #[cfg(test)]
 mod documented;
+pub mod filled;
 pub mod footprint;
 mod functions;
 pub mod images;

@@ -21,6 +21,7 @@ mod dummy_update_over_lead_kill;
 mod error_at_flush;
 mod execute_means_what_it_meant;
 mod execute_redone_at_start;
+mod filled_over_lead_kill;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
@@ -150,6 +151,7 @@ cases! {
     Own ddl_lead_frozen,
     Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
+    Own filled_over_lead_kill,
     Own serial_restarted,
     Own execute_redone_at_start,
     Own client_not_reading,

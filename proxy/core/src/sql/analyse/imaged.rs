@@ -26,7 +26,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
         return Err(unknown(&format!("sequence \"{sequence}\"")));
     }
     if makes_a_table(text) {
-        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE and then INSERT … SELECT"));
+        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE … AS"));
     }
     let mut tables: Vec<Arc<Table>> = Vec::new();
     for target in targets(text, scope) {

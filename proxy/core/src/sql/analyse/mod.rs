@@ -13,6 +13,7 @@ mod delete;
 mod effects;
 mod explain;
 mod fallback;
+mod fill;
 mod imaged;
 mod insert;
 mod locks;

@@ -13,8 +13,8 @@ use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
 use super::{
-    Judged, Scope, Stop, advisory, delete, fallback, hidden, insert, judge_query, notification, refuse, row_lock, scan,
-    session, unknown, update,
+    Judged, Scope, Stop, advisory, delete, fallback, fill, hidden, insert, judge_query, notification, refuse, row_lock,
+    scan, session, unknown, update,
 };
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
@@ -26,6 +26,9 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         return Ok(judged);
     }
     let parsed = tree::parse(text, &|_| false);
+    if parsed.as_ref().is_ok_and(|statement| has_into(text) && tree::facts(statement).into) {
+        return fill::select_into(text, scope);
+    }
     if row_lock::has_clause(text) && !parsed.as_ref().is_ok_and(writes_behind_with) {
         return row_lock::judge(text, scope);
     }
@@ -45,6 +48,10 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     }
 }
 
+fn has_into(text: &Text<'_>) -> bool {
+    (0..text.len()).any(|i| text.is(i, "into"))
+}
+
 /// WITH … INSERT and the like: rows that its queries lock are locked on the way to what it writes.
 fn writes_behind_with(statement: &Statement) -> bool {
     let Statement::Query(query) = statement else { return false };
@@ -59,7 +66,7 @@ pub(crate) fn merge() -> Stop {
 /// Ends the analysis of a query that writes.
 pub(crate) fn check_no_writes(facts: &Facts) -> Result<(), Stop> {
     if facts.into {
-        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE and then INSERT … SELECT"));
+        return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE … AS"));
     }
     if facts.writes {
         return Err(hidden(

@@ -28,6 +28,9 @@ const JOINS_MAX: usize = 100;
 /// Recursion limit of the parser; nesting costs it several steps a level.
 const RECURSION_MAX: usize = 400;
 
+/// Words behind which TABLE is no query.
+const BEFORE_TARGET: &[&str] = &["into", "temporary", "temp", "unlogged"];
+
 /// Parses the tokens, except those that `skip` names. `Err`: why the parser cannot read them.
 pub(crate) fn parse(text: &Text<'_>, skip: &dyn Fn(usize) -> bool) -> Result<Statement, String> {
     if text.depth() > NESTING_DEPTH_MAX {
@@ -77,6 +80,8 @@ fn print(text: &Text<'_>, skip: &dyn Fn(usize) -> bool) -> Result<String, String
         match text.tokens[i].kind {
             TokenKind::Ident if text.is(i, "only") && !(i > 0 && text.any(i - 1, &["row", "rows"])) => {}
             TokenKind::Ident if text.is(i, "overriding") && text.is(i + 2, "value") => i += 2,
+            // SELECT … INTO TABLE name.
+            TokenKind::Ident if text.is(i, "table") && i > 0 && text.any(i - 1, BEFORE_TARGET) => {}
             TokenKind::Ident if text.is(i, "table") => out.push_str("SELECT * FROM"),
             TokenKind::Ident if text.is(i, "operator") && text.symbol(i + 1, "(") => i = operator(text, i, &mut out)?,
             TokenKind::Ident if text.tokens[i].bytes(text.bytes).is_ascii() => raw(text, i, &mut out)?,

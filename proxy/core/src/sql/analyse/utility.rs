@@ -1,14 +1,14 @@
 //! DDL and the like, decided by keywords: the parser fails on many of these statements, and their heads are enough.
 //!
 //! What is made once and the same by the same text on every member is a utility. What would be computed by each member
-//! for itself (CREATE TABLE AS), reaches outside the database, or names a thing of one member, is refused.
+//! for itself, reaches outside the database, or names a thing of one member, is refused.
 
 use super::super::analysis::{Command, Utility};
 use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{Relations, check_writable};
-use super::utility_checks::{check_alter_table, check_create_table, check_no_frozen_time};
-use super::{Judged, Scope, Stop, hidden, read, refuse, unknown};
+use super::utility_checks::{check_alter_table, check_no_frozen_time};
+use super::{Judged, Scope, Stop, fill, hidden, read, refuse, unknown};
 
 /// Kinds of objects that CREATE, ALTER and DROP may name; longer ones first.
 const KINDS: &[&str] = &[
@@ -124,7 +124,7 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
 }
 
 /// In a transaction block, and the catalog changes.
-fn ddl() -> Judged {
+pub(crate) fn ddl() -> Judged {
     let footprint = Footprint::Everything;
     judged(Utility { transactional: true, changes_catalog: true, shuts_out_readers: false, footprint })
 }
@@ -152,7 +152,8 @@ fn judged(utility: Utility) -> Judged {
     Judged::plain(Command::Utility(utility))
 }
 
-fn refuse_kind(kind: &str) -> Stop {
+/// Why such objects are refused.
+pub(crate) fn refuse_kind(kind: &str) -> Stop {
     let (_, reason, hint) = REFUSED_KINDS.iter().find(|(k, ..)| *k == kind).unwrap_or(&REFUSED_KINDS[0]);
     refuse(*reason, *hint)
 }
@@ -184,6 +185,9 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
     let Some(kind) = KINDS.iter().find(|kind| is_kind(text, at, kind)) else {
         return Err(unknown(&format!("this form of {}", first.to_ascii_uppercase())));
     };
+    if (first, *kind) == ("create", "table") && fill::is_create(text) {
+        return fill::create(text, scope);
+    }
     if kind.ends_with("index") {
         check_not_concurrent(text)?;
     }
@@ -198,7 +202,6 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
         ));
     }
     match (first, *kind) {
-        ("create", "table") => check_create_table(text)?,
         ("alter", "table") => check_alter_table(text, at + 1, scope)?,
         ("create", "schema") if (3..text.len()).any(|i| text.is(i, "create")) => {
             return Err(refuse("objects inside CREATE SCHEMA", "make them by statements of their own"));

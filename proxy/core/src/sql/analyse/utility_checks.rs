@@ -5,21 +5,6 @@ use std::ops::Range;
 use super::super::text::Text;
 use super::{Scope, Stop, refuse, scan};
 
-/// Refuses CREATE TABLE … AS.
-pub(crate) fn check_create_table(text: &Text<'_>) -> Result<(), Stop> {
-    let queries = &["select", "with", "values", "table", "execute"];
-    let filled = (0..text.len()).any(|i| {
-        text.is(i, "as") && (text.any(i + 1, queries) || (text.symbol(i + 1, "(") && text.any(i + 2, queries)))
-    });
-    if filled {
-        return Err(refuse(
-            "CREATE TABLE AS fills the table on each member by itself",
-            "use CREATE TABLE (columns …) and then INSERT … SELECT",
-        ));
-    }
-    Ok(())
-}
-
 /// Refuses a definition that holds the time at which it is executed: `DEFAULT 'now'` is not `DEFAULT now()`.
 pub(crate) fn check_no_frozen_time(text: &Text<'_>) -> Result<(), Stop> {
     let frozen = (0..text.len()).any(|i| {

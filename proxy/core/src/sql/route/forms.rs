@@ -1,7 +1,7 @@
 //! Writes, locks and utilities: what the lead gets, and what followers get.
 
 use super::super::analysis::{
-    Capture, CapturedOperation, CopyIn, Imaged, Locked, RowLock, Unproven, Utility, Write, WriteForm,
+    Capture, CapturedOperation, CopyIn, Fill, Imaged, Locked, RowLock, Unproven, Utility, Write, WriteForm,
 };
 use super::super::catalog::Table;
 use super::super::rows::{CapturedRows, follower_statements};
@@ -97,6 +97,22 @@ impl Of<'_> {
             .with("catalog", catalog)
             .with("before", copies)
             .with("followers", "the same statement")
+    }
+
+    pub(super) fn fill(&self, fill: &Fill) -> Route {
+        let rows = match &fill.executes {
+            Some(name) => format!("those of the prepared statement \"{name}\", which must be a plain read"),
+            None => String::new(),
+        };
+        Route::new("create and fill", "filled", Goes::LeadThenFollowers)
+            .with("because", "a table is made from a query: the lead alone knows its columns and rows")
+            .with("tables", self.tables())
+            .with("rows", rows)
+            .with("sequences", self.sequences(&fill.sequences))
+            .with(
+                "followers",
+                "the table that the lead has made, by its definition, and its rows, as texts in their order",
+            )
     }
 
     pub(super) fn imaged(&self, imaged: &Imaged) -> Route {

@@ -114,6 +114,7 @@ pub fn route(text: &[u8], analysis: &Analysis, catalog: &Catalog) -> Route {
         Command::Notification(command) => objects::notification(command),
         Command::Token(_) | Command::Route { .. } => Route::new("answered by the proxy", "", Goes::Nowhere),
         Command::Utility(utility) => of.utility(utility),
+        Command::Fill(fill) => of.fill(fill),
         Command::Imaged(imaged) => of.imaged(imaged),
         Command::Unproven(unproven) => of.unproven(unproven),
         Command::Unknown { what } => Route::new("unknown", "", Goes::Lead)

@@ -38,6 +38,18 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             assert!(!imaged.instead_of.hint.is_empty(), "{imaged:?}");
             format!("imaged ({}): {}", tables.join(","), imaged.instead_of.reason)
         }
+        Command::Fill(fill) => {
+            let schema = fill.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
+            let unless = if fill.if_not_exists { " unless there" } else { "" };
+            let executes = fill.executes.as_ref().map(|name| format!(" execute {name}")).unwrap_or_default();
+            let sequences =
+                if fill.sequences.is_empty() { String::new() } else { format!(" seq {}", fill.sequences.join(",")) };
+            format!(
+                "fill {schema}{}{unless}{executes}{sequences} from {}",
+                fill.name,
+                touched(&analysis.read_footprint)
+            )
+        }
         Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
         Command::LockTable(lock) => {
             let readers = if lock.shuts_out_readers { " exclusive" } else { "" };

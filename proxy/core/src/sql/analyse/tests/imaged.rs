@@ -45,7 +45,10 @@ fn what_no_image_helps_with_is_refused() {
         ("call p(pg_advisory_lock(1))", "refused pg_advisory_lock() has effects…"),
         ("with a as (delete from temporary returning id) select * from a", "refused table \"temporary\" is temporary…"),
         ("with a as (delete from calls returning id) select * from a", "refused table \"calls\" has a check…"),
-        ("with a as (delete from parent returning id) select * into b from a", "refused SELECT INTO…"),
+        (
+            "with a as (delete from parent returning id) select * into b from a",
+            "refused the query that fills the table writes as well",
+        ),
         ("merge into foreign_table using parent on true when matched then delete", "refused \"foreign_table\"…"),
         ("merge into pg_catalog.pg_class using parent on true when matched then delete", "refused \"pg_catalog\"…"),
         ("copy triggered from stdin", "refused table \"triggered\" has triggers of users"),

@@ -3,6 +3,7 @@
 #![expect(clippy::too_many_lines, reason = "a table of statements is as long as it is")]
 
 mod describe;
+mod fill;
 mod imaged;
 mod reads;
 mod refusals;

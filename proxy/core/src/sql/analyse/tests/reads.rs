@@ -81,7 +81,7 @@ fn probed() {
 #[test]
 fn not_reads() {
     check(&[
-        ("select * into x from parent", "refused SELECT INTO makes a table…"),
+        ("select * into x from parent", "fill x from groups…"),
         ("with x as (delete from parent returning *) select * from x", "imaged (parent): a WITH query that writes…"),
         (
             "with x as (insert into parent values (1) returning *) select * from x",
