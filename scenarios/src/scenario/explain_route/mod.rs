@@ -39,10 +39,12 @@ const SCHEMA: &str = "create table er_keyed(id int primary key, v int, at timest
     create trigger er_pass_on after insert on er_outer for each row execute function er_pass_on();\
     create function er_positive(int) returns boolean language sql immutable as 'select $1 > 0';\
     create table er_checked(id int primary key, v int check (er_positive(v)));\
-    create function er_lock() returns int language plpgsql as $$ begin \
-      perform pg_advisory_xact_lock(5); return er_write(9); end $$;\
     create function er_set() returns int language plpgsql as $$ begin \
       perform set_config('datestyle', 'German', false); return er_write(9); end $$";
+
+/// Where there is such a function, what calls functions of users is not tried as a read.
+const LOCKING: &str = "create function er_lock() returns int language plpgsql as $$ begin \
+      perform pg_advisory_xact_lock(5); return er_write(9); end $$";
 
 /// Triggers that wait for COMMIT.
 const WAITING: &str = "create table er_waiting(id int primary key, v int);\
@@ -62,6 +64,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     cluster.endpoint().execute(SCHEMA).await?;
     let told = protocols::run(&cluster).await.map_err(|e| e.during("EXPLAIN ROUTE"))?;
     let by_command = command_line::run(&cluster).await.map_err(|e| e.during("raidb explain"))?;
+    cluster.endpoint().execute(LOCKING).await?;
     unproven::rejected(&cluster).await.map_err(|e| e.during("unsafe_statement = \"reject\""))?;
     let rows = cluster.endpoint().value("select count(*) from er_audit").await?;
     if rows != "0" {
@@ -74,6 +77,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let warning = ClusterOptions { virtual_database, ..setup };
     let cluster = Cluster::start(&options, warning.clone()).await?;
     cluster.endpoint().execute(SCHEMA).await?;
+    cluster.endpoint().execute(LOCKING).await?;
     let warned = unproven::warned(&cluster).await.map_err(|e| e.during("unsafe_statement = \"warn\""))?;
     let rows = ending(&cluster).await?;
     drop(cluster);

@@ -69,7 +69,7 @@ pub const CATALOG_SQL: &str = concat!(
     ")), ",
     // Do volatile functions handle errors (in PL/pgSQL by EXCEPTION; other languages in ways of their own), take advisory locks (which
     // a probe would leave on one member), or leave cursors open (which give those away, or are told a name)?
-    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' ",
+    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' AND pronamespace IS DISTINCT FROM to_regnamespace('raidb') ",
     "AND (regexp_replace(prosrc, '[[:<:]]raise[[:space:]]+exception[[:>:]]', '', 'gi') ~* '[[:<:]]exception[[:>:]]|advisory' ",
     // The body is a tree (BEGIN ATOMIC, PostgreSQL 14 and later).
     "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL ",
@@ -80,7 +80,7 @@ pub const CATALOG_SQL: &str = concat!(
     trusted!(),
     ")), ",
     // Do functions take or give back advisory locks?
-    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' AND (prosrc ~* 'advisory' ",
+    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' AND pronamespace IS DISTINCT FROM to_regnamespace('raidb') AND (prosrc ~* 'advisory' ",
     "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL OR prolang NOT IN (",
     "SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql'))) AND oid NOT IN (",
     trusted!(),
