@@ -88,6 +88,7 @@ impl Session {
         let is_read = matches!(self.analysis(&statement.sql, false).command, Command::Read(_) | Command::CopyOut(_));
         if !is_read
             || statement.sql.len() > CACHED_TEXT_MAX
+            || !catalog.temporary.is_empty()
             || self.open.as_ref().is_some_and(|open| open.own_catalog.is_some())
         {
             return;
@@ -235,7 +236,7 @@ impl Session {
     }
 
     /// Runs queries of the proxy's own that all have so many columns, and gives their rows as bytes.
-    async fn lead_rows(&mut self, sql: &str, columns: usize) -> Result<Vec<CapturedRow>, Trouble> {
+    pub(super) async fn lead_rows(&mut self, sql: &str, columns: usize) -> Result<Vec<CapturedRow>, Trouble> {
         let lead = self.lead();
         let begin = self.take_begin();
         let Some(link) = self.link(lead) else {
@@ -298,6 +299,7 @@ impl Session {
             self.database.untaken.lock().remove(&(schema.clone(), table.clone()));
         }
         self.setting_entry(again).await?;
+        self.catalog_changed();
         self.own_catalog_surely().await
     }
 

@@ -60,7 +60,7 @@ impl Session {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         match self.open.as_ref().and_then(|open| open.own_catalog.clone()) {
             Some(own) => own,
-            None => self.database.catalog(),
+            None => self.with_temporary(self.database.catalog()),
         }
     }
 
@@ -68,7 +68,9 @@ impl Session {
     pub(crate) fn analysis(&self, sql: &[u8], keep: bool) -> Arc<Analysis> {
         let catalog = self.catalog();
         let settings = self.settings.meaning(&catalog.default_search_path);
-        if sql.len() > CACHED_TEXT_MAX || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some()) {
+        // What is temporary is known to this session alone.
+        let own = !catalog.temporary.is_empty() || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some());
+        if own || sql.len() > CACHED_TEXT_MAX {
             return Arc::new(analyse(sql, &catalog, &settings));
         }
         self.database.analyses.get(sql, keep, &settings, &catalog)
@@ -193,12 +195,16 @@ impl Session {
         }
         self.no_copy_beside(statement).await?;
         self.look_on_lead(statement, lead).await?;
-        let locks = match &statement.analysis.command {
-            Command::Write(Write { form: WriteForm::Locked(locked), .. }) => &locked.lock_sql,
+        let (locks, table) = match &statement.analysis.command {
+            Command::Write(Write { form: WriteForm::Locked(locked), table, .. }) => (&locked.lock_sql, table),
             _ => return Ok(()),
         };
+        if locks.is_empty() {
+            // It reads and writes what nobody else can see.
+            return Ok(());
+        }
         self.check_snapshot()?;
-        self.lock_tables(locks).await
+        self.lock_tables(locks, !table.is_of_session()).await
     }
 
     /// The locked form rests on a lead that sees the rows which its followers see. A snapshot that lasts and is older than the
@@ -247,14 +253,15 @@ impl Session {
         }
     }
 
-    /// Locks on the lead, then (by the transcript) on the followers.
-    pub(crate) async fn lock_tables(&mut self, locks: &[String]) -> Result<(), Trouble> {
+    /// Locks on the lead, then (by the transcript) on the followers. `logged`: so is what they are for.
+    pub(crate) async fn lock_tables(&mut self, locks: &[String], logged: bool) -> Result<(), Trouble> {
         for sql in locks {
             let started = tokio::time::Instant::now();
             self.lead_command(sql).await?;
             let footprint = Footprint::Everything;
             let tag = Some(Bytes::from_static(b"LOCK TABLE"));
             self.push_lock(sql, tag, &footprint, started.elapsed())?;
+            self.change_last(|entry| entry.logged = logged);
         }
         Ok(())
     }

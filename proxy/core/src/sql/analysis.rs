@@ -469,6 +469,12 @@ pub struct Utility {
     pub changes_catalog: bool,
     /// It may shut out readers of a table: it cannot run beside a copy of the database.
     pub shuts_out_readers: bool,
+    /// It makes, changes or drops temporary objects of the session, and nothing else.
+    pub temporary: bool,
+    /// Something that it makes is dropped when the transaction commits.
+    pub until_commit: bool,
+    /// A temporary table that it makes is filled by a query, which ends at this byte: followers make it empty, and get rows.
+    pub filled: Option<usize>,
     /// What it touches.
     pub footprint: Footprint,
 }

@@ -23,6 +23,7 @@ mod relations;
 mod row_lock;
 mod session;
 mod set_write;
+mod temporary;
 mod token;
 mod transaction;
 mod tree;
@@ -36,7 +37,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::analysis::{Analysis, Command, FootprintHint, Refusal};
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, TEMPORARY_SCHEMA, Table};
 use super::footprint::Footprint;
 use super::lexer::TokenKind;
 use super::split::split;
@@ -125,6 +126,7 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
         Stop::Hidden(instead_of) => imaged::judge(&text, &scope, instead_of),
         other => Err(other),
     });
+    let judged = judged.and_then(|judged| temporary::adjust(judged, &text, &scope));
     let judged = judged.unwrap_or_else(|stop| {
         Judged::plain(match stop {
             Stop::Refused(refusal) | Stop::Hidden(refusal) => Command::Refused(refusal),

@@ -5,13 +5,17 @@ use std::ops::Range;
 use super::super::text::Text;
 use super::{Scope, Stop, refuse, scan};
 
+/// The AS of CREATE TABLE … AS.
+pub(crate) fn filled_by(text: &Text<'_>) -> Option<usize> {
+    let queries = &["select", "with", "values", "table", "execute"];
+    (0..text.len()).find(|&i| {
+        text.is(i, "as") && (text.any(i + 1, queries) || (text.symbol(i + 1, "(") && text.any(i + 2, queries)))
+    })
+}
+
 /// Refuses CREATE TABLE … AS.
 pub(crate) fn check_create_table(text: &Text<'_>) -> Result<(), Stop> {
-    let queries = &["select", "with", "values", "table", "execute"];
-    let filled = (0..text.len()).any(|i| {
-        text.is(i, "as") && (text.any(i + 1, queries) || (text.symbol(i + 1, "(") && text.any(i + 2, queries)))
-    });
-    if filled {
+    if filled_by(text).is_some() {
         return Err(refuse(
             "CREATE TABLE AS fills the table on each member by itself",
             "use CREATE TABLE (columns …) and then INSERT … SELECT",

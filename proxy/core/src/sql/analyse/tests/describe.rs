@@ -48,9 +48,10 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             format!("prepare {name}: {}", describe(&sql[*inner..], analysis))
         }
         Command::Utility(utility) => format!(
-            "utility{}{} {}",
+            "utility{}{}{} {}",
             if utility.transactional { "" } else { " alone" },
             if utility.changes_catalog { " ddl" } else { "" },
+            if utility.temporary { " temporary" } else { "" },
             touched(&utility.footprint)
         ),
         Command::Unknown { what } => format!("unknown {what}"),

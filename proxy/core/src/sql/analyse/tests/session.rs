@@ -120,7 +120,7 @@ fn utilities() {
         ("create table x partition of y for values from (1) to (2)", ddl),
         ("create table x as select 1", "refused CREATE TABLE AS…"),
         ("create table x (a) as (select 1)", "refused CREATE TABLE AS…"),
-        ("create temp table x (a int)", "refused temporary objects…"),
+        ("create temp table x (a int)", "utility ddl temporary nothing"),
         ("create unlogged table x (a int)", "refused an unlogged object…"),
         ("create unique index i on parent (name)", ddl),
         ("create index concurrently i on parent (name)", "refused CONCURRENTLY…"),
