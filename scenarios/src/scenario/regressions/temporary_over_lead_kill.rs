@@ -36,7 +36,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     all(&inside, &["begin", "insert into mine(a) values ('c')", "insert into tok select id, a from mine"]).await?;
     all(&short, &["begin", "create temp table brief(i int) on commit drop", "insert into brief values (1), (2)"])
         .await?;
-    let sums = "select round(sum(r)::numeric, 6)::text || '/' || (select round(sum(r)::numeric, 6) from tok_copy) from plain";
+    let sums =
+        "select round(sum(r)::numeric, 6)::text || '/' || (select round(sum(r)::numeric, 6) from tok_copy) from plain";
     let before = [one(&idle, sums).await?, one(&inside, sums).await?];
     let lead = cluster.lead().await?;
     cluster.members[lead].kill_9()?;
