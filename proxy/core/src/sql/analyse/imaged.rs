@@ -58,7 +58,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
 pub(crate) fn unless_probes_tell_little(text: &Text<'_>, judged: Judged, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let probed = matches!(&judged.command, Command::Read(read) if read.proof == Proof::Probe);
     // A READ ONLY transaction lets writes to temporary tables through, which would be taken back with the probe.
-    if !probed || !(scope.catalog.probe_tells_little || !scope.catalog.temporary.is_empty()) {
+    if !probed || !scope.catalog.probe_tells_little && scope.catalog.temporary.is_empty() {
         return Ok(judged);
     }
     match scan(text, 0..text.len(), scope).volatile_user {
