@@ -181,7 +181,7 @@ impl Session {
     /// A lock of the transaction: the followers take it as part of the transcript, where it is theirs to wait.
     fn push_advisory(&mut self, lock: AdvisoryLock, took: Duration) -> Result<(), SqlError> {
         let tag = Some(Bytes::from_static(b"SELECT 1"));
-        self.push_lock(&lock.transaction_sql(), tag, &Footprint::Everything, took)?;
+        self.push_lock(lock.transaction_sql().into(), tag, &Footprint::Everything, took)?;
         if let Some(open) = self.open.as_mut() {
             let last = open.transcript.len().saturating_sub(1);
             // Whoever redoes the transaction from the log competes with nobody.

@@ -19,6 +19,7 @@ impl Session {
         if self.meaning_unknown && self.block != Block::Failed {
             self.read_meaning_surely().await;
         }
+        self.temporary_known().await?;
         poll_fn(|cx| {
             self.poll_background(cx);
             if let Some(generation) = self.database.ddl_generation() {

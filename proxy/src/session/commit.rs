@@ -63,6 +63,11 @@ impl Session {
                 SqlError::retry("the session's advisory locks were lost with its connection to the lead").into()
             );
         }
+        if self.open.is_some() && self.temporary_lost() {
+            return Err(
+                SqlError::retry("the session's temporary objects were lost with its connection to the lead").into()
+            );
+        }
         if self.open.as_ref().is_some_and(|open| open.imaged && open.deferred && open.lead_begun) {
             // Triggers of users may be among what is deferred. Before anything is concluded from what the transcript holds: what they
             // write comes on top.
@@ -94,7 +99,7 @@ impl Session {
             }
         }
         self.refuse_if_stopped()?;
-        if self.any_follower_involved() && self.transaction_token().is_none() {
+        if self.any_follower_involved() && self.transaction_token().is_none() && !self.logs_nothing() {
             // Beside the followers, which still work on what is in it. With a token, nothing is written before somebody may
             // still be told that the transaction is aborted.
             self.reach(FaultPoint::CommitBeforeIntent).await;
@@ -122,7 +127,9 @@ impl Session {
     /// Whether what followers have of it is in nobody's way once the lead has committed: locks, and no write.
     fn has_locks_only(&self) -> bool {
         let locks_only = |open: &OpenTransaction| {
-            open.lead_begun && !open.transcript.is_empty() && open.transcript.iter().all(|entry| !entry.logged)
+            open.lead_begun
+                && !open.transcript.is_empty()
+                && open.transcript.iter().all(|entry| !entry.logged && !entry.temporary)
         };
         // A token's transaction is told of by the log.
         self.transaction_token().is_none() && self.open.as_ref().is_some_and(locks_only)
@@ -149,7 +156,7 @@ impl Session {
     pub(super) async fn decide(&mut self, lead: MemberId) -> Result<(), Trouble> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let serializable = open.isolation == Isolation::Serializable;
-        let ddl = open.own_catalog.is_some();
+        let ddl = open.changes_catalog;
         self.cancels_done().await;
         if self.view.down {
             return Err(SqlError::no_member().into());
@@ -392,6 +399,7 @@ impl Session {
         self.database.leave(open.epoch);
         self.names.end_transaction();
         self.settings_committed(open.settings).await;
+        self.temporary_committed(open.temporary, open.until_commit).await;
         if open.sequences_doubted {
             self.database.sequences.doubt();
         }

@@ -61,7 +61,7 @@ fn writes_rows(entry: &Entry) -> bool {
     let verbs = [&b"INSERT "[..], b"UPDATE ", b"DELETE "];
     let tag = entry.tag.as_deref().unwrap_or_default();
     let text = matches!(entry.payload, Payload::Simple(_) | Payload::Extended { .. });
-    !entry.alone && text && verbs.iter().any(|verb| tag.starts_with(verb))
+    entry.logged && !entry.alone && text && verbs.iter().any(|verb| tag.starts_with(verb))
 }
 
 /// A transaction in the queues of lines. Dropped before it was decided, it does not count.
@@ -86,6 +86,7 @@ impl Session {
             && !open.deferred
             && !open.meaning_changed
             && open.own_catalog.is_none()
+            && open.temporary.is_none()
             && open.settings.is_empty()
             && matches!(open.footprint, Footprint::Touches(_));
         // INSERTs of several sessions ([`super::combined`]) were answered all at the same time: nobody has worked on them yet.
@@ -241,7 +242,8 @@ impl Session {
 
     /// The lines for this session; none if a statement of its own may have changed what texts mean.
     pub(super) fn group(&mut self) -> Option<Arc<Group>> {
-        if self.settings.journal().next().is_some() {
+        // Others may run their statements on this session's connections: names must mean the same there.
+        if self.settings.journal().next().is_some() || self.has_temporary() {
             return None;
         }
         if self.group.is_none() {

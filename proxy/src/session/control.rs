@@ -258,6 +258,11 @@ impl Session {
             }
         }
         self.block = Block::Open;
+        if self.open.as_ref().is_some_and(|open| open.temporary.is_some()) {
+            // What was made, or dropped, behind the savepoint is not any more, or is again.
+            self.own_catalog_surely().await?;
+            self.names.renew();
+        }
         if self.open.as_ref().is_some_and(|open| open.meaning_changed) {
             self.read_meaning_surely().await;
         }
@@ -421,15 +426,5 @@ pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
 }
 
 fn entry(sql: String, tag: &'static str) -> Entry {
-    Entry {
-        payload: Payload::Simple(Bytes::from(sql)),
-        tag: Some(Bytes::from_static(tag.as_bytes())),
-        barrier: Vec::new(),
-        alone: false,
-        all_or_nothing: false,
-        literals: false,
-        logged: true,
-        answered_at: tokio::time::Instant::now(),
-        lead_took: std::time::Duration::ZERO,
-    }
+    Entry::new(Payload::Simple(Bytes::from(sql)), Some(Bytes::from_static(tag.as_bytes())))
 }

@@ -59,7 +59,10 @@ impl Session {
         loop {
             let attempt = async {
                 self.ready_members(true).await?;
-                self.lock_tables(&copy.locked.lock_sql).await?;
+                self.lock_tables(&copy.locked.lock_sql, true).await?;
+                if copy.table.is_of_session() {
+                    self.begin_everywhere().await?;
+                }
                 self.settle_followers().await
             };
             match attempt.await {
@@ -134,7 +137,7 @@ impl Session {
         if let Some(frame) = end.error {
             return Err(Trouble::Answer(frame));
         }
-        let rows = logged.end(self).await?;
+        let rows = if copy.table.is_of_session() { Vec::new() } else { logged.end(self).await? };
         // From here on the followers' answers are compared with the lead's.
         if let Some(open) = self.open.as_mut() {
             let copied = Payload::Copied { text: statement.sql.clone(), rows };
@@ -157,7 +160,9 @@ impl Session {
         self.release_staged();
         self.drive_flush().await?;
         let mut scan = RowScan::new(&copy.table, &statement.sql);
-        self.relay_rows(lead, &mut scan, logged).await
+        // What is temporary ends with the session: nobody needs its rows from the log.
+        let mut logged = (!copy.table.is_of_session()).then_some(logged);
+        self.relay_rows(lead, &mut scan, &mut logged).await
     }
 
     /// The followers get the same COPY; their answer is owed to the transcript's new entry.
@@ -167,10 +172,17 @@ impl Session {
         copy: &CopyIn,
         took: std::time::Duration,
     ) -> Result<usize, Trouble> {
-        let footprint: Footprint = footprint_of(&FootprintHint::Group, &copy.table, &Literals::none(), &|_| None);
+        let temporary = copy.table.is_of_session();
+        let footprint = match temporary {
+            true => Footprint::Nothing,
+            false => footprint_of(&FootprintHint::Group, &copy.table, &Literals::none(), &|_| None),
+        };
         let copied = Payload::Copied { text: statement.sql.clone(), rows: Vec::new() };
         let before = self.open.as_ref().map_or(0, |open| open.transcript.len());
         self.push_entry(copied, None, &footprint, took)?;
+        if temporary {
+            self.mark_temporary(before);
+        }
         if let Some(open) = self.open.as_mut() {
             open.deferred |= copy.table.has_deferrable;
             open.copies = Some(self.database.copies.clone());
@@ -179,7 +191,7 @@ impl Session {
             let slot = self.slot(member);
             // Only where the transaction is open, with its locks: anywhere else the rows would be committed at once. (All have
             // agreed in this very poll; a member that has not would get the rows from the log, see `send_entries`.)
-            if !slot.cursor.begun() || slot.cursor.step(before) != Step::Agreed {
+            if !slot.cursor.begun() || slot.cursor.step(before) != Step::Agreed || (temporary && slot.lacks_temporary) {
                 continue;
             }
             let Some(link) = slot.link.as_mut() else { continue };
@@ -200,7 +212,7 @@ impl Session {
         &mut self,
         lead: MemberId,
         scan: &mut RowScan,
-        logged: &mut LoggedRows,
+        logged: &mut Option<&mut LoggedRows>,
     ) -> Result<RowsEnd, Trouble> {
         loop {
             let frame = match self.copy_frame(lead).await? {
@@ -210,7 +222,9 @@ impl Session {
             match frame[0] {
                 b'd' if scan.finds(&frame[5..]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
                 b'd' => {
-                    logged.add(self, &frame).await?;
+                    if let Some(logged) = logged {
+                        logged.add(self, &frame).await?;
+                    }
                     self.spread(lead, &frame).await?;
                 }
                 b'c' if scan.finds(&[]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{Command, Fill, Proof};
+use raidb_core::sql::analysis::{Command, Fill, OnCommit, Proof};
 use raidb_core::sql::catalog::{RelationKind, Table};
 use raidb_core::sql::filled::{
     DEFINITION_COLUMNS, DEFINITION_TAG, definition_query, fill_statements, rows_query, unreadable_column,
@@ -19,6 +19,7 @@ use super::Session;
 use super::foreground::UnitEnd;
 use super::simple::take_back_tag;
 use super::statement::Statement;
+use super::temporary::is_temporary_sequence;
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
 
@@ -112,13 +113,18 @@ impl Session {
         }
         let made = self.made_table(fill).await?;
         // Whatever comes behind it in this transaction is judged by what it has made.
+        if fill.temporary.is_none() {
+            self.catalog_changed();
+        }
         self.read_own_catalog().await?;
         let Some(table) = self.catalog().resolve(Some(&made.schema), &fill.name, &[]).cloned() else {
             return Err(SqlError::new("XX000", "the table that was made is not in the catalog", "Report this.").into());
         };
         self.must_capture_exactly(&table)?;
         let rows = self.rows_of_filled(&table, count).await?;
-        for (name, value) in self.sequence_values(&fill.sequences).await? {
+        let (own, shared) = fill.sequences.iter().cloned().partition::<Vec<_>, _>(|name| is_temporary_sequence(name));
+        let own = self.temporary_sequences(&own).await?;
+        for (name, value) in self.sequence_values(&shared).await? {
             self.database.sequences.advanced(&name, Some(value), self.lead());
             if let Some(open) = self.open.as_mut() {
                 open.sequences.insert(name, value);
@@ -127,7 +133,15 @@ impl Session {
             }
         }
         self.sequences_of_views(statement);
-        self.push_filled(made.definition, &table, rows, took)
+        self.push_filled(made.definition, &table, rows, fill.temporary.is_some(), took)?;
+        self.set_temporary_sequences(own)?;
+        match fill.temporary {
+            Some(on_commit) => {
+                self.temporary_made(on_commit == OnCommit::Drop).await;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// A view that the query reads may call `nextval`, and nothing says of which sequence: the lead is asked for all, a moment later.
@@ -157,8 +171,8 @@ impl Session {
         };
         if lasting != b"t" {
             return Err(SqlError::refused(
-                "temporary objects live on one member alone",
-                "Use an ordinary table and drop it afterwards.",
+                "it makes a temporary table without saying so, or a column of the type of a temporary table's rows",
+                "Say TEMPORARY, or name the schema; name the columns one by one.",
             )
             .into());
         }
@@ -198,17 +212,26 @@ impl Session {
         definition: Bytes,
         table: &Table,
         rows: Vec<Vec<u8>>,
+        temporary: bool,
         took: Duration,
     ) -> Result<(), Trouble> {
         let statements = fill_statements(table, rows, self.settings.standard_conforming)
             .map_err(|_| SqlError::new("XX000", "rows of the table that was made cannot be read", "Report this."))?;
-        // DDL: all that was sent out before comes first, and nobody goes beside it.
-        let footprint = Footprint::Everything;
+        let before = self.open.as_ref().map_or(0, |open| open.transcript.len());
         let tag = Some(Bytes::from_static(DEFINITION_TAG.as_bytes()));
-        self.push_entry(Payload::Simple(definition), tag, &footprint, took)?;
+        // DDL: all that was sent out before comes first. Nobody goes beside it, unless it is the session's own.
+        let footprint = if temporary { Footprint::Nothing } else { Footprint::Everything };
+        if temporary {
+            self.push_lock(definition, tag, &Footprint::Everything, took)?;
+        } else {
+            self.push_entry(Payload::Simple(definition), tag, &footprint, took)?;
+        }
         for statement in statements {
             let tag = Some(Bytes::from(statement.tag));
             self.push_entry(Payload::Simple(Bytes::from(statement.sql)), tag, &footprint, took)?;
+        }
+        if temporary {
+            self.mark_temporary(before);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::frames::{self, Opening, SentUnit};
 use super::links::WorkDone;
-use super::transaction::Payload;
+use super::transaction::{Entry, Payload};
 use super::trouble::SqlError;
 use crate::members::pg::cancel;
 use crate::members::pg::link::{Owner, UnitOutcome};
@@ -39,6 +39,7 @@ impl Session {
         let slot = &mut self.slots[usize::from(member.0)];
         let unit = slot.units.pop_front().unwrap_or_default();
         let first = slot.cursor.answering();
+        let lacks_temporary = slot.lacks_temporary;
         let transcript = self.open.as_ref().map(|open| &open.transcript);
         let agreed = outcome
             .tags
@@ -48,7 +49,8 @@ impl Session {
             .zip(first..)
             .take_while(|(tag, index)| {
                 // An entry that is not there any more was undone: the machine knows what that means.
-                let expected = transcript.and_then(|t| t.get(*index)).and_then(|entry| entry.tag.as_ref());
+                let done = |entry: &&Entry| !(lacks_temporary && entry.temporary);
+                let expected = transcript.and_then(|t| t.get(*index)).filter(done).and_then(|entry| entry.tag.as_ref());
                 expected.is_none_or(|expected| expected == *tag)
             })
             .count();
@@ -150,7 +152,16 @@ impl Session {
         if slot.units.iter().any(|unit| unit.opens) {
             return false;
         }
-        if matches!(entry.payload, Payload::Copied { .. }) {
+        let nothing = nothing_instead();
+        let lacks_temporary = slot.lacks_temporary;
+        let skipped = |entry: &Entry| lacks_temporary && entry.temporary;
+        if matches!(entry.payload, Payload::Copied { .. }) && entry.temporary && !lacks_temporary {
+            // They are nowhere but on the connections that had them at once. A new one does without the temporary objects.
+            slot.give_up();
+            self.handle.wake();
+            return false;
+        }
+        if matches!(entry.payload, Payload::Copied { .. }) && !skipped(entry) {
             if slot.lost {
                 return false;
             }
@@ -180,7 +191,7 @@ impl Session {
             // A setting may change how the text behind it is read: it ends its unit.
             let behind_setting = n > 0 && transcript.get(index + n - 1).is_some_and(|before| before.alone);
             let fits = n == 0 || (!entry.alone && !behind_setting && barrier_clear(&entry.barrier, member, &handle));
-            fits.then_some(entry)
+            fits.then_some(if skipped(entry) { &nothing } else { entry })
         });
         let took: Duration = transcript.iter().skip(index).take(unit.entries).map(|entry| entry.lead_took).sum();
         slot.cursor.sent(unit.entries);
@@ -273,6 +284,11 @@ impl Session {
         }
         clear
     }
+}
+
+/// What a connection without the session's temporary objects does in place of what is done to them.
+fn nothing_instead() -> Entry {
+    Entry::new(Payload::Simple(bytes::Bytes::from_static(b"SELECT")), None)
 }
 
 /// Whether no ticket is unfinished on the member; if one is, the session is woken when that changes.

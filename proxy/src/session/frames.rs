@@ -106,7 +106,10 @@ pub fn write_commit(link: &mut Link, table: u8, position: Position, limited: boo
     if limited {
         write_no_limits(link);
     }
-    write_mark(link, table, position);
+    // What is not in the log leaves no mark.
+    if position != Position::START {
+        write_mark(link, table, position);
+    }
     prepare_own(link, &COMMIT_NAME, b"COMMIT", &[0, 0]);
     encode::bind_empty(link.out(), b"", &COMMIT_NAME);
     encode::execute(link.out(), b"", 0);

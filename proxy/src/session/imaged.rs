@@ -92,6 +92,7 @@ impl Session {
         let is_read = matches!(self.analysis(&statement.sql, false).command, Command::Read(_) | Command::CopyOut(_));
         if !is_read
             || statement.sql.len() > CACHED_TEXT_MAX
+            || !catalog.temporary.is_empty()
             || self.open.as_ref().is_some_and(|open| open.own_catalog.is_some())
         {
             return;
@@ -347,6 +348,7 @@ impl Session {
             self.push_local(sql)?;
         }
         installed?;
+        self.catalog_changed();
         self.own_catalog_surely().await
     }
 

@@ -140,7 +140,7 @@ impl Session {
     /// 53100, 54000 or 40001: nothing was written, the transaction is rolled back. [`Trouble::Fatal`] with 08007: the log has failed,
     /// and nobody knows whether the record is durable.
     pub(super) async fn write_intent(&mut self) -> Result<(), Trouble> {
-        if self.open.is_none() {
+        if self.open.is_none() || self.logs_nothing() {
             return Ok(());
         }
         if self.provisional.is_none() {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::advisory::locks_are_lost;
 use super::foreground::{Reading, Rows, UnitEnd};
+use super::temporary::{is_temporary_sequence, temporary_is_lost};
 use super::transaction::{Entry, Payload, TRANSCRIPT_BYTES_MAX};
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
@@ -44,6 +45,9 @@ impl Session {
             }
             if self.locks_lost() {
                 return Err(Trouble::Fatal(locks_are_lost()));
+            }
+            if self.temporary_lost() {
+                return Err(Trouble::Fatal(temporary_is_lost()));
             }
             self.epoch_open().await?;
             let lead = self.lead();
@@ -181,17 +185,7 @@ impl Session {
         }
         open.footprint.absorb(footprint.clone());
         open.seen.add(next, footprint);
-        open.transcript.push(Entry {
-            payload,
-            tag,
-            barrier,
-            alone: false,
-            all_or_nothing: false,
-            literals: false,
-            logged: true,
-            answered_at: Instant::now(),
-            lead_took,
-        });
+        open.transcript.push(Entry { barrier, lead_took, ..Entry::new(payload, tag) });
         self.database.counters.writes.add();
         Ok(())
     }
@@ -217,6 +211,10 @@ impl Session {
     /// Sequences that the statement advanced: their state is read on the lead and carried to the followers.
     pub(crate) async fn note_sequences(&mut self, sequences: &[String], exact: bool) -> Result<(), Trouble> {
         for name in sequences {
+            if is_temporary_sequence(name) {
+                self.carry_temporary_sequence(name).await?;
+                continue;
+            }
             let rows = self.lead_results(&SequenceState::query(name)).await?;
             if let Some(state) = rows.first().and_then(|r| r.first()).and_then(|row| SequenceState::of(row)) {
                 self.database.sequences.note(name, state, exact, self.lead());

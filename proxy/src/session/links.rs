@@ -122,6 +122,8 @@ pub(crate) struct MemberSlot {
     pub(crate) difference: Option<UnitOutcome>,
     /// Index of the entry that differed.
     pub(crate) differed_at: usize,
+    /// The connection was opened when the session had temporary objects: it has none of them, nor of those that come.
+    pub(crate) lacks_temporary: bool,
     /// What the connection has of the session's advisory locks.
     pub(crate) locks: SlotLocks,
 }
@@ -293,7 +295,9 @@ impl Session {
         for sql in self.settings.journal() {
             link.simple(&[sql], Owner::Repeated);
         }
+        let lacks_temporary = self.new_link_lacks_temporary();
         let slot = self.slot(member);
+        slot.lacks_temporary = lacks_temporary;
         slot.locks = SlotLocks::default();
         slot.refused = None;
         slot.link = Some(link);

@@ -58,6 +58,7 @@ mod settle;
 pub mod simple;
 pub mod statement;
 mod statuses;
+mod temporary;
 pub mod token;
 pub mod transaction;
 mod transaction_settings;
@@ -163,6 +164,8 @@ pub struct Session {
     pub(crate) last_reader: Option<MemberId>,
     /// Advisory locks that the client holds until it gives them back, or the session ends.
     pub(crate) locks: HeldLocks,
+    /// Its temporary objects.
+    pub(crate) temporary: temporary::Temporary,
     /// What its open transaction does with notifications.
     pub(crate) notices: Notices,
     /// Notifications for it; none before its first LISTEN.
@@ -237,6 +240,7 @@ impl Session {
             look: None,
             last_reader: None,
             locks: HeldLocks::default(),
+            temporary: temporary::Temporary::default(),
             notices: Notices::default(),
             mailbox: None,
             notice_place: None,
@@ -352,6 +356,9 @@ impl Session {
         }
         if self.locks_lost() {
             return Poll::Ready(Err(Trouble::Fatal(advisory::locks_are_lost())));
+        }
+        if self.temporary_lost() {
+            return Poll::Ready(Err(Trouble::Fatal(temporary::temporary_is_lost())));
         }
         // The client is always sent what is ready before it is waited for. What came for it is taken by portions: nobody wakes this
         // session for the next one.

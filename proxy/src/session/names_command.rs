@@ -49,6 +49,7 @@ impl Session {
                     self.forget_waiting_token();
                     self.settings.discard();
                     self.locks_discarded();
+                    self.temporary_discarded();
                     self.unlisten_all();
                     self.read_meaning_surely().await;
                 }

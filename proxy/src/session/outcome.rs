@@ -15,6 +15,7 @@ use super::Session;
 use super::foreground::{CapturedRow, UnitEnd};
 use super::lead::is_read_only_violation;
 use super::statement::Statement;
+use super::temporary::is_temporary_sequence;
 use super::transaction::{Entry, Payload};
 use super::trouble::{SqlError, Trouble, shift_position};
 use crate::wire::decode;
@@ -48,10 +49,10 @@ impl Session {
             }
             Command::Read(read) | Command::CopyOut(read) => self.after_read(read).await,
             Command::LockTable(_) => {
-                let text = String::from_utf8_lossy(&statement.sql).into_owned();
-                Ok(self.push_lock(&text, Some(end.tag), &Footprint::Everything, took)?)
+                Ok(self.push_lock(statement.sql.clone(), Some(end.tag), &Footprint::Everything, took)?)
             }
             Command::Advisory(advisory) => self.after_advisory(statement, advisory, &end, took).await,
+            Command::Utility(utility) if utility.temporary => self.after_temporary(statement, utility, end.tag, took).await,
             Command::Utility(utility) => {
                 let footprint = utility.footprint.clone();
                 self.push_entry(Payload::Simple(statement.sql.clone()), Some(end.tag), &footprint, took)?;
@@ -59,7 +60,10 @@ impl Session {
                     open.sequences_doubted = true;
                 }
                 if utility.changes_catalog {
+                    let before = self.temporary_names();
+                    self.catalog_changed();
                     self.own_catalog_surely().await?;
+                    self.check_temporary(&before)?;
                 }
                 Ok(())
             }
@@ -103,6 +107,10 @@ impl Session {
         let WriteForm::Captured(capture) = &write.form else { return Ok(()) };
         let mut hidden = Vec::new();
         for name in &write.sequences {
+            if is_temporary_sequence(name) {
+                self.temporary_sequence_surely(name).await?;
+                continue;
+            }
             let column = write.table.sequences.iter().find(|(_, sequence)| sequence == name).map(|(column, _)| *column);
             let at = column.and_then(|column| capture.columns.iter().position(|c| *c == column));
             let values = end.captured.iter().filter_map(|row| {
@@ -181,10 +189,29 @@ impl Session {
             }
             (_, hint) => hint,
         };
-        let footprint = self.footprint(hint, &write.table, statement);
+        let of_session = write.table.is_of_session();
+        // Nobody else can meet the rows of a temporary table.
+        let footprint = if of_session { Footprint::Nothing } else { self.footprint(hint, &write.table, statement) };
+        let before = self.open.as_ref().map_or(0, |open| open.transcript.len());
+        let pushed = self.push_write(statement, write, end, &footprint, took);
+        if of_session {
+            self.mark_temporary(before);
+        }
+        pushed
+    }
+
+    fn push_write(
+        &mut self,
+        statement: &Statement,
+        write: &Write,
+        end: &UnitEnd,
+        footprint: &Footprint,
+        took: Duration,
+    ) -> Result<(), SqlError> {
+        let touched = decode::tag_rows(&end.tag);
         match &write.form {
             WriteForm::Keyed { rows } if *rows == touched => {
-                self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took)?;
+                self.push_entry(statement.payload(), Some(end.tag.clone()), footprint, took)?;
                 self.mark_last(write.plain_insert, &write.table);
                 Ok(())
             }
@@ -192,7 +219,7 @@ impl Session {
                 format!("it names {rows} rows and touched {touched}: which ones is not known"),
                 "Write one row at a time, or add RETURNING.",
             )),
-            WriteForm::Locked(_) => self.push_entry(statement.payload(), Some(end.tag.clone()), &footprint, took),
+            WriteForm::Locked(_) => self.push_entry(statement.payload(), Some(end.tag.clone()), footprint, took),
             WriteForm::Captured(capture) => {
                 let captured = CapturedRows {
                     columns: &capture.columns,
@@ -206,7 +233,7 @@ impl Session {
                         "Report this.",
                     ));
                 }
-                self.push_rows(&write.table, captured, &end.captured, &footprint, took)
+                self.push_rows(&write.table, captured, &end.captured, footprint, took)
             }
         }
     }
@@ -238,7 +265,7 @@ impl Session {
         Ok(())
     }
 
-    fn push_rows(
+    pub(super) fn push_rows(
         &mut self,
         table: &Table,
         captured: CapturedRows<'_>,
@@ -298,10 +325,17 @@ impl Session {
         let mut results = self.lead_results(&sql).await?;
         results.remove(0);
         results.truncate(CATALOG_RESULTS);
+        let had_temporary = self.has_temporary();
         match self.database.catalog_loader().parse(&results) {
             Ok(catalog) => {
                 if let Some(open) = self.open.as_mut() {
-                    open.own_catalog = Some(Arc::new(catalog));
+                    let of_session = had_temporary || open.temporary.is_some() || !catalog.temporary.is_empty();
+                    if of_session {
+                        open.temporary = Some(catalog.temporary.iter().cloned().collect());
+                    }
+                    if open.changes_catalog {
+                        open.own_catalog = Some(Arc::new(catalog));
+                    }
                 }
                 Ok(())
             }

@@ -13,6 +13,7 @@ use super::foreground::{Reading, Rows, Step, UnitEnd};
 use super::frames;
 use super::imaged::as_imaged;
 use super::statement::Statement;
+use super::temporary::{is_temporary_sequence, temporary_is_lost};
 use super::trouble::{SqlError, Trouble, shift_position};
 use crate::members::pg::link::{Link, Owner};
 use crate::virtual_database::member::PendingGuard;
@@ -60,9 +61,14 @@ impl Session {
             });
         };
         let Read { proof, lead_only, sequences } = read;
+        if sequences.iter().any(|name| is_temporary_sequence(name)) {
+            // Its state goes to the followers with a transaction.
+            return None;
+        }
         Some(ReadPlan {
             footprint: self.read_footprint(statement),
-            lead_only: *lead_only || !sequences.is_empty(),
+            // Catalogs, and functions of users, may show temporary objects.
+            lead_only: *lead_only || !sequences.is_empty() || self.has_temporary(),
             probe: *proof == Proof::Probe && sequences.is_empty(),
             statements: 1,
             sequences: sequences.clone(),
@@ -163,6 +169,9 @@ impl Session {
         loop {
             if self.view.down {
                 return Err(SqlError::no_member().into());
+            }
+            if self.temporary_lost() {
+                return Err(Trouble::Fatal(temporary_is_lost()));
             }
             let member = if lead_only { self.view.lead } else { self.database.pick(&self.view, self.last_reader) };
             self.ensure_links(&[member]).await?;

@@ -13,6 +13,10 @@ impl Session {
     pub(crate) fn close_transaction(&mut self) {
         if let Some(open) = self.open.take() {
             self.database.leave(open.epoch);
+            if open.temporary.is_some() {
+                // Its names may mean again what they meant before.
+                self.names.renew();
+            }
         }
         self.names.end_transaction();
         let lead_slots = self.slots.iter_mut();

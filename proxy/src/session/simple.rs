@@ -124,7 +124,7 @@ impl Session {
     }
 
     async fn plain_statement(&mut self, statement: &Statement, single: bool) -> Result<(), Trouble> {
-        if self.open.is_none() && single && reads_outside(&statement.analysis.command) {
+        if self.open.is_none() && single && self.read_plan(statement).is_some() {
             return self.balanced_simple(statement).await;
         }
         if single {
@@ -165,6 +165,14 @@ impl Session {
         if rewritten {
             return Err(SqlError::refused(
                 "EXECUTE of a statement whose values only the lead can know is not supported",
+                "Send the statement itself, or prepare it in the driver (extended protocol).",
+            ));
+        }
+        let temporary = |id| self.catalog().by_id.get(id).is_some_and(|table| table.is_of_session());
+        if analysis.tables.iter().any(temporary) {
+            // The lead may have planned it before the name meant this.
+            return Err(SqlError::refused(
+                "EXECUTE of a statement that names a temporary table is not supported",
                 "Send the statement itself, or prepare it in the driver (extended protocol).",
             ));
         }

@@ -60,7 +60,7 @@ impl Session {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         match self.open.as_ref().and_then(|open| open.own_catalog.clone()) {
             Some(own) => own,
-            None => self.database.catalog(),
+            None => self.with_temporary(self.database.catalog()),
         }
     }
 
@@ -72,7 +72,9 @@ impl Session {
     fn plain_analysis(&self, sql: &[u8], keep: bool) -> Arc<Analysis> {
         let catalog = self.catalog();
         let settings = self.settings.meaning(&catalog.default_search_path);
-        if sql.len() > CACHED_TEXT_MAX || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some()) {
+        // What is temporary is known to this session alone.
+        let own = !catalog.temporary.is_empty() || self.open.as_ref().is_some_and(|o| o.own_catalog.is_some());
+        if own || sql.len() > CACHED_TEXT_MAX {
             return Arc::new(analyse(sql, &catalog, &settings));
         }
         self.database.analyses.get(sql, keep, &settings, &catalog)
@@ -207,13 +209,19 @@ impl Session {
         }
         self.no_copy_beside(statement).await?;
         self.look_on_lead(statement, lead).await?;
-        let locks = match &statement.analysis.command {
-            Command::Write(Write { form: WriteForm::Locked(locked), .. })
-            | Command::Unproven(Unproven { locked, .. }) => &locked.lock_sql,
+        let (locks, logged) = match &statement.analysis.command {
+            Command::Write(Write { form: WriteForm::Locked(locked), table, .. }) => {
+                (&locked.lock_sql, !table.is_of_session())
+            }
+            Command::Unproven(Unproven { locked, .. }) => (&locked.lock_sql, true),
             _ => return Ok(()),
         };
+        if locks.is_empty() {
+            // It reads and writes what nobody else can see.
+            return Ok(());
+        }
         self.check_snapshot()?;
-        self.lock_tables(locks).await
+        self.lock_tables(locks, logged).await
     }
 
     /// The locked form rests on a lead that sees the rows which its followers see. A snapshot that lasts and is older than the
@@ -262,28 +270,29 @@ impl Session {
         }
     }
 
-    /// Locks on the lead, then (by the transcript) on the followers.
-    pub(crate) async fn lock_tables(&mut self, locks: &[String]) -> Result<(), Trouble> {
+    /// Locks on the lead, then (by the transcript) on the followers. `logged`: so is what they are for.
+    pub(crate) async fn lock_tables(&mut self, locks: &[String], logged: bool) -> Result<(), Trouble> {
         for sql in locks {
             let started = tokio::time::Instant::now();
             self.lead_command(sql).await?;
             let footprint = Footprint::Everything;
             let tag = Some(Bytes::from_static(b"LOCK TABLE"));
-            self.push_lock(sql, tag, &footprint, started.elapsed())?;
+            self.push_lock(Bytes::copy_from_slice(sql.as_bytes()), tag, &footprint, started.elapsed())?;
+            self.change_last(|entry| entry.logged = logged);
         }
         Ok(())
     }
 
     pub(crate) fn push_lock(
         &mut self,
-        sql: &str,
+        sql: Bytes,
         tag: Option<Bytes>,
         barrier: &Footprint,
         took: Duration,
     ) -> Result<(), SqlError> {
         // A lock waits for every commit, but writes nothing: the transaction's own footprint stays.
         let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
-        self.push_entry(Payload::Simple(Bytes::copy_from_slice(sql.as_bytes())), tag, barrier, took)?;
+        self.push_entry(Payload::Simple(sql), tag, barrier, took)?;
         if let Some(open) = self.open.as_mut() {
             open.footprint = before;
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use raidb_core::ids::{LeadEpoch, MemberId};
 use raidb_core::log::Position;
 use raidb_core::sql::analysis::{Isolation, TransactionModes};
-use raidb_core::sql::catalog::Catalog;
+use raidb_core::sql::catalog::{Catalog, Table};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::transaction::overtaking::Seen;
 use raidb_core::transcript::Transcript;
@@ -101,10 +101,31 @@ pub struct Entry {
     pub literals: bool,
     /// It stands in the recovery log too: what only sessions need of each other does not.
     pub logged: bool,
+    /// It concerns temporary objects of the session: a connection that lacks them does nothing instead.
+    pub temporary: bool,
     /// When the lead answered.
     pub answered_at: Instant,
     /// How long the lead took: the follower gets `member_timeout` more.
     pub lead_took: Duration,
+}
+
+impl Entry {
+    /// An entry that waits for nobody, and took no time.
+    #[must_use]
+    pub fn new(payload: Payload, tag: Option<Bytes>) -> Self {
+        Entry {
+            payload,
+            tag,
+            barrier: Vec::new(),
+            alone: false,
+            all_or_nothing: false,
+            literals: false,
+            logged: true,
+            temporary: false,
+            answered_at: Instant::now(),
+            lead_took: Duration::ZERO,
+        }
+    }
 }
 
 /// A transaction that is open on the lead, or about to be.
@@ -143,8 +164,16 @@ pub struct OpenTransaction {
     pub lead_only_state: bool,
     /// A setting was made in it that changes what statements mean: when it ends, the lead is asked again.
     pub meaning_changed: bool,
+    /// DDL ran that is not about temporary objects alone.
+    pub changes_catalog: bool,
     /// DDL ran: its own view of the catalog, and the shared one is read again behind COMMIT.
     pub own_catalog: Option<Arc<Catalog>>,
+    /// Temporary objects of the session, as this transaction has changed them.
+    pub temporary: Option<Arc<[Arc<Table>]>>,
+    /// It has made, changed or dropped some.
+    pub had_temporary: bool,
+    /// Some of them are dropped when it commits.
+    pub until_commit: bool,
     /// A statement ran that may have set sequences back.
     pub sequences_doubted: bool,
     /// Its transcript has images of rows.
@@ -193,7 +222,11 @@ impl OpenTransaction {
             deferred: false,
             lead_only_state: false,
             meaning_changed: false,
+            changes_catalog: false,
             own_catalog: None,
+            temporary: None,
+            had_temporary: false,
+            until_commit: false,
             sequences_doubted: false,
             imaged: false,
             unproven: false,

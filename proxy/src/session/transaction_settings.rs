@@ -80,7 +80,10 @@ impl Session {
     /// The transaction wrote nothing, and the lead has committed it: nothing is open any more.
     pub(super) async fn close_committed(&mut self) {
         let settings = self.open.as_mut().map(|open| std::mem::take(&mut open.settings)).unwrap_or_default();
+        let temporary = self.open.as_mut().and_then(|open| open.temporary.take());
+        let until_commit = self.open.as_ref().is_some_and(|open| open.until_commit);
         self.close_transaction();
+        self.temporary_committed(temporary, until_commit).await;
         self.settings_committed(settings).await;
     }
 

@@ -74,6 +74,15 @@ impl Session {
     /// 0A000.
     pub(super) fn before_unproven(&mut self, unproven: &Unproven, bound: Option<&Bound>) -> Result<(), SqlError> {
         bound.map_or(Ok(()), refuse_any_present_time)?;
+        if self.has_temporary() {
+            return Err(SqlError::refused(
+                format!(
+                    "{}; and whoever repeats it from the log does not have the session's temporary objects",
+                    unproven.reason
+                ),
+                "Run it in a session without temporary objects.",
+            ));
+        }
         let Some(open) = &self.open else { return Ok(()) };
         if open.isolation != Isolation::ReadCommitted {
             return Err(SqlError::refused(
@@ -141,7 +150,8 @@ impl Session {
             }
         }
         self.read_meaning_surely().await;
-        Ok(())
+        // It is in the log: whoever repeats it from there must not be left with a name that means something else.
+        Ok(self.check_temporary(&[])?)
     }
 
     /// It may have been DDL.
@@ -151,6 +161,7 @@ impl Session {
         if value.as_deref() == Some("f") {
             return Ok(());
         }
+        self.catalog_changed();
         self.read_own_catalog().await
     }
 }

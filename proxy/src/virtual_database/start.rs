@@ -75,8 +75,13 @@ impl CatalogLoader {
     pub fn parse(&self, results: &[TextRows]) -> Result<Catalog, String> {
         let builtins = self.builtins.read().clone().ok_or("built-in functions are not known")?;
         let mut catalog = parse(results, &builtins).map_err(|e| e.to_string())?;
-        catalog.version = self.version.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        catalog.version = self.next_version();
         Ok(catalog)
+    }
+
+    /// A version that no other catalog of this virtual database has.
+    pub fn next_version(&self) -> u64 {
+        self.version.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
     }
 }
 

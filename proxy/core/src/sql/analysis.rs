@@ -260,6 +260,19 @@ pub struct Fill {
     pub executes: Option<String>,
     /// Sequences that its query advances (quoted, with schema).
     pub sequences: Vec<String>,
+    /// It is temporary, and belongs to the session; and what becomes of it when the transaction commits.
+    pub temporary: Option<OnCommit>,
+}
+
+/// What becomes of a temporary table when its transaction commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCommit {
+    /// Nothing.
+    PreserveRows,
+    /// It is emptied.
+    DeleteRows,
+    /// It is dropped.
+    Drop,
 }
 
 /// What is captured on the lead.
@@ -503,6 +516,10 @@ pub struct Utility {
     pub changes_catalog: bool,
     /// It may shut out readers of a table: it cannot run beside a copy of the database.
     pub shuts_out_readers: bool,
+    /// It makes, changes or drops temporary objects of the session, and nothing else.
+    pub temporary: bool,
+    /// Something that it makes is dropped when the transaction commits.
+    pub until_commit: bool,
     /// What it touches.
     pub footprint: Footprint,
 }

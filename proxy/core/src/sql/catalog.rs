@@ -5,6 +5,17 @@ use std::sync::Arc;
 
 use crate::ids::{ConflictGroup, TableId};
 
+/// The name under which a session's own temporary relations stand in its catalog: it means the same on every connection of the
+/// session, while the schema's real name (`pg_temp_3`) differs.
+pub const TEMPORARY_SCHEMA: &str = "pg_temp";
+
+/// Whether a schema, as somebody names it, is one of temporary objects.
+#[must_use]
+pub fn is_temporary_schema(name: &str) -> bool {
+    let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
+    name == TEMPORARY_SCHEMA || name.strip_prefix("pg_temp_").is_some_and(number)
+}
+
 /// What kind of relation (`pg_class.relkind`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelationKind {
@@ -111,6 +122,14 @@ pub struct Table {
     pub temporary: bool,
 }
 
+impl Table {
+    /// It belongs to the session in whose catalog it stands.
+    #[must_use]
+    pub fn is_of_session(&self) -> bool {
+        self.schema == TEMPORARY_SCHEMA
+    }
+}
+
 /// Facts of all functions that share a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
@@ -168,6 +187,8 @@ pub struct Catalog {
     pub tables: HashMap<(String, String), Arc<Table>>,
     /// Relations by id.
     pub by_id: HashMap<TableId, Arc<Table>>,
+    /// Temporary relations of the session, its indexes included. The catalog that sessions share has none.
+    pub temporary: Vec<Arc<Table>>,
     /// Relations by conflict group.
     pub groups: HashMap<ConflictGroup, Vec<Arc<Table>>>,
     /// Functions by unqualified name.
@@ -191,13 +212,16 @@ impl Catalog {
     /// Adds a relation.
     pub fn add(&mut self, table: Table) {
         let table = Arc::new(table);
+        if table.is_of_session() {
+            self.temporary.push(Arc::clone(&table));
+        }
         self.by_id.insert(table.id, Arc::clone(&table));
         self.groups.entry(table.group).or_default().push(Arc::clone(&table));
         self.tables.insert((table.schema.clone(), table.name.clone()), table);
     }
 
     /// Finds a relation by its name as the parser gives it (already case-folded), or along the search path.
-    /// `pg_catalog` is searched first unless the path names it, as PostgreSQL does; `pg_temp` is not in the catalog.
+    /// The session's temporary relations, then `pg_catalog`, are searched first unless the path names them, as PostgreSQL does.
     #[must_use]
     pub fn resolve(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Arc<Table>> {
         let find = |schema: &str| self.tables.get(&(schema.to_owned(), name.to_owned()));
@@ -205,8 +229,24 @@ impl Catalog {
             Some(schema) => find(schema),
             None => {
                 let explicit = search_path.iter().any(|s| s == "pg_catalog");
-                (!explicit).then(|| find("pg_catalog")).flatten().or_else(|| search_path.iter().find_map(|s| find(s)))
+                let shadowing = !self.temporary.is_empty() && !search_path.iter().any(|s| is_temporary_schema(s));
+                let along = |s: &String| find(if is_temporary_schema(s) { TEMPORARY_SCHEMA } else { s });
+                (shadowing.then(|| find(TEMPORARY_SCHEMA)).flatten())
+                    .or_else(|| (!explicit).then(|| find("pg_catalog")).flatten())
+                    .or_else(|| search_path.iter().find_map(along))
             }
         }
+    }
+
+    /// This catalog, shared by all, with the temporary relations of one session. Their ids are made up, since those that one member
+    /// has given them may be those of other relations here.
+    #[must_use]
+    pub fn with_temporary(&self, tables: &[Arc<Table>], version: u64) -> Self {
+        let mut catalog = Catalog { version, ..self.clone() };
+        for (n, table) in (0_u32..).zip(tables) {
+            let (id, group) = (TableId(u32::MAX - n), ConflictGroup(u32::MAX));
+            catalog.add(Table { id, group, ..(**table).clone() });
+        }
+        catalog
     }
 }

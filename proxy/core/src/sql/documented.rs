@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::analysis::{Command, Severity};
+use super::catalog::{Catalog, TEMPORARY_SCHEMA, Table};
 use super::route::{Goes, Route, route};
-use super::testing::{sample, settings};
+use super::testing::{sample, settings, table, with_key};
 use super::{analyse, run_unproven};
 
 /// Set: the document is written instead of compared.
@@ -61,6 +63,14 @@ const CARRIED_OUT: &[&str] = &[
     "CREATE TABLE t (id int PRIMARY KEY)",
     "CREATE TABLE t AS SELECT *, now() FROM parent",
     "SELECT 1 AS a INTO t FROM parent",
+    "CREATE TEMP TABLE t (id int PRIMARY KEY) ON COMMIT DROP",
+    "CREATE TEMP TABLE t AS SELECT *, now() FROM parent",
+    "INSERT INTO own VALUES ($1, 'a')",
+    "DELETE FROM own WHERE name = 'x'",
+    "INSERT INTO parent SELECT id, name FROM own",
+    "SELECT * FROM own",
+    "COPY own FROM STDIN",
+    "DROP TABLE own",
     "ALTER TABLE parent ADD COLUMN x int DEFAULT 0",
     "CREATE INDEX ON parent (name)",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -102,16 +112,24 @@ const REFUSED: &[&str] = &[
     "SELECT lo_create(0)",
     "SELECT dblink_exec('host=b', 'DELETE FROM t')",
     "SELECT pg_reload_conf()",
-    "INSERT INTO temporary VALUES (1)",
+    "INSERT INTO unlogged VALUES (1)",
     "INSERT INTO foreign_table VALUES (1)",
     "INSERT INTO pg_class VALUES (1)",
     "SELECT set_config('work_mem', $1, false)",
     "CREATE TABLE t AS SELECT audit(id) FROM parent",
     "ALTER TABLE parent ADD COLUMN x timestamptz DEFAULT clock_timestamp()",
     "CREATE TABLE t (at timestamptz DEFAULT 'now')",
+    "MERGE INTO own USING two ON two.id = own.id WHEN MATCHED THEN DELETE",
+    "UPDATE own SET id = random()",
+    "DELETE FROM keyless WHERE a IN (SELECT id FROM own)",
+    "LOCK TABLE own",
+    "DROP TABLE own, parent",
+    "CREATE VIEW v AS SELECT * FROM own",
+    "CREATE TEMP TABLE t () INHERITS (parent)",
+    "CREATE TEMP TABLE pg_t (id int)",
+    "CREATE TEMP FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE MATERIALIZED VIEW m AS SELECT 1",
     "REFRESH MATERIALIZED VIEW m",
-    "CREATE TEMPORARY TABLE t (id int)",
     "CREATE UNLOGGED TABLE t (id int)",
     "CREATE DATABASE d",
     "CREATE TABLESPACE s LOCATION '/s'",
@@ -141,8 +159,17 @@ const REFUSED: &[&str] = &[
     "SET TRANSACTION SNAPSHOT '1'",
 ];
 
+/// Where the statement is sent: in a session that has the temporary table `own`, if it names that.
+fn catalog_for(sql: &str) -> Catalog {
+    if !sql.contains(" own") {
+        return sample();
+    }
+    let own = with_key(table(1, "own", &["id int", "name text"]), &[0]);
+    sample().with_temporary(&[Arc::new(Table { schema: TEMPORARY_SCHEMA.to_owned(), temporary: true, ..own })], 1)
+}
+
 fn route_of(sql: &str) -> Route {
-    let (catalog, settings) = (sample(), settings());
+    let (catalog, settings) = (catalog_for(sql), settings());
     route(sql.as_bytes(), &analyse(sql.as_bytes(), &catalog, &settings), &catalog)
 }
 
@@ -178,8 +205,8 @@ fn carried_out() -> String {
 
 fn refused() -> String {
     let mut table = "| for instance | why | instead | under \"warn\" |\n|---|---|---|---|\n".to_owned();
-    let (catalog, settings) = (sample(), settings());
     for sql in REFUSED {
+        let (catalog, settings) = (catalog_for(sql), settings());
         let (Command::Refused(refusal) | Command::PrepareTransaction(refusal)) =
             analyse(sql.as_bytes(), &catalog, &settings).command
         else {

@@ -4,7 +4,7 @@
 //! statement and no second reading of the query. The definition is a query as well, of typed NULLs: so it makes the columns in the
 //! very way in which the lead made them. Then the rows come, in the order in which they lie on the lead.
 
-use super::analysis::Fill;
+use super::analysis::{Fill, OnCommit};
 use super::catalog::Table;
 use super::images::TableChange;
 use super::images::follower::{ImageStatement, NotOfTheTable, statements};
@@ -20,29 +20,52 @@ pub const DEFINITION_TAG: &str = "CREATE TABLE AS";
 /// `pg_brin_bloom_summary`, `pg_brin_minmax_multi_summary`, `gtsvector`.
 const WITHOUT_INPUT: [u32; 7] = [194, 3361, 3402, 5017, 4600, 4601, 3642];
 
-/// What the lead is asked about the table: schema, definition, whether it lasts, whether its owner may fill it (`t` or `f`).
+/// What the lead is asked about the table: schema, definition, whether it lasts as long as it should, whether its owner may fill it
+/// (`t` or `f`).
 #[must_use]
 pub fn definition_query(fill: &Fill, standard_conforming: bool) -> Vec<u8> {
-    let mut sql = DEFINITION.as_bytes().to_vec();
+    // The schema of what is temporary has another name on every connection.
+    let (schema, head, on_commit, lasts) = match fill.temporary {
+        None => ("n.nspname", "pg_catalog.format('CREATE TABLE %I.%I', n.nspname, c.relname)", "", "p"),
+        Some(on_commit) => (
+            "'pg_temp'",
+            "pg_catalog.format('CREATE TEMPORARY TABLE %I', c.relname)",
+            match on_commit {
+                OnCommit::PreserveRows => "",
+                OnCommit::DeleteRows => " ON COMMIT DELETE ROWS",
+                OnCommit::Drop => " ON COMMIT DROP",
+            },
+            "t",
+        ),
+    };
+    let mut sql = DEFINITION
+        .replace("{schema}", schema)
+        .replace("{head}", head)
+        .replace("{on commit}", on_commit)
+        .replace("{lasts}", lasts)
+        .into_bytes();
     sql.extend_from_slice(b" WHERE c.relkind = 'r' AND c.relname = ");
     quote_literal(&mut sql, fill.name.as_bytes(), standard_conforming);
-    sql.extend_from_slice(b" AND n.nspname = ");
-    match &fill.schema {
-        Some(schema) => quote_literal(&mut sql, schema.as_bytes(), standard_conforming),
-        None => sql.extend_from_slice(b"pg_catalog.current_schema()"),
+    match (&fill.schema, fill.temporary) {
+        (_, Some(_)) => sql.extend_from_slice(b" AND n.oid = pg_catalog.pg_my_temp_schema()"),
+        (Some(schema), None) => {
+            sql.extend_from_slice(b" AND n.nspname = ");
+            quote_literal(&mut sql, schema.as_bytes(), standard_conforming);
+        }
+        (None, None) => sql.extend_from_slice(b" AND n.nspname = pg_catalog.current_schema()"),
     }
     sql
 }
 
 /// The text of a definition, made by the lead.
-const DEFINITION: &str = "SELECT n.nspname, pg_catalog.format('CREATE TABLE %I.%I', n.nspname, c.relname) \
+const DEFINITION: &str = "SELECT {schema}, {head} \
      || coalesce((SELECT pg_catalog.format(' USING %I', m.amname) FROM pg_catalog.pg_am m WHERE m.oid = c.relam), '') \
      || coalesce((SELECT ' WITH (' || pg_catalog.string_agg(o.text, ', ') || ')' FROM (\
        SELECT pg_catalog.format('%I = %L', pg_catalog.split_part(u, '=', 1), pg_catalog.substr(u, pg_catalog.strpos(u, '=') + 1)) \
          AS text FROM pg_catalog.unnest(c.reloptions) u \
        UNION ALL SELECT pg_catalog.format('toast.%I = %L', pg_catalog.split_part(u, '=', 1), \
          pg_catalog.substr(u, pg_catalog.strpos(u, '=') + 1)) \
-         FROM pg_catalog.pg_class k, pg_catalog.unnest(k.reloptions) u WHERE k.oid = c.reltoastrelid) o), '') \
+         FROM pg_catalog.pg_class k, pg_catalog.unnest(k.reloptions) u WHERE k.oid = c.reltoastrelid) o), '') || '{on commit}' \
      || coalesce((SELECT pg_catalog.format(' TABLESPACE %I', s.spcname) FROM pg_catalog.pg_tablespace s \
        WHERE s.oid = c.reltablespace), '') \
      || ' AS SELECT ' || coalesce((SELECT pg_catalog.string_agg(pg_catalog.format('NULL::%s%s AS %I', \
@@ -51,7 +74,9 @@ const DEFINITION: &str = "SELECT n.nspname, pg_catalog.format('CREATE TABLE %I.%
          JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace WHERE l.oid = a.attcollation) END, a.attname), \
        ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') || ' WITH NO DATA', \
-     c.relpersistence = 'p', pg_catalog.has_table_privilege(c.oid, 'INSERT') \
+     c.relpersistence = '{lasts}' AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t \
+       ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND t.typnamespace = pg_catalog.pg_my_temp_schema()), \
+     pg_catalog.has_table_privilege(c.oid, 'INSERT') \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
 
 /// The rows of the table, as text, in the order in which they lie there.
@@ -128,10 +153,16 @@ mod tests {
             if_not_exists: false,
             executes: None,
             sequences: Vec::new(),
+            temporary: None,
         };
-        let end = |fill| String::from_utf8(definition_query(&fill, true)).unwrap().split_off(DEFINITION.len());
-        let asked = " WHERE c.relkind = 'r' AND c.relname = 'it''s' AND n.nspname = ";
-        assert_eq!(end(fill(Some("s"))), format!("{asked}'s'"));
-        assert_eq!(end(fill(None)), format!("{asked}pg_catalog.current_schema()"));
+        let query = |fill: &Fill| String::from_utf8(definition_query(fill, true)).unwrap();
+        let end = |fill: &Fill| query(fill).rsplit_once(" WHERE c.relkind").unwrap().1.to_owned();
+        let asked = " = 'r' AND c.relname = 'it''s' AND n.";
+        assert_eq!(end(&fill(Some("s"))), format!("{asked}nspname = 's'"));
+        assert_eq!(end(&fill(None)), format!("{asked}nspname = pg_catalog.current_schema()"));
+        let temporary = Fill { temporary: Some(OnCommit::Drop), ..fill(Some("pg_temp")) };
+        assert_eq!(end(&temporary), format!("{asked}oid = pg_catalog.pg_my_temp_schema()"));
+        assert!(query(&temporary).contains("|| ' ON COMMIT DROP' ||"));
+        assert!(!query(&temporary).contains('{'));
     }
 }

@@ -156,8 +156,8 @@ pub(crate) fn sample() -> Catalog {
     cascading.has_deferrable = true;
     let mut cascaded = group(with_key(table(32, "cascaded", &["id int", "cascading_id int"]), &[0]), 31);
     cascaded.has_triggers = true;
-    let mut temporary = with_key(table(26, "temporary", &["id int"]), &[0]);
-    temporary.temporary = true;
+    let mut unlogged = with_key(table(26, "unlogged", &["id int"]), &[0]);
+    unlogged.temporary = true;
     let mut loud_view = kind(table(41, "loud_view", &["id int"]), RelationKind::View);
     loud_view.has_user_functions = true;
     catalog(vec![
@@ -215,7 +215,7 @@ pub(crate) fn sample() -> Catalog {
         calls,
         cascading,
         cascaded,
-        temporary,
+        unlogged,
         with_key(
             table(27, "stamped", &["id int", "at timestamptz=lead", "sum int=gen", "n int=imm", "f text=user"]),
             &[0],

@@ -52,6 +52,9 @@ mod set_local_search_path;
 mod settings_on_a_new_link;
 mod standard_conforming_off;
 pub(super) mod support;
+mod temporary_names;
+mod temporary_over_lead_kill;
+mod temporary_redone;
 mod terminated_follower;
 mod terminated_lead;
 mod terminated_line;
@@ -153,6 +156,9 @@ cases! {
     Own serial_over_lead_kill,
     Own filled_over_lead_kill,
     Own serial_restarted,
+    Own temporary_names,
+    Own temporary_redone,
+    Own temporary_over_lead_kill,
     Own execute_redone_at_start,
     Own client_not_reading,
     Own terminated_line,

@@ -3,34 +3,42 @@
 
 use sqlparser::ast::Statement;
 
-use super::super::analysis::{Command, Fill, Refusal, Severity};
+use super::super::analysis::{Command, Fill, OnCommit, Refusal, Severity};
 use super::super::text::Text;
 use super::effects::Effects;
 use super::relations::{Relations, relations};
 use super::set_write::check_calls;
-use super::{Judged, Scope, Stop, fallback, refuse, row_lock, scan, tree, unknown, utility};
+use super::{Judged, Scope, Stop, fallback, refuse, row_lock, scan, temporary, tree, unknown, utility};
 
 /// Whether a CREATE TABLE has an AS: it is a reserved word, and a definition has it in parentheses only.
 pub(crate) fn is_create(text: &Text<'_>) -> bool {
     text.top_level(2).any(|i| text.is(i, "as"))
 }
 
-/// CREATE TABLE [IF NOT EXISTS] name [(columns)] … AS query [WITH [NO] DATA].
-pub(crate) fn create(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
-    let if_not_exists = text.are(2, &["if", "not", "exists"]);
-    let (schema, name) = target(text, if if_not_exists { 5 } else { 2 })?;
+/// CREATE TABLE [IF NOT EXISTS] name [(columns)] … AS query [WITH [NO] DATA], from behind TABLE on.
+pub(crate) fn create(
+    text: &Text<'_>,
+    at: usize,
+    temporary: Option<OnCommit>,
+    scope: &Scope<'_>,
+) -> Result<Judged, Stop> {
+    let if_not_exists = text.are(at, &["if", "not", "exists"]);
+    let (schema, name) = target(text, at + 3 * usize::from(if_not_exists))?;
     let start =
         1 + text.top_level(2).find(|&i| text.is(i, "as")).ok_or_else(|| unknown("this form of CREATE TABLE AS"))?;
     let no_data = text.are(text.len().saturating_sub(3), &["with", "no", "data"]);
     let data = text.are(text.len().saturating_sub(2), &["with", "data"]);
     let end = text.len() - 3 * usize::from(no_data) - 2 * usize::from(data);
-    let fill = Fill { schema, name, if_not_exists, executes: None, sequences: Vec::new() };
+    let fill = Fill { schema, name, if_not_exists, executes: None, sequences: Vec::new(), temporary };
     if text.is(start, "execute") {
         return execute(text, start, fill, scope);
     }
     if no_data {
         // Nothing is computed: the same text makes the same table.
-        return Ok(utility::ddl());
+        return match temporary {
+            Some(on_commit) => Ok(temporary::made(on_commit)),
+            None => temporary::check_mentions(text, Some(at), scope).map(|()| utility::ddl()),
+        };
     }
     if start >= end {
         return Err(unknown("this form of CREATE TABLE AS"));
@@ -51,14 +59,19 @@ pub(crate) fn select_into(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, 
             ));
         }
     };
-    if text.any(at, &["local", "global", "temporary", "temp"]) {
-        return Err(utility::refuse_kind("temporary"));
-    }
     if text.is(at, "unlogged") {
         return Err(utility::refuse_kind("unlogged"));
     }
+    let at = at + usize::from(text.any(at, &["local", "global"]));
+    let word = text.any(at, &["temporary", "temp"]);
+    let at = at + usize::from(word);
     let (schema, name) = target(text, at + usize::from(text.is(at, "table")))?;
-    filled_by(text, Fill { schema, name, if_not_exists: false, executes: None, sequences: Vec::new() }, scope)
+    let temporary = temporary::is_made(word, schema.as_deref(), &name)?.then_some(OnCommit::PreserveRows);
+    filled_by(
+        text,
+        Fill { schema, name, if_not_exists: false, executes: None, sequences: Vec::new(), temporary },
+        scope,
+    )
 }
 
 fn target(text: &Text<'_>, at: usize) -> Result<(Option<String>, String), Stop> {

@@ -55,14 +55,16 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
 /// closed behind the probe; an advisory lock would stay on one member. Where there are such functions it runs as a write at once.
 pub(crate) fn unless_probes_tell_little(text: &Text<'_>, judged: Judged, scope: &Scope<'_>) -> Result<Judged, Stop> {
     let probed = matches!(&judged.command, Command::Read(read) if read.proof == Proof::Probe);
-    if !probed || !scope.catalog.probe_tells_little {
+    // A READ ONLY transaction lets writes to temporary tables through, which would be taken back with the probe.
+    if !probed || !scope.catalog.probe_tells_little && scope.catalog.temporary.is_empty() {
         return Ok(judged);
     }
     match scan(text, 0..text.len(), scope).user_code {
         None => Ok(judged),
         Some(name) => Err(hidden(
             format!(
-                "{name} may write, and functions of this database handle errors (EXCEPTION WHEN), take advisory locks or have a refcursor"
+                "{name} may write, and functions of this database handle errors (EXCEPTION WHEN), take advisory locks or have a \
+                 refcursor, or the session has temporary tables"
             ),
             "declare functions that only read as STABLE",
         )),
@@ -112,9 +114,15 @@ fn check(table: &Table) -> Result<(), Stop> {
             "write to the other server directly",
         ));
     }
+    if table.is_of_session() {
+        return Err(refuse(
+            format!("this form of statement cannot write to temporary table \"{name}\""),
+            "write to it with a plain INSERT, UPDATE or DELETE; a primary key on it helps",
+        ));
+    }
     if table.temporary {
         return Err(refuse(
-            format!("table \"{name}\" is temporary or unlogged"),
+            format!("table \"{name}\" is unlogged"),
             "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED",
         ));
     }

@@ -12,7 +12,10 @@ use super::{Judged, Scope, Stop, unknown};
 /// Locks for a statement that writes `table` and reads `reads`: nobody else may write to the written table's group,
 /// nor to what is read, until the transaction ends. In one order everywhere, so that two of them cannot deadlock.
 pub(crate) fn locked(table: &Table, reads: &[Arc<Table>], scope: &Scope<'_>) -> Locked {
-    let lockable = |t: &Table| matches!(t.kind, RelationKind::Table | RelationKind::Partitioned) && !is_system(t);
+    // Nobody else can see what is temporary.
+    let lockable = |t: &Table| {
+        matches!(t.kind, RelationKind::Table | RelationKind::Partitioned) && !is_system(t) && !t.is_of_session()
+    };
     let mut locks: Vec<(&str, &str, bool)> =
         scope.group(table).filter(|t| lockable(t)).map(|t| (t.schema.as_str(), t.name.as_str(), true)).collect();
     locks.extend(

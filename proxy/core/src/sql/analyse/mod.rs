@@ -25,6 +25,7 @@ mod route;
 mod row_lock;
 mod session;
 mod set_write;
+mod temporary;
 mod token;
 mod transaction;
 mod tree;
@@ -40,7 +41,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::analysis::{Analysis, Command, FootprintHint, Refusal, Severity};
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, TEMPORARY_SCHEMA, Table};
 use super::footprint::Footprint;
 use super::lexer::TokenKind;
 use super::split::split;
@@ -157,6 +158,7 @@ pub fn analyse(text: &[u8], catalog: &Catalog, settings: &Settings) -> Analysis 
         Stop::Hidden(instead_of) => imaged::judge(&text, &scope, instead_of),
         other => Err(other),
     });
+    let judged = judged.and_then(|judged| temporary::adjust(judged, &text, &scope));
     settle(&text, settings, judged)
 }
 

@@ -80,7 +80,8 @@ impl Relations {
         if self.hidden.is_some() {
             return Footprint::Everything;
         }
-        let mut groups: Vec<_> = self.tables.iter().map(|t| t.group).collect();
+        // Nobody else commits to what is the session's own.
+        let mut groups: Vec<_> = self.tables.iter().filter(|t| !t.is_of_session()).map(|t| t.group).collect();
         groups.sort_unstable();
         groups.dedup();
         if groups.is_empty() {
@@ -114,9 +115,15 @@ pub(crate) fn check_writable(table: &Table) -> Result<(), Stop> {
             return Err(unknown(&format!("table \"{name}\"")));
         }
     }
-    if table.temporary {
+    if table.is_of_session() && (table.has_triggers || table.has_rules || table.inherits || table.has_row_security) {
         return Err(refuse(
-            format!("table \"{name}\" is temporary or unlogged"),
+            format!("temporary table \"{name}\" has triggers, rules, policies, children or a parent"),
+            "use a temporary table without them, or an ordinary table",
+        ));
+    }
+    if table.temporary && !table.is_of_session() {
+        return Err(refuse(
+            format!("table \"{name}\" is unlogged"),
             "use an ordinary table: CREATE TABLE, or ALTER TABLE … SET LOGGED",
         ));
     }

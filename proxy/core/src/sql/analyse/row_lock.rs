@@ -14,7 +14,7 @@ use super::super::text::Text;
 use super::capture::items;
 use super::effects::Effects;
 use super::pin::{pinned_key, pins, qualifies};
-use super::read::{check_no_writes, single_target};
+use super::read::{check_no_writes, judge_read, single_target};
 use super::relations::{Relations, check_writable, relations};
 use super::{Judged, Scope, Stop, doubt, fallback, refuse, scan, tree, unknown};
 
@@ -109,6 +109,16 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
     let target = single_target(select, table).ok_or_else(several)?;
     check_lockable(table)?;
     let effects = check_calls(text, &relations, scope)?;
+    if table.is_of_session() {
+        // There is nobody from whom the rows could be locked.
+        let (read, because) = judge_read(effects, &relations, false)?;
+        return Ok(Judged {
+            tables: relations.tables.iter().map(|t| t.id).collect(),
+            read_footprint: relations.footprint(),
+            because,
+            ..Judged::plain(Command::Read(read))
+        });
+    }
     let pinned = pinned_key(table, &pins(text, &target, select.selection.as_ref()));
     let repeatable = pinned.is_some() && effects.lead_only.is_none() && facts.queries == 1 && !clause.impatient;
     let capture = if repeatable {

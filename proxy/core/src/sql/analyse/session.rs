@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::super::analysis::{Command, Refusal, SessionChange};
 use super::super::lexer::TokenKind;
 use super::super::text::{Text, latin};
-use super::{Judged, Scope, Stop, analyse, refuse, token, transaction, unknown};
+use super::{Judged, Scope, Stop, analyse, refuse, temporary, token, transaction, unknown};
 
 /// Judges a statement about the session; `None` if it is none.
 pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Option<Result<Judged, Stop>> {
     match first {
         "set" => Some(set(text)),
         "reset" => Some(reset(text)),
-        "discard" => Some(discard(text)),
+        "discard" => Some(discard(text, scope)),
         "deallocate" => Some(deallocate(text)),
         "prepare" => Some(prepare(text, scope)),
         "execute" => Some(execute(text, scope)),
@@ -182,10 +182,13 @@ fn reset(text: &Text<'_>) -> Result<Judged, Stop> {
     session(SessionChange::Reset { name })
 }
 
-fn discard(text: &Text<'_>) -> Result<Judged, Stop> {
+fn discard(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     match text.word(1).as_deref() {
         Some("all") => Ok(Judged::plain(Command::Discard { all: true })),
-        Some("plans" | "sequences" | "temp" | "temporary") => Ok(Judged::plain(Command::Discard { all: false })),
+        Some("temp" | "temporary") => {
+            Ok(temporary::discard(scope).unwrap_or_else(|| Judged::plain(Command::Discard { all: false })))
+        }
+        Some("plans" | "sequences") => Ok(Judged::plain(Command::Discard { all: false })),
         _ => Err(unknown("this form of DISCARD")),
     }
 }

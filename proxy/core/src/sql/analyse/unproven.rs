@@ -161,7 +161,7 @@ mod tests {
             ("select audit(1), random()", "random()"),
             ("insert into triggered select oid, 1 from pg_class", "contents of a catalog"),
             ("select audit(id) from foreign_table", "foreign table"),
-            ("insert into temporary values (1)", "temporary"),
+            ("insert into unlogged values (1)", "unlogged"),
             ("do $$ begin insert into two values (1, 'a', random()); end $$", "random()"),
             ("select audit(1), pg_advisory_xact_lock(1)", "pg_advisory_xact_lock()"),
             ("delete from triggered where current of c", "a cursor's row"),

@@ -8,7 +8,7 @@ use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{Relations, check_writable};
 use super::utility_checks::{check_alter_table, check_no_frozen_time};
-use super::{Judged, Scope, Stop, fill, hidden, read, refuse, unknown};
+use super::{Judged, Scope, Stop, fill, hidden, read, refuse, temporary, unknown};
 
 /// Kinds of objects that CREATE, ALTER and DROP may name; longer ones first.
 const KINDS: &[&str] = &[
@@ -65,10 +65,6 @@ const REFUSED_KINDS: &[(&str, &str, &str)] = &[
         "a materialized view is filled by each member for itself",
         "use a view, or a table and INSERT … SELECT",
     ),
-    ("temporary", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
-    ("temp", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
-    ("local", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
-    ("global", "temporary objects live on one member alone", "use an ordinary table or view and drop it afterwards"),
     ("unlogged", "an unlogged object is emptied when its member crashes", "leave out UNLOGGED"),
 ];
 
@@ -88,6 +84,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
 pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if let Some((_, reason, hint)) = REFUSED.iter().find(|(word, ..)| *word == first) {
         return Err(refuse(*reason, *hint));
+    }
+    if let Some(judged) = temporary::utility(text, first, scope)? {
+        return Ok(judged);
     }
     match first {
         "merge" => Err(read::merge()),
@@ -123,21 +122,31 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
     }
 }
 
+/// In a transaction block; the facts of the catalog stay as they are.
+pub(super) fn utility(footprint: Footprint) -> Utility {
+    Utility {
+        transactional: true,
+        changes_catalog: false,
+        shuts_out_readers: false,
+        temporary: false,
+        until_commit: false,
+        footprint,
+    }
+}
+
 /// In a transaction block, and the catalog changes.
 pub(crate) fn ddl() -> Judged {
-    let footprint = Footprint::Everything;
-    judged(Utility { transactional: true, changes_catalog: true, shuts_out_readers: false, footprint })
+    judged(Utility { changes_catalog: true, ..utility(Footprint::Everything) })
 }
 
 /// In a transaction block; the facts of the catalog stay as they are.
 fn plain(footprint: Footprint) -> Judged {
-    judged(Utility { transactional: true, changes_catalog: false, shuts_out_readers: false, footprint })
+    judged(utility(footprint))
 }
 
 /// Outside a transaction block; the facts of the catalog stay as they are.
 fn alone() -> Judged {
-    let footprint = Footprint::Everything;
-    judged(Utility { transactional: false, changes_catalog: false, shuts_out_readers: false, footprint })
+    judged(Utility { transactional: false, ..utility(Footprint::Everything) })
 }
 
 /// ALTER, DROP and TRUNCATE take locks that nobody reads beside.
@@ -148,7 +157,7 @@ fn shuts_out_readers(mut judged: Judged) -> Judged {
     judged
 }
 
-fn judged(utility: Utility) -> Judged {
+pub(super) fn judged(utility: Utility) -> Judged {
     Judged::plain(Command::Utility(utility))
 }
 
@@ -158,11 +167,11 @@ pub(crate) fn refuse_kind(kind: &str) -> Stop {
     refuse(*reason, *hint)
 }
 
-fn is_kind(text: &Text<'_>, at: usize, kind: &str) -> bool {
+pub(super) fn is_kind(text: &Text<'_>, at: usize, kind: &str) -> bool {
     kind.split(' ').enumerate().all(|(k, word)| text.is(at + k, word))
 }
 
-fn check_not_concurrent(text: &Text<'_>) -> Result<(), Stop> {
+pub(super) fn check_not_concurrent(text: &Text<'_>) -> Result<(), Stop> {
     if (0..text.len().min(8)).any(|i| text.is(i, "concurrently")) {
         return Err(refuse(
             "CONCURRENTLY works in several transactions and is not supported by this version",
@@ -186,7 +195,7 @@ fn object(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Sto
         return Err(unknown(&format!("this form of {}", first.to_ascii_uppercase())));
     };
     if (first, *kind) == ("create", "table") && fill::is_create(text) {
-        return fill::create(text, scope);
+        return fill::create(text, at + 1, None, scope);
     }
     if kind.ends_with("index") {
         check_not_concurrent(text)?;

@@ -28,6 +28,21 @@ macro_rules! not_ours {
     };
 }
 
+/// A relation `c` in schema `n` is one of this session, but not the one that holds images of rows. (The connection from which the
+/// shared catalog is read has none.)
+macro_rules! of_session {
+    () => {
+        "n.oid = pg_my_temp_schema() AND c.relname !~ '^raidb_'"
+    };
+}
+
+/// The name of schema `n`, the same on every connection of the session.
+macro_rules! schema_name {
+    () => {
+        "CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END"
+    };
+}
+
 /// Names and volatilities of the functions that a fresh database has.
 pub const BUILTIN_SQL: &str = "SELECT proname, max(CASE provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END) \
     FROM pg_catalog.pg_proc WHERE oid < 16384 GROUP BY proname";
@@ -43,7 +58,7 @@ pub const CATALOG_SQL: &str = concat!(
     // 0: search path, as the session has it
     "SELECT s FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n) WHERE s <> 'pg_catalog' ORDER BY n;",
     // 1
-    "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true);",
+    "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);",
     // 2: functions that users made
     "SELECT p.proname, bool_and(p.oid < 16384), ",
     "max(CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END), ",
@@ -86,7 +101,9 @@ pub const CATALOG_SQL: &str = concat!(
     trusted!(),
     "));",
     // 5: relations
-    "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence <> 'p', c.relrowsecurity, ",
+    "SELECT c.oid, ",
+    schema_name!(),
+    ", c.relname, c.relkind, c.relpersistence <> 'p', c.relrowsecurity, ",
     "c.relhasrules AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN' ",
     "AND r.ev_enabled IN ('O', 'A')), ",
     "c.relhastriggers AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal ",
@@ -103,7 +120,11 @@ pub const CATALOG_SQL: &str = concat!(
     not_ours!(),
     ")) ",
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace ",
-    "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(temp|toast)';",
+    "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(temp|toast)' OR ",
+    // Of those that are temporary, indexes too: what drops one must be known to drop nothing else.
+    "c.relkind IN ('r', 'p', 'v', 'S', 'i', 'I') AND ",
+    of_session!(),
+    ";",
     // 6: columns of what is not a system relation
     "SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, ",
     "a.attgenerated, a.attidentity, coalesce(CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END, CASE WHEN t.typtype = 'd' THEN t.typdefault END), ",
@@ -151,10 +172,14 @@ pub const CATALOG_SQL: &str = concat!(
     trusted!(),
     ") AND coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) IS NOT NULL;",
     // 10: sequences that columns own or use
-    "SELECT DISTINCT d.refobjid, d.refobjsubid, n.nspname, s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid ",
+    "SELECT DISTINCT d.refobjid, d.refobjsubid, ",
+    schema_name!(),
+    ", s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid ",
     "AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace WHERE d.classid = 'pg_class'::regclass ",
     "AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i') ",
-    "UNION SELECT ad.adrelid, ad.adnum, n.nspname, s.relname FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid ",
+    "UNION SELECT ad.adrelid, ad.adnum, ",
+    schema_name!(),
+    ", s.relname FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid ",
     "JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace ",
     "WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass;",
     // 11: check constraints, whose calls are judged by name as well. Their text takes a lock of the relation (that of a default does

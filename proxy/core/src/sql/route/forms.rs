@@ -8,6 +8,8 @@ use super::super::rows::{CapturedRows, follower_statements};
 use super::super::split::{end_of_last_token, start_of_token};
 use super::{Goes, Of, Route};
 
+/// Why the recovery log has nothing of it.
+const OF_SESSION: &str = "temporary objects stand on every connection of their session, and in no log";
 /// Stands for a value that the lead returns.
 const RETURNED: &[u8] = "…".as_bytes();
 
@@ -18,10 +20,12 @@ impl Of<'_> {
             WriteForm::Captured(_) => "captured",
             WriteForm::Locked(_) => "locked",
         };
-        let route = Route::new("write", form, Goes::LeadThenFollowers)
+        let of_session = write.table.is_of_session();
+        let rows = if of_session { String::new() } else { self.hint(&write.table, &write.footprint) };
+        let route = Route::new("write", form, goes(of_session))
             .with("because", self.analysis.because.as_ref())
             .with("tables", self.tables())
-            .with("rows", self.hint(&write.table, &write.footprint))
+            .with("rows", rows)
             .with("sequences", self.sequences(&write.sequences));
         let route = match &write.form {
             WriteForm::Keyed { rows } => route.with("followers", format!(
@@ -29,12 +33,15 @@ impl Of<'_> {
                 if *rows == 1 { "row" } else { "rows" }
             )),
             WriteForm::Captured(capture) => self.captured(route, &write.table, capture),
+            WriteForm::Locked(locked) if locked.lock_sql.is_empty() => {
+                route.with("followers", "the same statement with the same parameters: nobody else can see the table")
+            }
             WriteForm::Locked(locked) => {
                 route.with("locks first", locks(locked)).with("followers", "the same locks, the same statement with the same parameters")
             }
         };
         let deferred = if write.deferred { "SET CONSTRAINTS ALL IMMEDIATE" } else { "" };
-        route.with("before COMMIT", deferred)
+        route.with("log", log(of_session)).with("before COMMIT", deferred)
     }
 
     fn captured(&self, route: Route, table: &Table, capture: &Capture) -> Route {
@@ -73,11 +80,14 @@ impl Of<'_> {
     }
 
     pub(super) fn copy_in(&self, copy: &CopyIn) -> Route {
-        Route::new("copy in", "locked", Goes::LeadThenFollowers)
+        let of_session = copy.table.is_of_session();
+        let followers = if of_session { "the same rows" } else { "the same locks, the same COPY with the same rows" };
+        Route::new("copy in", if of_session { "same statement" } else { "locked" }, goes(of_session))
             .with("because", self.analysis.because.as_ref())
             .with("tables", self.tables())
             .with("locks first", locks(&copy.locked))
-            .with("followers", "the same locks, the same COPY with the same rows")
+            .with("followers", followers)
+            .with("log", log(of_session))
     }
 
     pub(super) fn utility(&self, utility: &Utility) -> Route {
@@ -91,7 +101,9 @@ impl Of<'_> {
             if utility.changes_catalog { "read again from the lead, before the client is answered" } else { "" };
         let copies =
             if utility.shuts_out_readers { "waits until no member is being copied from another one" } else { "" };
-        Route::new("utility", "same statement", Goes::LeadThenFollowers)
+        let because = if utility.temporary { OF_SESSION } else { "" };
+        Route::new("utility", "same statement", goes(utility.temporary))
+            .with("because", because)
             .with("tables", self.tables())
             .with("rows", rows)
             .with("catalog", catalog)
@@ -104,7 +116,8 @@ impl Of<'_> {
             Some(name) => format!("those of the prepared statement \"{name}\", which must be a plain read"),
             None => String::new(),
         };
-        Route::new("create and fill", "filled", Goes::LeadThenFollowers)
+        let of_session = fill.temporary.is_some();
+        Route::new("create and fill", "filled", goes(of_session))
             .with("because", "a table is made from a query: the lead alone knows its columns and rows")
             .with("tables", self.tables())
             .with("rows", rows)
@@ -113,6 +126,7 @@ impl Of<'_> {
                 "followers",
                 "the table that the lead has made, by its definition, and its rows, as texts in their order",
             )
+            .with("log", log(of_session))
     }
 
     pub(super) fn imaged(&self, imaged: &Imaged) -> Route {
@@ -135,6 +149,14 @@ impl Of<'_> {
             .with("followers", "the same locks, the same statement with the same parameters")
             .with("not guaranteed", "that members do and hold the same: command tags are compared, contents are not")
     }
+}
+
+fn goes(of_session: bool) -> Goes {
+    if of_session { Goes::EveryConnection } else { Goes::LeadThenFollowers }
+}
+
+fn log(of_session: bool) -> &'static str {
+    if of_session { OF_SESSION } else { "" }
 }
 
 fn locks(locked: &Locked) -> String {

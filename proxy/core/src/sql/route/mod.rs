@@ -152,7 +152,9 @@ impl Of<'_> {
             (Proof::Proven, true) => "proven",
             (Proof::Probe, true) => "probed",
         };
-        let goes = if read.lead_only || !read.sequences.is_empty() { Goes::Lead } else { Goes::AnyMember };
+        // Catalogs, and functions of users, may show what is temporary.
+        let lead = read.lead_only || !read.sequences.is_empty() || !self.catalog.temporary.is_empty();
+        let goes = if lead { Goes::Lead } else { Goes::AnyMember };
         let waits = match &self.analysis.read_key {
             Some((table, hint)) => self.hint(table, hint),
             None => self.touched(&self.analysis.read_footprint),

@@ -44,8 +44,9 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             let executes = fill.executes.as_ref().map(|name| format!(" execute {name}")).unwrap_or_default();
             let sequences =
                 if fill.sequences.is_empty() { String::new() } else { format!(" seq {}", fill.sequences.join(",")) };
+            let temporary = fill.temporary.map(|then| format!("temporary {then:?} ")).unwrap_or_default();
             format!(
-                "fill {schema}{}{unless}{executes}{sequences} from {}",
+                "fill {temporary}{schema}{}{unless}{executes}{sequences} from {}",
                 fill.name,
                 touched(&analysis.read_footprint)
             )
@@ -60,9 +61,10 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             format!("prepare {name}: {}", describe(&sql[*inner..], analysis))
         }
         Command::Utility(utility) => format!(
-            "utility{}{} {}",
+            "utility{}{}{} {}",
             if utility.transactional { "" } else { " alone" },
             if utility.changes_catalog { " ddl" } else { "" },
+            if utility.temporary { " temporary" } else { "" },
             touched(&utility.footprint)
         ),
         Command::Unknown { what } => format!("unknown {what}"),

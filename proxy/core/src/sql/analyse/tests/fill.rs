@@ -17,6 +17,14 @@ fn tables_from_queries() {
         ("create table x as select * from view", "fill x from everything"),
         ("create table x as execute Q(1, 'a')", "fill x execute q from nothing"),
         ("create table x as execute q with no data", "fill x execute q from nothing"),
+        ("create temp table x as execute q", "fill temporary PreserveRows x execute q from nothing"),
+        ("create temp table x on commit drop as select now()", "fill temporary Drop x from nothing"),
+        (
+            "create local temporary table if not exists x (a) on commit delete rows as select 1",
+            "fill temporary DeleteRows x unless there from nothing",
+        ),
+        ("create table pg_temp.x as select 1", "fill temporary PreserveRows pg_temp.x from nothing"),
+        ("create temp table x as select now() with no data", "utility ddl temporary nothing"),
         // Nothing is computed: it is what its text says.
         ("create table x as select now() from parent with no data", ddl),
         // No AS outside of parentheses.
@@ -31,7 +39,9 @@ fn select_into() {
         ("select * into x from parent", "fill x from groups…"),
         ("select 1 as n into table s.x", "fill s.x from nothing"),
         ("with q as (select 1) select * into x from q union all select 2", "fill x from nothing"),
-        ("select * into temp x from parent", "refused temporary objects live on one member alone"),
+        ("select * into temp x from parent", "fill temporary PreserveRows x from groups…"),
+        ("select 1 as n into pg_temp.x", "fill temporary PreserveRows pg_temp.x from nothing"),
+        ("select 1 as n into temp pg_x", "refused a temporary object with the name…"),
         ("select * into unlogged table x from parent", "refused an unlogged object…"),
         ("select 1 as into into x from parent", "refused SELECT INTO makes a table and fills it, and which word…"),
         ("(select 1 into x)", "refused SELECT INTO makes a table and fills it, and which word…"),
@@ -44,7 +54,8 @@ fn select_into() {
 #[test]
 fn refused() {
     check(&[
-        ("create temp table x as select 1", "refused temporary…"),
+        ("create temp table raidb_x as select 1", "refused a temporary object with the name…"),
+        ("create temp table x as select audit(1)", "refused the function audit() may write…"),
         ("create unlogged table x as select 1", "refused an unlogged…"),
         ("create table x as select * from nowhere", "unknown relation \"nowhere\""),
         ("create table x as select nextval('nothing')", "unknown sequence…"),

@@ -43,7 +43,7 @@ fn what_no_image_helps_with_is_refused() {
     check(&[
         ("insert into triggered select lo_create(0)", "refused lo_create() has effects…"),
         ("call p(pg_advisory_lock(1))", "refused pg_advisory_lock() has effects…"),
-        ("with a as (delete from temporary returning id) select * from a", "refused table \"temporary\" is temporary…"),
+        ("with a as (delete from unlogged returning id) select * from a", "refused table \"unlogged\" is unlogged…"),
         ("with a as (delete from calls returning id) select * from a", "refused table \"calls\" has a check…"),
         (
             "with a as (delete from parent returning id) select * into b from a",

@@ -10,6 +10,7 @@ mod refusals;
 mod robustness;
 mod session;
 mod shapes;
+mod temporary;
 mod writes;
 
 use super::super::testing::{sample, settings};

@@ -11,7 +11,7 @@ fn targets() {
         ("insert into view values (1)", "imaged (): \"view\" is a view"),
         ("delete from foreign_table", "refused \"foreign_table\" is a foreign table…"),
         ("insert into pg_catalog.pg_class values (1)", "refused \"pg_catalog\".\"pg_class\" is a system table"),
-        ("insert into temporary values (1)", "refused table \"temporary\" is temporary or unlogged"),
+        ("insert into unlogged values (1)", "refused table \"unlogged\" is unlogged"),
         ("insert into materialized values (1)", "unknown table \"materialized\""),
         ("update serial_id_seq set last_value = 1", "unknown table \"serial_id_seq\""),
     ]);

@@ -119,7 +119,7 @@ fn utilities() {
         ("create table x (id serial primary key, at timestamptz default now())", ddl),
         ("create table if not exists x (a int) partition by range (a)", ddl),
         ("create table x partition of y for values from (1) to (2)", ddl),
-        ("create temp table x (a int)", "refused temporary objects…"),
+        ("create temp table x (a int)", "utility ddl temporary nothing"),
         ("create unlogged table x (a int)", "refused an unlogged object…"),
         ("create unique index i on parent (name)", ddl),
         ("create index concurrently i on parent (name)", "refused CONCURRENTLY…"),
