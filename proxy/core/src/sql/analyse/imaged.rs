@@ -59,16 +59,34 @@ pub(crate) fn unless_probes_tell_little(text: &Text<'_>, judged: Judged, scope: 
     if !probed || !scope.catalog.probe_tells_little && scope.catalog.temporary.is_empty() {
         return Ok(judged);
     }
-    match scan(text, 0..text.len(), scope).user_code {
+    let effects = scan(text, 0..text.len(), scope);
+    if !scope.catalog.temporary.is_empty() {
+        // What a STABLE function calls may be volatile; and so may be what a view calls.
+        let loud =
+            || judged.tables.iter().filter_map(|id| scope.catalog.by_id.get(id)).find(|table| calls_users_code(table));
+        let found =
+            effects.user_code.or(effects.unproven).or_else(|| loud().map(|table| format!("\"{}\"", table.name)));
+        return match found {
+            None => Ok(judged),
+            Some(name) => Err(hidden(
+                format!("{name} may write, also to the session's temporary tables, which a probe would not show"),
+                "call it in a session without temporary tables",
+            )),
+        };
+    }
+    match effects.user_code {
         None => Ok(judged),
         Some(name) => Err(hidden(
             format!(
-                "{name} may write, and functions of this database handle errors (EXCEPTION WHEN), take advisory locks or have a \
-                 refcursor, or the session has temporary tables"
+                "{name} may write, and functions of this database handle errors (EXCEPTION WHEN), take advisory locks or have a refcursor"
             ),
             "declare functions that only read as STABLE",
         )),
     }
+}
+
+fn calls_users_code(table: &Table) -> bool {
+    table.kind == RelationKind::View && table.has_user_functions
 }
 
 /// SELECT … INTO: an INTO that belongs to no INSERT and no MERGE.

@@ -98,6 +98,18 @@ fn utilities_of_the_session() {
 }
 
 #[test]
+fn what_a_probe_would_not_show_is_imaged() {
+    let why = "may write, also to the session's temporary tables, which a probe would not show";
+    check(&[
+        ("select audit(1)", &format!("imaged (): the function audit() {why}")),
+        ("select lookup(1)", &format!("imaged (): the function lookup() {why}")),
+        ("select * from loud_view", &format!("imaged (): \"loud_view\" {why}")),
+        ("select * from view", "read probe everything"),
+        ("select count(*), now() from tmp", "read nothing"),
+    ]);
+}
+
+#[test]
 fn what_goes_to_ordinary_tables_is_captured() {
     let (catalog, settings) = (catalog(), settings());
     let form = |sql: &str| match analyse(sql.as_bytes(), &catalog, &settings).command {
