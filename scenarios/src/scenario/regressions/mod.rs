@@ -52,6 +52,7 @@ mod set_local_search_path;
 mod settings_on_a_new_link;
 mod standard_conforming_off;
 pub(super) mod support;
+mod temporary_beside_images;
 mod temporary_names;
 mod temporary_over_lead_kill;
 mod temporary_redone;
@@ -156,6 +157,7 @@ cases! {
     Own serial_over_lead_kill,
     Own filled_over_lead_kill,
     Own serial_restarted,
+    Own temporary_beside_images,
     Own temporary_names,
     Own temporary_redone,
     Own temporary_over_lead_kill,
