@@ -261,6 +261,10 @@ impl Session {
         if self.open.as_ref().is_some_and(|open| open.meaning_changed) {
             self.read_meaning_surely().await;
         }
+        if self.open.as_ref().is_some_and(|open| open.own_catalog.is_some()) {
+            // DDL may be among what is undone: what comes is judged by what is left of it.
+            self.own_catalog_surely().await?;
+        }
         self.complete("ROLLBACK");
         Ok(())
     }

@@ -79,6 +79,7 @@ impl Session {
         let names: Vec<&String> = match command {
             Command::Write(write) => write.sequences.iter().collect(),
             Command::Read(read) => read.sequences.iter().collect(),
+            Command::Fill(fill) => fill.sequences.iter().collect(),
             Command::Imaged(imaged) => {
                 imaged.tables.iter().flat_map(|table| &table.sequences).map(|(_, name)| name).collect()
             }

@@ -181,6 +181,8 @@ pub struct Catalog {
     pub probe_tells_little: bool,
     /// Functions of users take or give back advisory locks.
     pub advisory_functions: bool,
+    /// Policies of row security call volatile functions of users.
+    pub policies_may_write: bool,
     /// The default search path for new sessions, resolved, without `pg_catalog`.
     pub default_search_path: Vec<String>,
     /// Grows with every load; part of the analysis cache key.

@@ -12,15 +12,12 @@ use super::rows::quote_literal;
 use super::text::{quote_ident, quote_qualified};
 
 /// Columns of the answer to [`definition_query`].
-pub const DEFINITION_COLUMNS: usize = 4;
+pub const DEFINITION_COLUMNS: usize = 5;
 /// The command tag of a definition.
 pub const DEFINITION_TAG: &str = "CREATE TABLE AS";
 
-/// Types whose values cannot be read back from their texts: `pg_node_tree`, `pg_ndistinct`, `pg_dependencies`, `pg_mcv_list`,
-/// `pg_brin_bloom_summary`, `pg_brin_minmax_multi_summary`, `gtsvector`.
-const WITHOUT_INPUT: [u32; 7] = [194, 3361, 3402, 5017, 4600, 4601, 3642];
-
-/// What the lead is asked about the table: schema, definition, whether it lasts, whether its owner may fill it (`t` or `f`).
+/// What the lead is asked about the table: schema, definition, whether it lasts, whether its owner may fill it (`t` or `f`), a
+/// column whose values cannot be read back from their texts (or nothing).
 #[must_use]
 pub fn definition_query(fill: &Fill, standard_conforming: bool) -> Vec<u8> {
     let mut sql = DEFINITION.as_bytes().to_vec();
@@ -51,7 +48,21 @@ const DEFINITION: &str = "SELECT n.nspname, pg_catalog.format('CREATE TABLE %I.%
          JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace WHERE l.oid = a.attcollation) END, a.attname), \
        ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') || ' WITH NO DATA', \
-     c.relpersistence = 'p', pg_catalog.has_table_privilege(c.oid, 'INSERT') \
+     c.relpersistence = 'p', pg_catalog.has_table_privilege(c.oid, 'INSERT'), \
+     coalesce((WITH RECURSIVE part(attname, of) AS (\
+       SELECT a.attname, a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+       UNION SELECT p.attname, x.of FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.of CROSS JOIN LATERAL (\
+         SELECT t.typelem AS of WHERE t.typcategory = 'A' AND t.typelem <> 0 \
+         UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd' \
+         UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid \
+         UNION ALL SELECT b.atttypid FROM pg_catalog.pg_attribute b WHERE b.attrelid = t.typrelid AND t.typtype = 'c' \
+           AND b.attnum > 0 AND NOT b.attisdropped) x) \
+       SELECT p.attname FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.of WHERE \
+         t.typname IN ('pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', \
+           'pg_brin_minmax_multi_summary', 'gtsvector', 'aclitem', 'regproc', 'regprocedure', 'regoper', 'regoperator', \
+           'regclass', 'regtype', 'regrole', 'regnamespace', 'regconfig', 'regdictionary', 'regcollation') \
+         OR t.typtype = 'd' AND (t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k \
+           WHERE k.contypid = t.oid AND NOT k.convalidated)) LIMIT 1)::text, '') \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
 
 /// The rows of the table, as text, in the order in which they lie there.
@@ -61,12 +72,6 @@ pub fn rows_query(schema: &str, name: &str) -> String {
         "SELECT (\"raidb row\".*)::pg_catalog.text FROM ONLY {} AS \"raidb row\" ORDER BY \"raidb row\".ctid",
         quote_qualified(schema, name)
     )
-}
-
-/// Whether rows of the table can be carried as text; if not, the column that cannot.
-#[must_use]
-pub fn unreadable_column(table: &Table) -> Option<&str> {
-    table.columns.iter().find(|column| WITHOUT_INPUT.contains(&column.type_oid)).map(|column| column.name.as_str())
 }
 
 /// The statements that fill the table on a follower.

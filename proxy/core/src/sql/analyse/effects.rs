@@ -255,7 +255,7 @@ fn operator(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects)
 fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     if scope.catalog.user_types {
         effects.perhaps_lead_only(|| "a cast, where users have made casts".to_owned());
-        effects.unproven_user("cast");
+        effects.unproven(|| "a cast".to_owned());
         effects.user_code(|| "a cast".to_owned());
     }
     let constant = i > 0
@@ -273,7 +273,7 @@ fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
 fn cast_call(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     if scope.catalog.user_types {
         effects.perhaps_lead_only(|| "a cast, where users have made casts".to_owned());
-        effects.unproven_user("cast");
+        effects.unproven(|| "a cast".to_owned());
         effects.user_code(|| "a cast".to_owned());
     }
     let constant = matches!(text.kind(i + 2), Some(TokenKind::String | TokenKind::Parameter | TokenKind::EscapeString))

@@ -107,6 +107,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         user_types: rows(results, 4).map(|row| row.flag(0)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         probe_tells_little: rows(results, 4).map(|row| row.flag(1)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         advisory_functions: rows(results, 4).map(|row| row.flag(2)).collect::<Result<Vec<_>, _>>()?.contains(&true),
+        policies_may_write: rows(results, 4).map(|row| row.flag(3)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;

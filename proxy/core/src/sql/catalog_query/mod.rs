@@ -46,7 +46,11 @@ pub const CATALOG_SQL: &str = concat!(
     "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true);",
     // 2: functions that users made
     "SELECT p.proname, bool_and(p.oid < 16384), ",
-    "max(CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END), ",
+    // All aggregates are stored as immutable: they are what their functions are.
+    "max(CASE WHEN p.prokind = 'a' THEN (SELECT max(CASE f.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END) ",
+    "FROM pg_aggregate g JOIN pg_proc f ON f.oid IN (g.aggtransfn::oid, g.aggfinalfn::oid, g.aggcombinefn::oid, ",
+    "g.aggmtransfn::oid, g.aggminvtransfn::oid, g.aggmfinalfn::oid) WHERE g.aggfnoid::oid = p.oid) ",
+    "ELSE CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END END), ",
     "bool_and(p.oid < 16384 OR e.objid IS NOT NULL), ",
     "bool_or(p.oid >= 16384 AND p.pronargs = 1 AND a.typtype IN ('c', 'p')) ",
     "FROM pg_proc p LEFT JOIN pg_type a ON a.oid = p.proargtypes[0] LEFT JOIN (",
@@ -83,6 +87,11 @@ pub const CATALOG_SQL: &str = concat!(
     "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND provolatile = 'v' AND pronamespace IS DISTINCT FROM to_regnamespace('raidb') AND (prosrc ~* 'advisory' ",
     "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL OR prolang NOT IN (",
     "SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql'))) AND oid NOT IN (",
+    trusted!(),
+    ")), ",
+    // Do policies of row security call volatile functions of users?
+    "EXISTS (SELECT FROM pg_depend d JOIN pg_proc p ON p.oid = d.refobjid WHERE d.classid = 'pg_policy'::regclass ",
+    "AND d.refclassid = 'pg_proc'::regclass AND p.oid >= 16384 AND p.provolatile = 'v' AND p.oid NOT IN (",
     trusted!(),
     "));",
     // 5: relations
@@ -149,7 +158,12 @@ pub const CATALOG_SQL: &str = concat!(
     "AND coalesce(o.oprcode::oid, d.refobjid) >= 16384 ",
     "AND coalesce(o.oprcode::oid, d.refobjid) NOT IN (",
     trusted!(),
-    ") AND coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) IS NOT NULL;",
+    ") AND coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) IS NOT NULL ",
+    // No dependency tells of the built-in functions that a view calls.
+    "UNION SELECT r.ev_class FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.rulename = '_RETURN' ",
+    "AND c.relkind = 'v' AND c.oid >= 16384 AND r.ev_action::text ~ (",
+    "SELECT format(':(funcid|opfuncid) (%s) ', string_agg(p.oid::text, '|')) FROM pg_proc p WHERE p.oid < 16384 AND p.provolatile = 'v' ",
+    "AND p.proname !~ '^(random|clock_timestamp|gen_random_uuid|timeofday|currval|lastval|pg_(ls|get_wal|control|current|stat_get)_.*)$');",
     // 10: sequences that columns own or use
     "SELECT DISTINCT d.refobjid, d.refobjsubid, n.nspname, s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid ",
     "AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace WHERE d.classid = 'pg_class'::regclass ",
