@@ -33,6 +33,7 @@ fn table(id: u32, name: &str, key: &[usize]) -> Table {
         keys: if key.is_empty() { Vec::new() } else { vec![UniqueKey { columns: key.to_vec(), primary: true }] },
         unique_indexes: usize::from(!key.is_empty()),
         unique_columns: key.to_vec(),
+        calls_volatile: false,
         has_triggers: false,
         captured: false,
         fires_on_replica: false,

@@ -43,6 +43,7 @@ fn table(id: u32, schema: &str, name: &str, columns: &[&str], key: bool) -> Tabl
         keys: if key { vec![UniqueKey { columns: vec![0], primary: true }] } else { Vec::new() },
         unique_indexes: usize::from(key),
         unique_columns: Vec::new(),
+        calls_volatile: false,
         has_triggers: false,
         captured: false,
         fires_on_replica: false,

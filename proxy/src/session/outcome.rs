@@ -303,6 +303,7 @@ impl Session {
             Ok(catalog) => {
                 if let Some(open) = self.open.as_mut() {
                     open.own_catalog = Some(Arc::new(catalog));
+                    open.own_catalog_at = open.transcript.len();
                 }
                 Ok(())
             }

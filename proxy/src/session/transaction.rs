@@ -145,6 +145,8 @@ pub struct OpenTransaction {
     pub meaning_changed: bool,
     /// DDL ran: its own view of the catalog, and the shared one is read again behind COMMIT.
     pub own_catalog: Option<Arc<Catalog>>,
+    /// Length of the transcript when that was read.
+    pub own_catalog_at: usize,
     /// A statement ran that may have set sequences back.
     pub sequences_doubted: bool,
     /// Its transcript has images of rows.
@@ -194,6 +196,7 @@ impl OpenTransaction {
             lead_only_state: false,
             meaning_changed: false,
             own_catalog: None,
+            own_catalog_at: 0,
             sequences_doubted: false,
             imaged: false,
             unproven: false,

@@ -85,6 +85,8 @@ pub struct Table {
     pub unique_indexes: usize,
     /// Columns (indexes into `columns`) of which they are made, their expressions and predicates included.
     pub unique_columns: Vec<usize>,
+    /// A view that calls built-in functions which may write or take locks, itself or through another view.
+    pub calls_volatile: bool,
     /// User triggers that are not internal (foreign keys' are internal) and not those that take images.
     pub has_triggers: bool,
     /// The triggers that take images stand on it ([`super::images`]).
@@ -181,8 +183,10 @@ pub struct Catalog {
     pub probe_tells_little: bool,
     /// Functions of users take or give back advisory locks.
     pub advisory_functions: bool,
-    /// Policies of row security call volatile functions of users.
+    /// Policies of row security call functions that may write.
     pub policies_may_write: bool,
+    /// Casts, input functions of types or checks of domains call volatile functions of users.
+    pub casts_may_write: bool,
     /// The default search path for new sessions, resolved, without `pg_catalog`.
     pub default_search_path: Vec<String>,
     /// Grows with every load; part of the analysis cache key.

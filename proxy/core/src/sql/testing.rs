@@ -56,6 +56,7 @@ pub(crate) fn table(id: u32, name: &str, columns: &[&str]) -> Table {
         keys: Vec::new(),
         unique_indexes: 0,
         unique_columns: Vec::new(),
+        calls_volatile: false,
         has_triggers: false,
         captured: false,
         fires_on_replica: false,

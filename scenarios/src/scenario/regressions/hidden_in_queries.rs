@@ -35,6 +35,11 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let domain =
         "create table made_of_nulls as select g, w.d from generate_series(1, 2) g left join with_domain w on w.id = g";
     let nulls = outcome(&client.batch_execute(domain).await);
+    // READ ONLY keeps no large object from being made.
+    let seen = outcome(&client.simple_query("select o from fed_view").await);
+    if seen != "0A000" {
+        return fail(format!("SELECT from a view that writes: {seen}"));
+    }
     if [&made, &viewed, &objects, &nulls].iter().any(|answer| **answer != "0A000") {
         return fail(format!(
             "CREATE TABLE AS of an aggregate that writes: {made}, a view that writes: {viewed}, names of objects: \

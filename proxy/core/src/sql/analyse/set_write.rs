@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlparser::ast::{Assignment, AssignmentTarget, Query, Statement};
 
 use super::super::analysis::{CapturedOperation, Command, FootprintHint, Locked, Write, WriteForm};
-use super::super::catalog::{Column, ColumnDefault, RelationKind, Table, UniqueKey};
+use super::super::catalog::{Column, ColumnDefault, Table, UniqueKey};
 use super::super::text::Text;
 use super::capture::{build, or_locked, unassigned_key};
 use super::effects::Effects;
@@ -103,11 +103,9 @@ pub(crate) fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<
             "read it in a SELECT first and write its result",
         ));
     }
-    // Policies of its tables act behind a view as well.
-    let guarded = |table: &&Arc<Table>| table.has_row_security || table.kind == RelationKind::View;
-    if let Some(table) = relations.tables.iter().find(guarded).filter(|_| scope.catalog.policies_may_write) {
+    if let Some(name) = relations.guarded(scope) {
         return Err(hidden(
-            format!("row security of \"{}\" may call a function that writes", table.name),
+            format!("row security of \"{name}\" may call a function that writes"),
             "declare functions of policies that only read as STABLE",
         ));
     }

@@ -120,6 +120,8 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
     for table in tables.into_values() {
         catalog.add(table.table);
     }
+    // Not before defaults and checks were judged: it says nothing of them.
+    catalog.casts_may_write = rows(results, 4).map(|row| row.flag(4)).collect::<Result<Vec<_>, _>>()?.contains(&true);
     Ok(catalog)
 }
 
@@ -165,6 +167,7 @@ fn relations(results: &Results) -> Result<Drafts, CatalogError> {
             keys: Vec::new(),
             unique_indexes: 0,
             unique_columns: Vec::new(),
+            calls_volatile: false,
             has_triggers: row.flag(7)?,
             captured: row.number::<usize>(8)? >= TRIGGERS,
             fires_on_replica: row.flag(9)?,
@@ -298,14 +301,25 @@ fn user_calls(results: &Results, tables: &mut Drafts, catalog: &Catalog) -> Resu
         .filter(|row| row.optional(0) == Some("v"))
         .map(|row| Ok((row.number(1)?, row.number(2)?)))
         .collect::<Result<_, CatalogError>>()?;
-    let mut before = usize::MAX;
-    while before != calling.len() {
-        before = calling.len();
-        calling.extend(over.iter().filter(|(_, of)| calling.contains(of)).map(|(view, _)| *view).collect::<Vec<_>>());
+    let mut volatile = HashSet::new();
+    for row in rows(results, 9) {
+        if row.flag(1)? {
+            volatile.insert(row.number(0)?);
+        }
     }
-    for oid in calling {
-        if let Some(draft) = tables.get_mut(&oid) {
-            draft.table.has_user_functions = true;
+    for (set, mark) in [
+        (&mut calling, (|t| t.has_user_functions = true) as fn(&mut Table)),
+        (&mut volatile, |t| t.calls_volatile = true),
+    ] {
+        let mut before = usize::MAX;
+        while before != set.len() {
+            before = set.len();
+            set.extend(over.iter().filter(|(_, of)| set.contains(of)).map(|(view, _)| *view).collect::<Vec<_>>());
+        }
+        for oid in set.iter() {
+            if let Some(draft) = tables.get_mut(oid) {
+                mark(&mut draft.table);
+            }
         }
     }
     Ok(())

@@ -28,6 +28,15 @@ macro_rules! not_ours {
     };
 }
 
+/// Built-in functions `p` that are declared volatile and have no effect (as [`super::functions::harmless`] has them, by patterns).
+macro_rules! harmless {
+    () => {
+        "p.proname ~ '^(random.*|setseed|clock_timestamp|gen_random_uuid|uuid.*|timeofday|current_query|currval|lastval|txid_status|\
+         pg_sleep.*|pg_.*_size|pg_is_.*|pg_last_.*|pg_(ls|get_wal|control|current|stat_get|show|lock_status|blocking|safe|\
+         notification|partition|database|jit|collation|hba|sequence_last|xact_status).*)$'"
+    };
+}
+
 /// Names and volatilities of the functions that a fresh database has.
 pub const BUILTIN_SQL: &str = "SELECT proname, max(CASE provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END) \
     FROM pg_catalog.pg_proc WHERE oid < 16384 GROUP BY proname";
@@ -89,11 +98,19 @@ pub const CATALOG_SQL: &str = concat!(
     "SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql'))) AND oid NOT IN (",
     trusted!(),
     ")), ",
-    // Do policies of row security call volatile functions of users?
-    "EXISTS (SELECT FROM pg_depend d JOIN pg_proc p ON p.oid = d.refobjid WHERE d.classid = 'pg_policy'::regclass ",
-    "AND d.refclassid = 'pg_proc'::regclass AND p.oid >= 16384 AND p.provolatile = 'v' AND p.oid NOT IN (",
+    // Do policies of row security call functions that may write? Few of them are there, and no dependency tells of built-in ones.
+    "EXISTS (SELECT FROM pg_policy o WHERE concat(o.polqual::text, o.polwithcheck::text) ~ (",
+    "SELECT format(':(funcid|opfuncid|aggfnoid|winfnoid) (%s) ', string_agg(p.oid::text, '|')) FROM pg_proc p WHERE p.oid NOT IN (",
     trusted!(),
-    "));",
+    ") AND (p.provolatile = 'v' OR p.prokind = 'a' AND p.oid >= 16384) AND NOT (p.oid < 16384 AND ",
+    harmless!(),
+    "))), ",
+    // Do casts or types call volatile functions?
+    "EXISTS (SELECT FROM pg_proc p WHERE p.oid >= 16384 AND p.provolatile = 'v' AND p.oid NOT IN (",
+    trusted!(),
+    ") AND (p.oid IN (SELECT castfunc FROM pg_cast) OR p.oid IN (SELECT typinput::oid FROM pg_type) OR p.oid IN (",
+    "SELECT d.refobjid FROM pg_constraint c JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid ",
+    "AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0)));",
     // 5: relations
     "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence <> 'p', c.relrowsecurity, ",
     "c.relhasrules AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN' ",
@@ -147,7 +164,7 @@ pub const CATALOG_SQL: &str = concat!(
     "JOIN pg_class c ON c.oid = d.refobjid WHERE r.rulename = '_RETURN' AND c.relkind = 'v' AND r.ev_class <> c.oid ",
     "AND c.oid >= 16384;",
     // 9: relations whose checks, indexes, generated columns or view definition call untrusted functions of users
-    "SELECT DISTINCT coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) FROM pg_depend d ",
+    "SELECT DISTINCT coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class), false FROM pg_depend d ",
     "LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.conrelid <> 0 ",
     "LEFT JOIN pg_index i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid ",
     "LEFT JOIN pg_attrdef ad ON d.classid = 'pg_attrdef'::regclass AND ad.oid = d.objid AND EXISTS (",
@@ -160,10 +177,12 @@ pub const CATALOG_SQL: &str = concat!(
     trusted!(),
     ") AND coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) IS NOT NULL ",
     // No dependency tells of the built-in functions that a view calls.
-    "UNION SELECT r.ev_class FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.rulename = '_RETURN' ",
+    "UNION SELECT r.ev_class, true FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.rulename = '_RETURN' ",
     "AND c.relkind = 'v' AND c.oid >= 16384 AND r.ev_action::text ~ (",
     "SELECT format(':(funcid|opfuncid) (%s) ', string_agg(p.oid::text, '|')) FROM pg_proc p WHERE p.oid < 16384 AND p.provolatile = 'v' ",
-    "AND p.proname !~ '^(random|clock_timestamp|gen_random_uuid|timeofday|currval|lastval|pg_(ls|get_wal|control|current|stat_get)_.*)$');",
+    "AND NOT ",
+    harmless!(),
+    ");",
     // 10: sequences that columns own or use
     "SELECT DISTINCT d.refobjid, d.refobjsubid, n.nspname, s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid ",
     "AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace WHERE d.classid = 'pg_class'::regclass ",
