@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use raidb_core::ids::{ConflictGroup, TableId};
+use raidb_core::ids::ConflictGroup;
 use raidb_core::sql::catalog::{
-    Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table, UniqueKey, Volatility,
+    Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table, Volatility,
 };
 
 fn table(id: u32, name: &str, key: &[usize]) -> Table {
@@ -16,6 +16,7 @@ fn table(id: u32, name: &str, key: &[usize]) -> Table {
         not_null: name == "id",
         default,
         collation_deterministic: true,
+        domain_not_null: false,
     };
     let columns = [
         ("id", "integer", 23, ColumnDefault::Null),
@@ -24,29 +25,8 @@ fn table(id: u32, name: &str, key: &[usize]) -> Table {
         ("at", "timestamp with time zone", 1184, ColumnDefault::LeadOnly),
         ("g", "integer", 23, ColumnDefault::Generated),
     ];
-    Table {
-        id: TableId(id),
-        schema: "public".to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        columns: columns.map(column).into(),
-        keys: if key.is_empty() { Vec::new() } else { vec![UniqueKey { columns: key.to_vec(), primary: true }] },
-        unique_indexes: usize::from(!key.is_empty()),
-        unique_columns: key.to_vec(),
-        calls_volatile: false,
-        has_triggers: false,
-        captured: false,
-        fires_on_replica: false,
-        has_rules: false,
-        has_row_security: false,
-        has_deferrable: false,
-        inherits: false,
-        has_foreign_keys: false,
-        group: ConflictGroup(id),
-        has_user_functions: false,
-        sequences: Vec::new(),
-        temporary: false,
-    }
+    let table = Table { columns: columns.map(column).into(), ..Table::new(id, "public", name, RelationKind::Table) };
+    if key.is_empty() { table } else { table.with_primary_key(key) }
 }
 
 /// The catalog.

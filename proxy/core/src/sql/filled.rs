@@ -7,7 +7,7 @@
 use super::analysis::Fill;
 use super::catalog::Table;
 use super::images::TableChange;
-use super::images::follower::{ImageStatement, NotOfTheTable, statements};
+use super::images::follower::{ImageStatement, Unfit, statements};
 use super::rows::quote_literal;
 use super::text::{quote_ident, quote_qualified};
 
@@ -77,12 +77,12 @@ pub fn rows_query(schema: &str, name: &str) -> String {
 /// The statements that fill the table on a follower.
 ///
 /// # Errors
-/// [`NotOfTheTable`]: rows and table do not fit each other.
+/// See [`Unfit`].
 pub fn fill_statements(
     table: &Table,
     rows: Vec<Vec<u8>>,
     standard_conforming: bool,
-) -> Result<Vec<ImageStatement>, NotOfTheTable> {
+) -> Result<Vec<ImageStatement>, Unfit> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -122,7 +122,10 @@ mod tests {
             r#"INSERT INTO "public"."T" SELECT FROM pg_catalog.generate_series(1, 2) -- INSERT 0 2"#
         );
         assert_eq!(filled(&["a int"], &[]), "");
-        assert_eq!(fill_statements(&table(1, "T", &["a int"]), vec![b"(1,2)".to_vec()], true), Err(NotOfTheTable));
+        assert_eq!(
+            fill_statements(&table(1, "T", &["a int"]), vec![b"(1,2)".to_vec()], true),
+            Err(Unfit::NotOfTheTable)
+        );
     }
 
     #[test]

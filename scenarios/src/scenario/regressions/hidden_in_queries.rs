@@ -48,6 +48,15 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     }
     let objects = "select count(*) from pg_largeobject_metadata";
     expect_on_all(&cluster.members, objects, "0").await?;
+    // The lead takes such a NULL, and followers could not: nobody is taken out for that.
+    for insert in
+        ["insert into with_domain select 10 + g, w.d from generate_series(1, 2) g left join with_domain w on w.id = g"]
+    {
+        let answer = outcome(&client.batch_execute(insert).await);
+        if answer != "0A000" {
+            return fail(format!("{insert}: {answer}"));
+        }
+    }
     // DDL that is undone says nothing about what comes.
     client.batch_execute("create table undone(id int primary key, at timestamptz default clock_timestamp())").await?;
     client.batch_execute("begin; savepoint s").await?;

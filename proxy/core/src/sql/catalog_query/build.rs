@@ -11,7 +11,7 @@ use super::super::images::TRIGGERS;
 use super::super::text::{Text, quote_qualified};
 use super::CATALOG_RESULTS;
 use super::groups::Groups;
-use crate::ids::{ConflictGroup, TableId};
+use crate::ids::ConflictGroup;
 
 /// Results of one text: rows of columns in text format, one list a statement.
 pub type Results = [Vec<Vec<Option<String>>>];
@@ -159,27 +159,13 @@ fn relations(results: &Results) -> Result<Drafts, CatalogError> {
             _ => RelationKind::Other,
         };
         let table = Table {
-            id: TableId(oid),
-            schema: row.text(1)?.to_owned(),
-            name: row.text(2)?.to_owned(),
-            kind,
-            columns: Vec::new(),
-            keys: Vec::new(),
-            unique_indexes: 0,
-            unique_columns: Vec::new(),
-            calls_volatile: false,
             has_triggers: row.flag(7)?,
             captured: row.number::<usize>(8)? >= TRIGGERS,
             fires_on_replica: row.flag(9)?,
             has_rules: row.flag(6)?,
             has_row_security: row.flag(5)?,
-            has_deferrable: false,
-            inherits: false,
-            has_foreign_keys: false,
-            group: ConflictGroup(oid),
-            has_user_functions: false,
-            sequences: Vec::new(),
             temporary: row.flag(4)?,
+            ..Table::new(oid, row.text(1)?, row.text(2)?, kind)
         };
         Ok((oid, Draft { table, attributes: Vec::new() }))
     };
@@ -206,6 +192,7 @@ fn columns(results: &Results, tables: &mut Drafts, catalog: &Catalog) -> Result<
             not_null: row.flag(5)?,
             default,
             collation_deterministic: row.flag(9)?,
+            domain_not_null: row.flag(10)?,
         });
     }
     Ok(())

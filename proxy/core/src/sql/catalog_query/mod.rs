@@ -133,7 +133,7 @@ pub const CATALOG_SQL: &str = concat!(
     // 6: columns of what is not a system relation
     "SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, ",
     "a.attgenerated, a.attidentity, coalesce(CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END, CASE WHEN t.typtype = 'd' THEN t.typdefault END), ",
-    "coalesce(l.collisdeterministic, true) ",
+    "coalesce(l.collisdeterministic, true), t.typtype = 'd' AND t.typnotnull ",
     "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid ",
     "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef ",
     "LEFT JOIN pg_collation l ON l.oid = a.attcollation ",
