@@ -9,9 +9,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use raidb_core::ids::{ConflictGroup, TableId};
 use raidb_core::sql::analysis::{Analysis, Command};
-use raidb_core::sql::catalog::{Catalog, Column, ColumnDefault, RelationKind, Table, UniqueKey};
+use raidb_core::sql::catalog::{Catalog, Column, ColumnDefault, RelationKind, Table};
 use raidb_core::sql::key_hash::footprint_of;
 use raidb_core::sql::literals::Literals;
 use raidb_core::sql::skeleton::{Skeleton, is_shareable};
@@ -33,29 +32,11 @@ fn table(id: u32, schema: &str, name: &str, columns: &[&str], key: bool) -> Tabl
         not_null: false,
         default: ColumnDefault::Null,
         collation_deterministic: true,
+        domain_not_null: false,
     };
-    Table {
-        id: TableId(id),
-        schema: schema.to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        columns: columns.iter().map(column).collect(),
-        keys: if key { vec![UniqueKey { columns: vec![0], primary: true }] } else { Vec::new() },
-        unique_indexes: usize::from(key),
-        unique_columns: Vec::new(),
-        has_triggers: false,
-        captured: false,
-        fires_on_replica: false,
-        has_rules: false,
-        has_row_security: false,
-        has_deferrable: false,
-        inherits: false,
-        has_foreign_keys: false,
-        group: ConflictGroup(id),
-        has_user_functions: false,
-        sequences: Vec::new(),
-        temporary: false,
-    }
+    let columns = columns.iter().map(column).collect();
+    let table = Table { columns, ..Table::new(id, schema, name, RelationKind::Table) };
+    if key { table.with_primary_key(&[0]) } else { table }
 }
 
 fn catalog() -> Catalog {

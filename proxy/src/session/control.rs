@@ -250,7 +250,9 @@ impl Session {
         let Some(open) = self.open.as_mut() else { return Err(SqlError::in_failed_transaction().into()) };
         let lead = open.lead;
         open.seen.roughly();
+        let mut ddl_undone = false;
         if let Some(undo) = open.transcript.rollback_to(name) {
+            ddl_undone = open.own_catalog.is_some() && undo.length <= open.own_catalog_at;
             open.settings.retain(|s| s.at <= undo.length);
             self.notices.undo(undo.length);
             for member in self.view.members().filter(|m| *m != lead) {
@@ -258,13 +260,16 @@ impl Session {
             }
         }
         self.block = Block::Open;
-        if self.open.as_ref().is_some_and(|open| open.temporary.is_some()) {
-            // What was made, or dropped, behind the savepoint is not any more, or is again.
-            self.own_catalog_surely().await?;
-            self.names.renew();
-        }
         if self.open.as_ref().is_some_and(|open| open.meaning_changed) {
             self.read_meaning_surely().await;
+        }
+        let of_session = self.open.as_ref().is_some_and(|open| open.temporary.is_some());
+        if ddl_undone || of_session {
+            // DDL may be among what is undone: what comes is judged by what is left of it.
+            self.own_catalog_surely().await?;
+        }
+        if of_session {
+            self.names.renew();
         }
         self.complete("ROLLBACK");
         Ok(())

@@ -9,9 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raidb_core::sql::analysis::{Command, Fill, OnCommit, Proof};
 use raidb_core::sql::catalog::{RelationKind, Table};
-use raidb_core::sql::filled::{
-    DEFINITION_COLUMNS, DEFINITION_TAG, definition_query, fill_statements, rows_query, unreadable_column,
-};
+use raidb_core::sql::filled::{DEFINITION_COLUMNS, DEFINITION_TAG, definition_query, fill_statements, rows_query};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::sql::quote_qualified;
 
@@ -31,6 +29,8 @@ const FILLED_ROWS_MAX: u64 = 1_000_000;
 struct Made {
     definition: Bytes,
     schema: String,
+    /// A column of which the values could not be read back from their texts, by every member alike.
+    unreadable: Option<String>,
 }
 
 impl Session {
@@ -91,6 +91,10 @@ impl Session {
         end: &UnitEnd,
         took: Duration,
     ) -> Result<(), Trouble> {
+        for name in &fill.sequences {
+            // Whatever comes of it, what they have handed out stays so.
+            self.database.sequences.advanced(name, None, self.lead());
+        }
         self.check_generation(statement).await?;
         let count =
             end.tag.strip_prefix(b"SELECT ").and_then(|rows| std::str::from_utf8(rows).ok()?.parse::<u64>().ok());
@@ -121,7 +125,7 @@ impl Session {
             return Err(SqlError::new("XX000", "the table that was made is not in the catalog", "Report this.").into());
         };
         self.must_capture_exactly(&table)?;
-        let rows = self.rows_of_filled(&table, count).await?;
+        let rows = self.rows_of_filled(&table, &made, count).await?;
         let (own, shared) = fill.sequences.iter().cloned().partition::<Vec<_>, _>(|name| is_temporary_sequence(name));
         let own = self.temporary_sequences(&own).await?;
         for (name, value) in self.sequence_values(&shared).await? {
@@ -162,7 +166,7 @@ impl Session {
         let question = definition_query(fill, self.settings.standard_conforming);
         let rows = self.lead_rows(&question, DEFINITION_COLUMNS).await?;
         let row: Vec<&[u8]> = rows.first().into_iter().flatten().map(|v| v.as_deref().unwrap_or_default()).collect();
-        let [schema, definition, lasting, fillable] = row[..] else {
+        let [schema, definition, lasting, fillable, unreadable] = row[..] else {
             return Err(SqlError::refused(
                 "the table that it has made is not to be found by its name",
                 "Name the table with its schema.",
@@ -184,17 +188,21 @@ impl Session {
             .into());
         }
         let schema = String::from_utf8_lossy(schema).into_owned();
-        Ok(Made { definition: Bytes::copy_from_slice(definition), schema })
+        let unreadable = (!unreadable.is_empty()).then(|| String::from_utf8_lossy(unreadable).into_owned());
+        Ok(Made { definition: Bytes::copy_from_slice(definition), schema, unreadable })
     }
 
-    async fn rows_of_filled(&mut self, table: &Table, count: u64) -> Result<Vec<Vec<u8>>, Trouble> {
+    async fn rows_of_filled(&mut self, table: &Table, made: &Made, count: u64) -> Result<Vec<Vec<u8>>, Trouble> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        if let Some(column) = unreadable_column(table) {
+        if let Some(column) = &made.unreadable {
             return Err(SqlError::refused(
-                format!("column \"{column}\" is of a type whose values have no text that can be read back"),
-                "Cast it to text.",
+                format!(
+                    "column \"{column}\" is of a type whose values have no text that every member could read back (names of objects, \
+                     internal ones, domains with NOT NULL or constraints that are NOT VALID)"
+                ),
+                "Cast it to text, or to the domain's own type.",
             )
             .into());
         }

@@ -17,11 +17,13 @@ use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::{Analysis, Command, Imaged, Refusal, Severity};
 use raidb_core::sql::catalog::{RelationKind, Table};
 use raidb_core::sql::footprint::{Footprint, Rows as Touched, Touch};
+use raidb_core::sql::images::follower::Unfit;
 use raidb_core::sql::images::{self, Finding, Permission, Report, TableChange};
 use raidb_core::sql::quote_ident;
 
 use super::Session;
 use super::foreground::{CapturedRow, Reading, Rows, UnitEnd};
+use super::outcome::null_refused;
 use super::prepared::PreparedStatement;
 use super::simple::moves_cursor;
 use super::statement::{CACHED_TEXT_MAX, Statement};
@@ -406,8 +408,11 @@ impl Session {
         changes: &[(&TableChange, &Table)],
         took: Duration,
     ) -> Result<(), SqlError> {
-        let work = images::follower::statements(changes, self.settings.standard_conforming)
-            .map_err(|_| SqlError::retry("the statement writes a table whose columns were changed"))?;
+        let work =
+            images::follower::statements(changes, self.settings.standard_conforming).map_err(|unfit| match unfit {
+                Unfit::NotOfTheTable => SqlError::retry("the statement writes a table whose columns were changed"),
+                Unfit::NullOfDomain(column) => null_refused(&column),
+            })?;
         if let Some(open) = self.open.as_mut() {
             open.imaged = true;
             let deferred = changes.iter().any(|(_, table)| table.has_deferrable);

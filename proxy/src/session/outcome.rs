@@ -8,6 +8,7 @@ use raidb_core::sql::analysis::{CapturedOperation, Command, FootprintHint, Proof
 use raidb_core::sql::catalog::Table;
 use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
 use raidb_core::sql::footprint::Footprint;
+use raidb_core::sql::images::follower::null_of_domain;
 use raidb_core::sql::parametrised;
 use raidb_core::sql::rows::{CapturedRows, follower_statements};
 
@@ -83,6 +84,7 @@ impl Session {
         let names: Vec<&String> = match command {
             Command::Write(write) => write.sequences.iter().collect(),
             Command::Read(read) => read.sequences.iter().collect(),
+            Command::Fill(fill) => fill.sequences.iter().collect(),
             Command::Imaged(imaged) => {
                 imaged.tables.iter().flat_map(|table| &table.sequences).map(|(_, name)| name).collect()
             }
@@ -274,6 +276,9 @@ impl Session {
         took: Duration,
     ) -> Result<(), SqlError> {
         let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|row| row.iter().map(|v| v.as_deref()).collect()).collect();
+        if let Some(column) = null_of_domain(table, captured.columns.iter().copied(), &rows) {
+            return Err(null_refused(&column.name));
+        }
         let verb = match captured.operation {
             CapturedOperation::Insert | CapturedOperation::Upsert => "INSERT 0",
             CapturedOperation::Update => "UPDATE",
@@ -335,6 +340,7 @@ impl Session {
                     }
                     if open.changes_catalog {
                         open.own_catalog = Some(Arc::new(catalog));
+                        open.own_catalog_at = open.transcript.len();
                     }
                 }
                 Ok(())
@@ -344,4 +350,12 @@ impl Session {
             }
         }
     }
+}
+
+/// The lead has a NULL that followers could not be given: all of them would say 23502, and the lead would be outvoted.
+pub(super) fn null_refused(column: &str) -> SqlError {
+    SqlError::refused(
+        format!("column \"{column}\" becomes NULL, which its domain (NOT NULL) lets through in this statement only"),
+        "Use coalesce, or declare the column NOT NULL and the domain without it.",
+    )
 }

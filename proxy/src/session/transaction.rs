@@ -174,6 +174,8 @@ pub struct OpenTransaction {
     pub had_temporary: bool,
     /// Some of them are dropped when it commits.
     pub until_commit: bool,
+    /// Length of the transcript when that was read.
+    pub own_catalog_at: usize,
     /// A statement ran that may have set sequences back.
     pub sequences_doubted: bool,
     /// Its transcript has images of rows.
@@ -227,6 +229,7 @@ impl OpenTransaction {
             temporary: None,
             had_temporary: false,
             until_commit: false,
+            own_catalog_at: 0,
             sequences_doubted: false,
             imaged: false,
             unproven: false,

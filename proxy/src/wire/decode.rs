@@ -296,7 +296,7 @@ pub fn split_row(frame: &[u8], extra: usize) -> Option<SplitRow<'_>> {
     if extra == 0 {
         kept_end = at;
     }
-    Some((&frame[7..kept_end], values))
+    Some((frame.get(7..kept_end)?, values))
 }
 
 /// Bytes of the first `keep` column descriptions of a RowDescription. `None` if it is malformed.
@@ -403,6 +403,9 @@ mod tests {
         assert_eq!(values, vec![Some(&b"bc"[..]), Some(&b"d"[..])]);
         assert_eq!(split_row(&row, 0).unwrap().0.len(), row.len() - 7);
         assert!(split_row(&row[..row.len() - 1], 1).is_none());
+        // Found by fuzzing: a row without even a number of columns.
+        assert!(split_row(b"D\0\0\0\x04", 0).is_none());
+        assert!(text_row(b"D\0\0\0\x05\0").is_empty());
         assert_eq!(tag_rows(b"INSERT 0 17"), 17);
         assert_eq!(tag_rows(b"BEGIN"), 0);
     }

@@ -53,6 +53,7 @@ mod sqlalchemy;
 mod tls_scram;
 mod tokio_client;
 
+use differential::oracles;
 use futures::future::BoxFuture;
 
 use crate::checkers::{EqualityOptions, members_equal};
@@ -117,6 +118,7 @@ table! {
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
     member_add: "members are added under load, a build is killed half-way: no client error, nobody half-built serves, members equal",
     differential: "a corpus of SQL on one bare server and through the proxy: the same answers, members equal",
+    oracles: "the same corpus on one bare server: what is judged a read writes nothing, what is replicated writes what was declared",
     psql: "psql: describe, \\copy, several statements, positions of errors, notices, cursors",
     pg_dump: "pg_dump through the proxy beside writes, what it saves is put back: the same as a member's, members equal",
     psycopg: "a Python application with psycopg 3",

@@ -10,6 +10,11 @@ fn differential() {
 }
 
 #[test]
+fn oracles() {
+    common::run("oracles", Options { transactions: 20, ..Options::default() });
+}
+
+#[test]
 fn model_keyed() {
     common::run("model_keyed", Options { transactions: 40, ..Options::default() });
 }

@@ -52,6 +52,7 @@ pub enum ColumnDefault {
 
 /// One column, in attribute order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct Column {
     /// Name as stored (not quoted).
     pub name: String,
@@ -61,6 +62,9 @@ pub struct Column {
     pub type_oid: u32,
     /// NOT NULL.
     pub not_null: bool,
+    /// Its type is a domain with NOT NULL: a value that is of the type already may be NULL all the same (behind an outer join), and cannot
+    /// be given to it again.
+    pub domain_not_null: bool,
     /// See [`ColumnDefault`].
     pub default: ColumnDefault,
     /// Its collation, if any, is deterministic (so equal text means equal bytes).
@@ -96,6 +100,8 @@ pub struct Table {
     pub unique_indexes: usize,
     /// Columns (indexes into `columns`) of which they are made, their expressions and predicates included.
     pub unique_columns: Vec<usize>,
+    /// A view that calls built-in functions which may write or take locks, itself or through another view.
+    pub calls_volatile: bool,
     /// User triggers that are not internal (foreign keys' are internal) and not those that take images.
     pub has_triggers: bool,
     /// The triggers that take images stand on it ([`super::images`]).
@@ -127,6 +133,43 @@ impl Table {
     #[must_use]
     pub fn is_of_session(&self) -> bool {
         self.schema == TEMPORARY_SCHEMA
+    }
+
+    /// A relation of which nothing is known but what it is: without columns, keys or anything that acts on writes; its own group.
+    #[must_use]
+    pub fn new(id: u32, schema: &str, name: &str, kind: RelationKind) -> Self {
+        Table {
+            id: TableId(id),
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            kind,
+            columns: Vec::new(),
+            keys: Vec::new(),
+            unique_indexes: 0,
+            unique_columns: Vec::new(),
+            calls_volatile: false,
+            has_triggers: false,
+            captured: false,
+            fires_on_replica: false,
+            has_rules: false,
+            has_row_security: false,
+            has_deferrable: false,
+            inherits: false,
+            has_foreign_keys: false,
+            group: ConflictGroup(id),
+            has_user_functions: false,
+            sequences: Vec::new(),
+            temporary: false,
+        }
+    }
+
+    /// The same with this primary key (indexes into [`Table::columns`]).
+    #[must_use]
+    pub fn with_primary_key(mut self, columns: &[usize]) -> Self {
+        self.keys.insert(0, UniqueKey { columns: columns.to_vec(), primary: true });
+        self.unique_indexes += 1;
+        self.unique_columns.extend(columns);
+        self
     }
 }
 
@@ -202,6 +245,10 @@ pub struct Catalog {
     pub probe_tells_little: bool,
     /// Functions of users take or give back advisory locks.
     pub advisory_functions: bool,
+    /// Policies of row security call functions that may write.
+    pub policies_may_write: bool,
+    /// Casts, input functions of types or checks of domains call volatile functions of users.
+    pub casts_may_write: bool,
     /// The default search path for new sessions, resolved, without `pg_catalog`.
     pub default_search_path: Vec<String>,
     /// Grows with every load; part of the analysis cache key.

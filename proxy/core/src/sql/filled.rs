@@ -7,21 +7,17 @@
 use super::analysis::{Fill, OnCommit};
 use super::catalog::Table;
 use super::images::TableChange;
-use super::images::follower::{ImageStatement, NotOfTheTable, statements};
+use super::images::follower::{ImageStatement, Unfit, statements};
 use super::rows::quote_literal;
 use super::text::{quote_ident, quote_qualified};
 
 /// Columns of the answer to [`definition_query`].
-pub const DEFINITION_COLUMNS: usize = 4;
+pub const DEFINITION_COLUMNS: usize = 5;
 /// The command tag of a definition.
 pub const DEFINITION_TAG: &str = "CREATE TABLE AS";
 
-/// Types whose values cannot be read back from their texts: `pg_node_tree`, `pg_ndistinct`, `pg_dependencies`, `pg_mcv_list`,
-/// `pg_brin_bloom_summary`, `pg_brin_minmax_multi_summary`, `gtsvector`.
-const WITHOUT_INPUT: [u32; 7] = [194, 3361, 3402, 5017, 4600, 4601, 3642];
-
 /// What the lead is asked about the table: schema, definition, whether it lasts as long as it should, whether its owner may fill it
-/// (`t` or `f`).
+/// (`t` or `f`), a column whose values cannot be read back from their texts (or nothing).
 #[must_use]
 pub fn definition_query(fill: &Fill, standard_conforming: bool) -> Vec<u8> {
     // The schema of what is temporary has another name on every connection.
@@ -76,7 +72,21 @@ const DEFINITION: &str = "SELECT {schema}, {head} \
        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') || ' WITH NO DATA', \
      c.relpersistence = '{lasts}' AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t \
        ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND t.typnamespace = pg_catalog.pg_my_temp_schema()), \
-     pg_catalog.has_table_privilege(c.oid, 'INSERT') \
+     pg_catalog.has_table_privilege(c.oid, 'INSERT'), \
+     coalesce((WITH RECURSIVE part(attname, of) AS (\
+       SELECT a.attname, a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+       UNION SELECT p.attname, x.of FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.of CROSS JOIN LATERAL (\
+         SELECT t.typelem AS of WHERE t.typcategory = 'A' AND t.typelem <> 0 \
+         UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd' \
+         UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid \
+         UNION ALL SELECT b.atttypid FROM pg_catalog.pg_attribute b WHERE b.attrelid = t.typrelid AND t.typtype = 'c' \
+           AND b.attnum > 0 AND NOT b.attisdropped) x) \
+       SELECT p.attname FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.of WHERE \
+         t.typname IN ('pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', \
+           'pg_brin_minmax_multi_summary', 'gtsvector', 'aclitem', 'regproc', 'regprocedure', 'regoper', 'regoperator', \
+           'regclass', 'regtype', 'regrole', 'regnamespace', 'regconfig', 'regdictionary', 'regcollation') \
+         OR t.typtype = 'd' AND (t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k \
+           WHERE k.contypid = t.oid AND NOT k.convalidated)) LIMIT 1)::text, '') \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
 
 /// The rows of the table, as text, in the order in which they lie there.
@@ -88,21 +98,15 @@ pub fn rows_query(schema: &str, name: &str) -> String {
     )
 }
 
-/// Whether rows of the table can be carried as text; if not, the column that cannot.
-#[must_use]
-pub fn unreadable_column(table: &Table) -> Option<&str> {
-    table.columns.iter().find(|column| WITHOUT_INPUT.contains(&column.type_oid)).map(|column| column.name.as_str())
-}
-
 /// The statements that fill the table on a follower.
 ///
 /// # Errors
-/// [`NotOfTheTable`]: rows and table do not fit each other.
+/// See [`Unfit`].
 pub fn fill_statements(
     table: &Table,
     rows: Vec<Vec<u8>>,
     standard_conforming: bool,
-) -> Result<Vec<ImageStatement>, NotOfTheTable> {
+) -> Result<Vec<ImageStatement>, Unfit> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -142,7 +146,10 @@ mod tests {
             r#"INSERT INTO "public"."T" SELECT FROM pg_catalog.generate_series(1, 2) -- INSERT 0 2"#
         );
         assert_eq!(filled(&["a int"], &[]), "");
-        assert_eq!(fill_statements(&table(1, "T", &["a int"]), vec![b"(1,2)".to_vec()], true), Err(NotOfTheTable));
+        assert_eq!(
+            fill_statements(&table(1, "T", &["a int"]), vec![b"(1,2)".to_vec()], true),
+            Err(Unfit::NotOfTheTable)
+        );
     }
 
     #[test]

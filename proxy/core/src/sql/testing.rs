@@ -7,7 +7,7 @@ use super::analyse::Settings;
 use super::catalog::{
     Builtins, Catalog, Column, ColumnDefault, FunctionFacts, Functions, RelationKind, Table, UniqueKey, Volatility,
 };
-use crate::ids::{ConflictGroup, TableId};
+use crate::ids::ConflictGroup;
 
 /// The oid and the full name of a type.
 fn type_of(short: &str) -> (u32, &'static str) {
@@ -45,37 +45,15 @@ pub(crate) fn table(id: u32, name: &str, columns: &[&str]) -> Table {
             not_null: false,
             default,
             collation_deterministic: true,
+            domain_not_null: false,
         }
     };
-    Table {
-        id: TableId(id),
-        schema: "public".to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        columns: columns.iter().map(column).collect(),
-        keys: Vec::new(),
-        unique_indexes: 0,
-        unique_columns: Vec::new(),
-        has_triggers: false,
-        captured: false,
-        fires_on_replica: false,
-        has_rules: false,
-        has_row_security: false,
-        has_deferrable: false,
-        inherits: false,
-        has_foreign_keys: false,
-        group: ConflictGroup(id),
-        has_user_functions: false,
-        sequences: Vec::new(),
-        temporary: false,
-    }
+    Table { columns: columns.iter().map(column).collect(), ..Table::new(id, "public", name, RelationKind::Table) }
 }
 
 /// The same with a primary key over these columns.
-pub(crate) fn with_key(mut table: Table, columns: &[usize]) -> Table {
-    table.keys.insert(0, UniqueKey { columns: columns.to_vec(), primary: true });
-    table.unique_indexes += 1;
-    table
+pub(crate) fn with_key(table: Table, columns: &[usize]) -> Table {
+    table.with_primary_key(columns)
 }
 
 /// Puts a catalog together.

@@ -80,6 +80,12 @@ impl Answer {
         self.lines.iter().any(|line| line.starts_with("error "))
     }
 
+    /// SQLSTATE of the error in it.
+    pub(super) fn sqlstate(&self) -> Option<&str> {
+        let error = self.lines.iter().find_map(|line| line.strip_prefix("error "))?;
+        error.split(' ').find_map(|field| field.strip_prefix("C="))
+    }
+
     fn note_refusal(&mut self, message: &Message) {
         let text = message.field(b'M').unwrap_or_default();
         if let Some(reason) = text.strip_prefix(REFUSED)

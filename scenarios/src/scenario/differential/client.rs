@@ -2,9 +2,9 @@
 
 use super::answer::Answer;
 use super::corpus::{CopyData, Protocol, Statement};
-use crate::Result;
 use crate::clients::Raw;
 use crate::sql::Endpoint;
+use crate::{Result, fail};
 
 /// One connection, to the proxy or to the bare server.
 #[derive(Debug)]
@@ -51,6 +51,25 @@ impl Client {
     /// Runs a text of the harness's own.
     pub(super) async fn say(&mut self, text: &str) -> Answer {
         self.run(&Statement::plain(0, text), Protocol::Simple).await
+    }
+
+    /// Runs a text of the harness's own and returns the rows of each statement in it that has some to give.
+    ///
+    /// # Errors
+    /// The server's error, or the connection is lost.
+    pub(super) async fn rows(&mut self, text: &str) -> Result<Vec<Vec<Vec<Option<String>>>>> {
+        self.raw.query(text.as_bytes()).await?;
+        let (mut results, mut error) = (Vec::new(), None);
+        while let Some(message) = self.raw.message().await? {
+            match message.kind {
+                b'T' => results.push(Vec::new()),
+                b'D' => results.last_mut().into_iter().for_each(|rows: &mut Vec<_>| rows.push(cells(&message.body))),
+                b'E' => error = message.field(b'M'),
+                b'Z' => return error.map_or(Ok(results), fail),
+                _ => {}
+            }
+        }
+        fail("the connection is closed")
     }
 
     /// Ends the session in order.
@@ -124,6 +143,17 @@ impl Client {
         // A Sync that came before the data was passed over.
         if sync { self.send(&[(b'S', b"")]).await } else { Ok(()) }
     }
+}
+
+/// The values of a DataRow.
+fn cells(body: &[u8]) -> Vec<Option<String>> {
+    let (mut rest, mut cells) = (body.get(2..).unwrap_or_default(), Vec::new());
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let value = usize::try_from(i32::from_be_bytes(*length)).ok().and_then(|length| behind.get(..length));
+        cells.push(value.map(|value| String::from_utf8_lossy(value).into_owned()));
+        rest = behind.get(value.map_or(0, <[u8]>::len)..).unwrap_or_default();
+    }
+    cells
 }
 
 /// The body of Bind: unnamed statement and portal, parameters and results as texts.

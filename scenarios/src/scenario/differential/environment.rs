@@ -12,6 +12,11 @@ use crate::{Options, Result};
 /// waited for, since no server is killed.
 const SETTINGS: [&str; 4] = ["autovacuum=off", "max_prepared_transactions=10", "fsync=off", "jit=off"];
 
+/// [`SETTINGS`], as members take them.
+pub(super) fn settings() -> Vec<String> {
+    SETTINGS.map(str::to_owned).to_vec()
+}
+
 /// No member is slow here, however busy the machine is: this is about answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,7 +32,7 @@ pub(super) struct Environment {
 
 impl Environment {
     pub(super) async fn start(options: &Options) -> Result<Self> {
-        let settings: Vec<String> = SETTINGS.map(str::to_owned).to_vec();
+        let settings = settings();
         let member_timeout = PATIENCE;
         let setup = ClusterOptions { member_settings: settings.clone(), member_timeout, ..ClusterOptions::default() };
         let mut server = MemberOptions::new("bare", &setup.database);

@@ -3,13 +3,15 @@
 //!
 //! The proxy goes first: what it refuses (0A000) is not run on the bare server either, so both stay in one state. The
 //! reason must be in `corpus/refused.txt`. With `--bare`, both sides are bare servers: the corpus itself is checked.
-//! `--only A,B` runs the topics whose names contain one of these; `--transactions N` makes 20 × N generated statements.
+//! `--only A,B` runs the topics whose names contain one of these; `--transactions N` makes 20 × N generated statements; with
+//! `--only wide` they are also about what users make around tables.
 
 mod answer;
 mod client;
 mod corpus;
 mod environment;
 mod generator;
+pub(super) mod oracles;
 mod outcome;
 mod pair;
 mod pass;
@@ -18,6 +20,7 @@ mod report;
 
 use corpus::{Protocol, Topic};
 use environment::Environment;
+use generator::Mix;
 use outcome::MemberDifference;
 use pass::Watch;
 use refusals::Refusals;
@@ -31,7 +34,9 @@ const GENERATED_PER_TRANSACTION: usize = 20;
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let mut topics = corpus::read()?;
     let written: usize = topics.iter().map(|topic| topic.statements().count()).sum();
-    let generated = generator::topics(options.seed, options.transactions * GENERATED_PER_TRANSACTION);
+    let wide = options.only.as_ref().is_some_and(|only| only.contains("wide"));
+    let mix = if wide { Mix::Wide } else { Mix::Plain };
+    let generated = generator::topics(options.seed, options.transactions * GENERATED_PER_TRANSACTION, mix);
     topics.extend(generated);
     if let Some(only) = &options.only {
         topics.retain(|topic| only.split(',').any(|part| topic.name.contains(part)));

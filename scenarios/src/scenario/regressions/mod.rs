@@ -28,6 +28,7 @@ mod full_batch;
 mod hidden_at_commit;
 mod hidden_from_probes;
 mod hidden_in_cursors;
+mod hidden_in_queries;
 mod hidden_row_locks;
 mod lead_cut_at_deferred_commit;
 mod limits_not_at_commit;
@@ -147,6 +148,7 @@ cases! {
     Shared hidden_from_probes,
     Shared hidden_row_locks,
     Shared hidden_in_cursors,
+    Shared hidden_in_queries,
     Shared advisory_in_functions,
     Shared locks_lost_while_reading,
     Shared notifications_flow,

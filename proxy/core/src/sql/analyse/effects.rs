@@ -65,6 +65,12 @@ impl Effects {
 /// Judges the tokens of `range`.
 pub(crate) fn scan(text: &Text<'_>, range: Range<usize>, scope: &Scope<'_>) -> Effects {
     let mut effects = Effects::default();
+    if scope.catalog.casts_may_write {
+        // Those that are implicit stand nowhere in the text.
+        effects.unproven(|| "a cast".to_owned());
+        effects.user_code(|| "a cast".to_owned());
+        effects.lead_only(|| "a cast, where users have made casts".to_owned());
+    }
     for i in range {
         match text.kind(i) {
             Some(TokenKind::Ident | TokenKind::QuotedIdent) => identifier(text, i, scope, &mut effects),
@@ -256,7 +262,6 @@ fn cast(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects) {
     if scope.catalog.user_types {
         effects.perhaps_lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
-        effects.user_code(|| "a cast".to_owned());
     }
     let constant = i > 0
         && (matches!(
@@ -274,7 +279,6 @@ fn cast_call(text: &Text<'_>, i: usize, scope: &Scope<'_>, effects: &mut Effects
     if scope.catalog.user_types {
         effects.perhaps_lead_only(|| "a cast, where users have made casts".to_owned());
         effects.unproven_user("cast");
-        effects.user_code(|| "a cast".to_owned());
     }
     let constant = matches!(text.kind(i + 2), Some(TokenKind::String | TokenKind::Parameter | TokenKind::EscapeString))
         && text.is(i + 3, "as");

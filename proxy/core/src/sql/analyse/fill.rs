@@ -33,6 +33,9 @@ pub(crate) fn create(
     if text.is(start, "execute") {
         return execute(text, start, fill, scope);
     }
+    if no_data && text.parameters() > 0 {
+        return Err(refuse("parameters in CREATE TABLE AS … WITH NO DATA", "write their types: NULL::type"));
+    }
     if no_data {
         // Nothing is computed: the same text makes the same table.
         return match temporary {

@@ -86,6 +86,14 @@ fn read(text: &Text<'_>, query: &Query, scope: &Scope<'_>) -> Result<Judged, Sto
         return Err(Stop::Refused(refusal));
     }
     let relations = relations(&facts, scope)?;
+    // A READ ONLY transaction keeps none of these from writing, or does not tell of it.
+    let untold = relations.effects.as_deref().filter(|_| scope.catalog.probe_tells_little);
+    if let Some(name) = relations.volatile.as_deref().or(untold).or(relations.guarded(scope)) {
+        return Err(hidden(
+            format!("\"{name}\", which the statement reads, may have effects of its own"),
+            "declare functions that only read as STABLE; call those that write in a statement of their own",
+        ));
+    }
     let words = &["insert", "update", "delete", "merge", "into"];
     // The tree says that nothing is written. A column may have such a name; if the tree is wrong, the member refuses.
     let doubtful = (0..text.len()).any(|i| text.any(i, words));

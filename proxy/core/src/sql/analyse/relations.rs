@@ -21,6 +21,8 @@ pub(crate) struct Relations {
     pub(crate) hidden: Option<String>,
     /// A view that calls functions made by users, or a foreign table.
     pub(crate) effects: Option<String>,
+    /// A view that may write or take locks where nothing refuses that: see [`Table::calls_volatile`].
+    pub(crate) volatile: Option<String>,
     /// System catalogs or sequences: contents that belong to one member.
     pub(crate) member_bound: bool,
 }
@@ -67,12 +69,22 @@ impl Relations {
         if hidden {
             self.hidden.get_or_insert_with(|| table.name.clone());
         }
+        if table.calls_volatile {
+            self.volatile.get_or_insert_with(|| table.name.clone());
+            self.effects.get_or_insert_with(|| table.name.clone());
+        }
         if table.kind == RelationKind::Foreign
             || (table.kind == RelationKind::View && !system && table.has_user_functions)
         {
             self.effects.get_or_insert_with(|| table.name.clone());
         }
         self.tables.push(Arc::clone(table));
+    }
+
+    /// Whether policies that act on them, also behind a view, may write.
+    pub(crate) fn guarded<'s>(&'s self, scope: &Scope<'_>) -> Option<&'s str> {
+        let guarded = |table: &&Arc<Table>| table.has_row_security || table.kind == RelationKind::View;
+        self.tables.iter().find(guarded).filter(|_| scope.catalog.policies_may_write).map(|table| table.name.as_str())
     }
 
     /// What a strict read of them must wait for.

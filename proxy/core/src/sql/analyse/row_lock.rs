@@ -189,6 +189,12 @@ fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<'_>) -> Res
     if let Some(what) = effects.unproven.as_ref().or(relations.effects.as_ref()) {
         return Err(doubt(format!("{what} may write"), "call it in a SELECT without FOR UPDATE"));
     }
+    if let Some(name) = relations.guarded(scope) {
+        return Err(doubt(
+            format!("row security of \"{name}\" may call a function that writes"),
+            "declare functions of policies that only read as STABLE",
+        ));
+    }
     if !effects.sequences.is_empty() || effects.unknown_sequence.is_some() {
         return Err(refuse("nextval or setval in a locking SELECT", "call it in a SELECT of its own"));
     }

@@ -103,6 +103,12 @@ pub(crate) fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<
             "read it in a SELECT first and write its result",
         ));
     }
+    if let Some(name) = relations.guarded(scope) {
+        return Err(hidden(
+            format!("row security of \"{name}\" may call a function that writes"),
+            "declare functions of policies that only read as STABLE",
+        ));
+    }
     Ok(effects)
 }
 

@@ -11,6 +11,7 @@ use sqlparser::ast::Statement;
 use super::super::analysis::{Analysis, Command, Locked, Refusal, Severity, Unproven};
 use super::super::catalog::{Catalog, ColumnDefault, RelationKind, Table};
 use super::super::footprint::Footprint;
+use super::super::lexer::TokenKind;
 use super::super::text::Text;
 use super::locks::exclusive;
 use super::relations::{OWN_SCHEMA, Relations, relations};
@@ -65,8 +66,14 @@ fn check_calls(text: &Text<'_>, scope: &Scope<'_>, reason: &str) -> Result<(), S
     if !text.is(0, "do") {
         return check(text);
     }
-    let mut bodies = (1..text.len()).filter_map(|i| text.string(i));
-    bodies.try_for_each(|body| check(&Text::new(&body, text.standard_conforming)))
+    let is_string = |i: &usize| {
+        use TokenKind::{DollarString, EscapeString, String, UnicodeString};
+        matches!(text.kind(*i), Some(String | EscapeString | UnicodeString | DollarString))
+    };
+    (1..text.len()).filter(is_string).try_for_each(|i| match text.string(i) {
+        Some(body) => check(&Text::new(&body, text.standard_conforming)),
+        None => Err(differs(reason, "a body that is not simple to read")),
+    })
 }
 
 /// The relations that the statement names.

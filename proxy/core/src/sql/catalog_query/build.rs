@@ -11,7 +11,7 @@ use super::super::images::TRIGGERS;
 use super::super::text::{Text, quote_qualified};
 use super::CATALOG_RESULTS;
 use super::groups::Groups;
-use crate::ids::{ConflictGroup, TableId};
+use crate::ids::ConflictGroup;
 
 /// Results of one text: rows of columns in text format, one list a statement.
 pub type Results = [Vec<Vec<Option<String>>>];
@@ -107,6 +107,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         user_types: rows(results, 4).map(|row| row.flag(0)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         probe_tells_little: rows(results, 4).map(|row| row.flag(1)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         advisory_functions: rows(results, 4).map(|row| row.flag(2)).collect::<Result<Vec<_>, _>>()?.contains(&true),
+        policies_may_write: rows(results, 4).map(|row| row.flag(3)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;
@@ -119,6 +120,8 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
     for table in tables.into_values() {
         catalog.add(table.table);
     }
+    // Not before defaults and checks were judged: it says nothing of them.
+    catalog.casts_may_write = rows(results, 4).map(|row| row.flag(4)).collect::<Result<Vec<_>, _>>()?.contains(&true);
     Ok(catalog)
 }
 
@@ -156,26 +159,13 @@ fn relations(results: &Results) -> Result<Drafts, CatalogError> {
             _ => RelationKind::Other,
         };
         let table = Table {
-            id: TableId(oid),
-            schema: row.text(1)?.to_owned(),
-            name: row.text(2)?.to_owned(),
-            kind,
-            columns: Vec::new(),
-            keys: Vec::new(),
-            unique_indexes: 0,
-            unique_columns: Vec::new(),
             has_triggers: row.flag(7)?,
             captured: row.number::<usize>(8)? >= TRIGGERS,
             fires_on_replica: row.flag(9)?,
             has_rules: row.flag(6)?,
             has_row_security: row.flag(5)?,
-            has_deferrable: false,
-            inherits: false,
-            has_foreign_keys: false,
-            group: ConflictGroup(oid),
-            has_user_functions: false,
-            sequences: Vec::new(),
             temporary: row.flag(4)?,
+            ..Table::new(oid, row.text(1)?, row.text(2)?, kind)
         };
         Ok((oid, Draft { table, attributes: Vec::new() }))
     };
@@ -202,6 +192,7 @@ fn columns(results: &Results, tables: &mut Drafts, catalog: &Catalog) -> Result<
             not_null: row.flag(5)?,
             default,
             collation_deterministic: row.flag(9)?,
+            domain_not_null: row.flag(10)?,
         });
     }
     Ok(())
@@ -297,14 +288,25 @@ fn user_calls(results: &Results, tables: &mut Drafts, catalog: &Catalog) -> Resu
         .filter(|row| row.optional(0) == Some("v"))
         .map(|row| Ok((row.number(1)?, row.number(2)?)))
         .collect::<Result<_, CatalogError>>()?;
-    let mut before = usize::MAX;
-    while before != calling.len() {
-        before = calling.len();
-        calling.extend(over.iter().filter(|(_, of)| calling.contains(of)).map(|(view, _)| *view).collect::<Vec<_>>());
+    let mut volatile = HashSet::new();
+    for row in rows(results, 9) {
+        if row.flag(1)? {
+            volatile.insert(row.number(0)?);
+        }
     }
-    for oid in calling {
-        if let Some(draft) = tables.get_mut(&oid) {
-            draft.table.has_user_functions = true;
+    for (set, mark) in [
+        (&mut calling, (|t| t.has_user_functions = true) as fn(&mut Table)),
+        (&mut volatile, |t| t.calls_volatile = true),
+    ] {
+        let mut before = usize::MAX;
+        while before != set.len() {
+            before = set.len();
+            set.extend(over.iter().filter(|(_, of)| set.contains(of)).map(|(view, _)| *view).collect::<Vec<_>>());
+        }
+        for oid in set.iter() {
+            if let Some(draft) = tables.get_mut(oid) {
+                mark(&mut draft.table);
+            }
         }
     }
     Ok(())

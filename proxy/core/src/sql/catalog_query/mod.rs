@@ -43,6 +43,15 @@ macro_rules! schema_name {
     };
 }
 
+/// Built-in functions `p` that are declared volatile and have no effect (as [`super::functions::harmless`] has them, by patterns).
+macro_rules! harmless {
+    () => {
+        "p.proname ~ '^(random.*|setseed|clock_timestamp|gen_random_uuid|uuid.*|timeofday|current_query|currval|lastval|txid_status|\
+         pg_sleep.*|pg_.*_size|pg_is_.*|pg_last_.*|pg_(ls|get_wal|control|current|stat_get|show|lock_status|blocking|safe|\
+         notification|partition|database|jit|collation|hba|sequence_last|xact_status).*)$'"
+    };
+}
+
 /// Names and volatilities of the functions that a fresh database has.
 pub const BUILTIN_SQL: &str = "SELECT proname, max(CASE provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END) \
     FROM pg_catalog.pg_proc WHERE oid < 16384 GROUP BY proname";
@@ -61,7 +70,11 @@ pub const CATALOG_SQL: &str = concat!(
     "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);",
     // 2: functions that users made
     "SELECT p.proname, bool_and(p.oid < 16384), ",
-    "max(CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END), ",
+    // All aggregates are stored as immutable: they are what their functions are.
+    "max(CASE WHEN p.prokind = 'a' THEN (SELECT max(CASE f.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END) ",
+    "FROM pg_aggregate g JOIN pg_proc f ON f.oid IN (g.aggtransfn::oid, g.aggfinalfn::oid, g.aggcombinefn::oid, ",
+    "g.aggmtransfn::oid, g.aggminvtransfn::oid, g.aggmfinalfn::oid) WHERE g.aggfnoid::oid = p.oid) ",
+    "ELSE CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END END), ",
     "bool_and(p.oid < 16384 OR e.objid IS NOT NULL), ",
     "bool_or(p.oid >= 16384 AND p.pronargs = 1 AND a.typtype IN ('c', 'p')) ",
     "FROM pg_proc p LEFT JOIN pg_type a ON a.oid = p.proargtypes[0] LEFT JOIN (",
@@ -99,7 +112,20 @@ pub const CATALOG_SQL: &str = concat!(
     "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL OR prolang NOT IN (",
     "SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql'))) AND oid NOT IN (",
     trusted!(),
-    "));",
+    ")), ",
+    // Do policies of row security call functions that may write? Few of them are there, and no dependency tells of built-in ones.
+    "EXISTS (SELECT FROM pg_policy o WHERE concat(o.polqual::text, o.polwithcheck::text) ~ (",
+    "SELECT format(':(funcid|opfuncid|aggfnoid|winfnoid) (%s) ', string_agg(p.oid::text, '|')) FROM pg_proc p WHERE p.oid NOT IN (",
+    trusted!(),
+    ") AND (p.provolatile = 'v' OR p.prokind = 'a' AND p.oid >= 16384) AND NOT (p.oid < 16384 AND ",
+    harmless!(),
+    "))), ",
+    // Do casts or types call volatile functions?
+    "EXISTS (SELECT FROM pg_proc p WHERE p.oid >= 16384 AND p.provolatile = 'v' AND p.oid NOT IN (",
+    trusted!(),
+    ") AND (p.oid IN (SELECT castfunc FROM pg_cast) OR p.oid IN (SELECT typinput::oid FROM pg_type) OR p.oid IN (",
+    "SELECT d.refobjid FROM pg_constraint c JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid ",
+    "AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0)));",
     // 5: relations
     "SELECT c.oid, ",
     schema_name!(),
@@ -128,7 +154,7 @@ pub const CATALOG_SQL: &str = concat!(
     // 6: columns of what is not a system relation
     "SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull, ",
     "a.attgenerated, a.attidentity, coalesce(CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END, CASE WHEN t.typtype = 'd' THEN t.typdefault END), ",
-    "coalesce(l.collisdeterministic, true) ",
+    "coalesce(l.collisdeterministic, true), t.typtype = 'd' AND t.typnotnull ",
     "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid ",
     "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef ",
     "LEFT JOIN pg_collation l ON l.oid = a.attcollation ",
@@ -159,7 +185,7 @@ pub const CATALOG_SQL: &str = concat!(
     "JOIN pg_class c ON c.oid = d.refobjid WHERE r.rulename = '_RETURN' AND c.relkind = 'v' AND r.ev_class <> c.oid ",
     "AND c.oid >= 16384;",
     // 9: relations whose checks, indexes, generated columns or view definition call untrusted functions of users
-    "SELECT DISTINCT coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) FROM pg_depend d ",
+    "SELECT DISTINCT coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class), false FROM pg_depend d ",
     "LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.conrelid <> 0 ",
     "LEFT JOIN pg_index i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid ",
     "LEFT JOIN pg_attrdef ad ON d.classid = 'pg_attrdef'::regclass AND ad.oid = d.objid AND EXISTS (",
@@ -170,7 +196,14 @@ pub const CATALOG_SQL: &str = concat!(
     "AND coalesce(o.oprcode::oid, d.refobjid) >= 16384 ",
     "AND coalesce(o.oprcode::oid, d.refobjid) NOT IN (",
     trusted!(),
-    ") AND coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) IS NOT NULL;",
+    ") AND coalesce(k.conrelid, i.indrelid, ad.adrelid, r.ev_class) IS NOT NULL ",
+    // No dependency tells of the built-in functions that a view calls.
+    "UNION SELECT r.ev_class, true FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.rulename = '_RETURN' ",
+    "AND c.relkind = 'v' AND c.oid >= 16384 AND r.ev_action::text ~ (",
+    "SELECT format(':(funcid|opfuncid) (%s) ', string_agg(p.oid::text, '|')) FROM pg_proc p WHERE p.oid < 16384 AND p.provolatile = 'v' ",
+    "AND NOT ",
+    harmless!(),
+    ");",
     // 10: sequences that columns own or use
     "SELECT DISTINCT d.refobjid, d.refobjsubid, ",
     schema_name!(),

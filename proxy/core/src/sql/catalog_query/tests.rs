@@ -17,7 +17,7 @@ fn results() -> Vec<Rows> {
         rows(&["pg_catalog"]),
         rows(&["f|f|2|f|f", "uuid_generate_v4|f|2|t|f"]),
         rows(&["~=="]),
-        rows(&["f|t|t"]),
+        rows(&["f|t|t|t|f"]),
         rows(&[
             "16400|public|parent|r|f|f|f|f|2|f",
             "16401|public|child|r|f|f|f|t|0|t",
@@ -26,17 +26,17 @@ fn results() -> Vec<Rows> {
             "1259|pg_catalog|pg_class|r|f|f|f|f|0|f",
         ]),
         rows(&[
-            "16400|1|id|integer|23|t|||~|t",
-            "16400|3|at|timestamp with time zone|1184|f|||now()|t",
-            "16401|1|id|integer|23|t||a|~|t",
-            "16401|2|a|text|25|f|||public.uuid_generate_v4()|t",
-            "16401|3|b|text|25|f|||public.f()|t",
-            "16401|4|c|text|25|f|s||lower('x'::text)|t",
-            "16401|5|d|text|25|f|||lower('X'::text)|f",
+            "16400|1|id|integer|23|t|||~|t|f",
+            "16400|3|at|timestamp with time zone|1184|f|||now()|t|f",
+            "16401|1|id|integer|23|t||a|~|t|f",
+            "16401|2|a|text|25|f|||public.uuid_generate_v4()|t|f",
+            "16401|3|b|text|25|f|||public.f()|t|f",
+            "16401|4|c|text|25|f|s||lower('x'::text)|t|f",
+            "16401|5|d|text|25|f|||lower('X'::text)|f|f",
         ]),
         rows(&["16400|t|t|1|1", "16400|f|t|3|3 1", "16401|t|t|1|0"]),
         rows(&["f|16401|16400|t", "v|16403|16402|f"]),
-        rows(&["16402"]),
+        rows(&["16402|f", "16402|t"]),
         rows(&["16401|1|public|child_id_seq"]),
         rows(&["16401|CHECK ((at < now()))"]),
     ]
@@ -59,12 +59,13 @@ fn a_catalog_from_rows() {
     assert_eq!(defaults, [LeadOnly, LeadOnly, Unproven, Generated, Immutable]);
     assert!(child.has_user_functions, "a check with now() is not the same everywhere");
     assert_eq!(child.sequences, [(0, "\"public\".\"child_id_seq\"".to_owned())]);
-    assert!(find("v").has_user_functions && find("w").has_user_functions);
+    assert!(find("v").has_user_functions && find("w").has_user_functions && find("w").calls_volatile);
     assert!(
         catalog.user_operators.contains("~==")
             && !catalog.user_types
             && catalog.probe_tells_little
             && catalog.advisory_functions
+            && catalog.policies_may_write
     );
     assert_eq!(catalog.functions.get("now").expect("now").volatility, Volatility::Stable);
     assert!(catalog.resolve(None, "pg_class", &[]).is_some());

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::analysis::CapturedOperation;
-use super::super::catalog::{ColumnDefault, Table};
+use super::super::catalog::{Column, ColumnDefault, Table};
 use super::super::rows::{CapturedRows, Row, follower_statements, quote_literal};
 use super::super::text::{quote_ident, quote_qualified};
 use super::composite;
@@ -22,9 +22,14 @@ pub struct ImageStatement {
     pub tag: String,
 }
 
-/// A row is not of the table as the catalog has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotOfTheTable;
+/// Why followers cannot be given a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is not of the table as the catalog has it.
+    NotOfTheTable,
+    /// This column is NULL, which its type does not take ([`Column::domain_not_null`]).
+    NullOfDomain(String),
+}
 
 type Values = Vec<Option<Vec<u8>>>;
 
@@ -40,11 +45,8 @@ pub struct FollowerWork {
 /// The statements for these changes, in order, each table as the catalog has it.
 ///
 /// # Errors
-/// [`NotOfTheTable`]: the catalog is older than the table.
-pub fn statements(
-    changes: &[(&TableChange, &Table)],
-    standard_conforming: bool,
-) -> Result<FollowerWork, NotOfTheTable> {
+/// See [`Unfit`].
+pub fn statements(changes: &[(&TableChange, &Table)], standard_conforming: bool) -> Result<FollowerWork, Unfit> {
     let emptied: Vec<String> = changes
         .iter()
         .filter(|(change, _)| change.truncated)
@@ -60,14 +62,29 @@ pub fn statements(
     for (change, table) in changes {
         let rows = |texts: &[Vec<u8>]| texts.iter().map(|text| values(text, table)).collect::<Result<Vec<_>, _>>();
         let writer = Writer { table, standard_conforming };
-        let locks_less = writer.table(rows(&change.removed)?, rows(&change.added)?, statements);
+        let added = rows(&change.added)?;
+        if let Some(column) = null_of_domain(table, 0..table.columns.len(), &added) {
+            return Err(Unfit::NullOfDomain(column.name.clone()));
+        }
+        let locks_less = writer.table(rows(&change.removed)?, added, statements);
         work.more_locks_on_the_lead |= locks_less || change.unchanged;
     }
     Ok(work)
 }
 
-fn values(text: &[u8], table: &Table) -> Result<Values, NotOfTheTable> {
-    composite::columns(text).filter(|values| values.len() == table.columns.len()).ok_or(NotOfTheTable)
+fn values(text: &[u8], table: &Table) -> Result<Values, Unfit> {
+    composite::columns(text).filter(|values| values.len() == table.columns.len()).ok_or(Unfit::NotOfTheTable)
+}
+
+/// The column, if any, in which one of these rows is NULL although its type does not take that.
+pub fn null_of_domain<'t, V>(
+    table: &'t Table,
+    columns: impl Iterator<Item = usize> + Clone,
+    rows: &[Vec<Option<V>>],
+) -> Option<&'t Column> {
+    let guarded = |(_, column): &(usize, usize)| table.columns[*column].domain_not_null;
+    let null = |at: usize| rows.iter().any(|row| row.get(at).is_none_or(Option::is_none));
+    columns.enumerate().filter(guarded).find(|(at, _)| null(*at)).map(|(_, column)| &table.columns[column])
 }
 
 struct Writer<'a> {
@@ -324,6 +341,6 @@ mod tests {
     fn rows_of_another_shape_are_an_error() {
         let t = table(1, "t", &["a int"]);
         let change = TableChange { added: vec![b"(1,2)".to_vec()], ..TableChange::default() };
-        assert_eq!(statements(&[(&change, &t)], true), Err(NotOfTheTable));
+        assert_eq!(statements(&[(&change, &t)], true), Err(Unfit::NotOfTheTable));
     }
 }

@@ -1,12 +1,17 @@
-//! Generated statements: a few tables, and keyed, unkeyed and failing DML on them, from one seed.
+//! Generated statements: a few tables, and keyed, unkeyed and failing DML on them ([`wide`]: with what users make around
+//! tables, [`objects`]), from one seed.
 //!
 //! What is printed is the same on every server: queries order by all that they show. Values that no two servers
 //! share (`random()`, `now()`) go into a table whose name begins with `v_`, which is not compared with the bare server.
 
+mod objects;
+mod wide;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::corpus::{Statement, Step, Topic};
+use super::corpus::{CopyData, Statement, Step, Topic};
+use objects::{MEANINGS, OBJECTS, SWALLOWING};
 
 /// Statements of one topic: what is run again, statement by statement, when members differ.
 const TOPIC_SIZE: usize = 500;
@@ -15,7 +20,7 @@ const KEYS: i32 = 30;
 /// Statements in one transaction.
 const TRANSACTION_LIMIT: usize = 8;
 
-const TABLES: [&str; 9] = [
+const TABLES: &[&str] = &[
     "create table k(id int primary key, a int default 7, b text, c numeric(12,3), d date default '2020-02-29')",
     "create table u(a int, b text, c boolean)",
     "create table p(x int, y int, v int not null default 0, primary key (x, y))",
@@ -27,27 +32,65 @@ const TABLES: [&str; 9] = [
     "insert into u select g % 7, md5(g::text), g % 2 = 0 from generate_series(1, 25) g",
 ];
 
+/// What statements are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mix {
+    /// The plain tables.
+    Plain,
+    /// What users make around them as well.
+    Wide,
+}
+
 /// `count` statements in topics of their own, the same for the same seed.
-pub(super) fn topics(seed: u64, count: usize) -> Vec<Topic> {
+pub(super) fn topics(seed: u64, count: usize, mix: Mix) -> Vec<Topic> {
     let numbers = 0..count.div_ceil(TOPIC_SIZE);
     let topic = |number: usize| {
         let size = TOPIC_SIZE.min(count - number * TOPIC_SIZE);
         let of_topic = seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
-        Topic { name: format!("generated-{seed}-{number}"), steps: steps(of_topic, size) }
+        let (name, special, objects): (_, _, &[&[&str]]) = match (mix, number % 4) {
+            (Mix::Plain, _) => ("generated", Special::Plain, &[]),
+            (Mix::Wide, 1) => ("wide", Special::Meanings, &[OBJECTS, MEANINGS]),
+            (Mix::Wide, 2) => ("wide", Special::Swallowing, &[OBJECTS, SWALLOWING]),
+            (Mix::Wide, _) => ("wide", Special::None, &[OBJECTS]),
+        };
+        Topic { name: format!("{name}-{seed}-{number}"), steps: steps(of_topic, special, objects, size) }
     };
     numbers.map(topic).collect()
 }
 
-fn steps(seed: u64, size: usize) -> Vec<Step> {
-    let mut generator = Generator { chance: StdRng::seed_from_u64(seed), open: 0, savepoint: false };
-    let mut texts: Vec<String> = TABLES.map(str::to_owned).to_vec();
+fn steps(seed: u64, special: Special, objects: &[&[&str]], size: usize) -> Vec<Step> {
+    let mut generator = Generator { chance: StdRng::seed_from_u64(seed), open: 0, savepoint: false, special };
+    let texts = TABLES.iter().chain(objects.iter().copied().flatten());
+    let mut texts: Vec<String> = texts.map(|text| (*text).to_owned()).collect();
     while texts.len() + 1 < size {
         let text = generator.next();
         texts.push(text);
     }
     texts.push("rollback".to_owned());
-    let statement = |(index, text)| Step::Run(Statement::plain(index + 1, text));
-    texts.into_iter().enumerate().map(statement).collect()
+    texts.into_iter().enumerate().map(|(index, text)| Step::Run(statement(index + 1, &text))).collect()
+}
+
+/// COPY … FROM STDIN has its data behind the first line.
+fn statement(line: usize, text: &str) -> Statement {
+    match text.split_once('\n') {
+        Some((copy, data)) => {
+            let data = CopyData { bytes: data.as_bytes().to_vec(), done: true };
+            Statement { copy: Some(data), ..Statement::plain(line, copy) }
+        }
+        None => Statement::plain(line, text),
+    }
+}
+
+/// What a topic has that makes other statements of it less certain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Special {
+    /// There are the plain tables alone.
+    Plain,
+    None,
+    /// [`MEANINGS`].
+    Meanings,
+    /// [`SWALLOWING`].
+    Swallowing,
 }
 
 struct Generator {
@@ -55,6 +98,7 @@ struct Generator {
     /// Statements since BEGIN; 0: none is open.
     open: usize,
     savepoint: bool,
+    special: Special,
 }
 
 impl Generator {
@@ -93,14 +137,16 @@ impl Generator {
     }
 
     fn statement(&mut self) -> String {
-        match self.number(0, 32) {
+        let most = if self.special == Special::Plain { 32 } else { 60 };
+        match self.number(0, most) {
             0..=5 => self.query(),
             6..=12 => self.insert(),
             13..=20 => self.update(),
             21..=24 => self.delete(),
             25..=28 => self.upsert(),
             29..=30 => self.volatile(),
-            _ => self.failing(),
+            31..=32 => self.failing(),
+            _ => self.wide(),
         }
     }
 
@@ -312,7 +358,7 @@ mod tests {
     #[test]
     fn a_seed_always_gives_the_same() {
         let texts = |seed| -> Vec<String> {
-            let topics = topics(seed, 1_200);
+            let topics = topics(seed, 1_200, Mix::Wide);
             assert_eq!(topics.iter().map(|topic| topic.steps.len()).collect::<Vec<_>>(), [500, 500, 200]);
             topics.iter().flat_map(Topic::statements).map(|statement| statement.text.clone()).collect()
         };
