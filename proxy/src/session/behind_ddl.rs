@@ -19,7 +19,18 @@ impl Session {
         if self.meaning_unknown && self.block != Block::Failed {
             self.read_meaning_surely().await;
         }
-        self.temporary_known().await?;
+        loop {
+            self.temporary_known().await?;
+            let generation = self.generation().await?;
+            // DDL of others may have dropped some of the session's temporary objects (DROP TYPE … CASCADE, DROP OWNED).
+            if self.temporary_is_of(generation) {
+                return Ok(generation);
+            }
+            self.read_temporary_again(generation).await?;
+        }
+    }
+
+    async fn generation(&mut self) -> Result<u64, Trouble> {
         poll_fn(|cx| {
             self.poll_background(cx);
             if let Some(generation) = self.database.ddl_generation() {
@@ -75,7 +86,8 @@ impl Session {
             return Ok(());
         }
         let now = self.judgeable().await?;
-        let own = self.open.as_ref().is_some_and(|open| open.own_catalog.is_some());
+        // What DDL of others has done to the session's own relations is not in the catalog that all share.
+        let own = self.has_temporary() || self.open.as_ref().is_some_and(|open| open.own_catalog.is_some());
         if !own && (statement.generation..=statement.generation + 1).contains(&now) {
             let again = self.analysis(&statement.sql, statement.bound.is_some());
             // All that it says, tables and their keys included.

@@ -90,12 +90,9 @@ impl Session {
                 open.deferred = false;
                 let footprint = open.footprint.clone();
                 let tag = Some(Bytes::from_static(b"SET CONSTRAINTS"));
-                self.push_entry(
-                    Payload::Simple(Bytes::from_static(CHECK_NOW.as_bytes())),
-                    tag,
-                    &footprint,
-                    started.elapsed(),
-                )?;
+                let check = Payload::Simple(Bytes::from_static(CHECK_NOW.as_bytes()));
+                self.push_entry(check, tag, &footprint, started.elapsed())?;
+                self.change_last(|entry| entry.frame = true);
             }
         }
         self.refuse_if_stopped()?;
@@ -133,6 +130,13 @@ impl Session {
         };
         // A token's transaction is told of by the log.
         self.transaction_token().is_none() && self.open.as_ref().is_some_and(locks_only)
+    }
+
+    /// Whether the transaction has to do with temporary objects, locks, settings and savepoints only: it is committed on every member,
+    /// and there is nothing to redo. It may be READ ONLY on the lead, where no marker could be written.
+    pub(super) fn logs_nothing(&self) -> bool {
+        let nothing = |open: &OpenTransaction| !open.transcript.is_empty() && !open.writes();
+        self.transaction_token().is_none() && self.open.as_ref().is_some_and(nothing)
     }
 
     pub(super) fn refuse_if_stopped(&self) -> Result<(), SqlError> {
@@ -260,7 +264,10 @@ impl Session {
         let is_lead = self.open.as_ref().is_some_and(|open| open.lead == member);
         let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
         let table = self.database.markers.active();
-        let position = self.decided;
+        // A token's transaction is in the log though it writes nothing. Its lead may be READ ONLY, and has nothing that a redo
+        // could do twice.
+        let unmarked = is_lead && self.open.as_ref().is_some_and(|open| !open.writes());
+        let position = if unmarked { Position::START } else { self.decided };
         let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
         // On followers nothing is limited.
         let limited = is_lead && (self.settings.time_limits || self.open.as_ref().is_some_and(|open| open.limited));

@@ -103,6 +103,7 @@ impl Session {
         if self.block == Block::Open {
             self.warn("25001", "there is already a transaction in progress");
         } else if self.open.as_ref().is_some_and(|open| open.lead_begun) {
+            self.must_stay_writable(&modes)?;
             // In a pipeline, or a message of several statements: what came before in it belongs to the block.
             if let Some(sql) = set_transaction(&modes) {
                 self.lead_command_surely(&sql).await?;
@@ -114,6 +115,7 @@ impl Session {
                 self.block_begun = Some((open.begin.clone(), open.isolation));
             }
         } else if self.open.is_some() {
+            self.must_stay_writable(&modes)?;
             let isolation = isolation_of(&modes, self.settings.isolation);
             self.block_begun = Some((statement.sql.clone(), isolation));
             if let Some(open) = self.open.as_mut() {
@@ -431,5 +433,5 @@ pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
 }
 
 fn entry(sql: String, tag: &'static str) -> Entry {
-    Entry::new(Payload::Simple(Bytes::from(sql)), Some(Bytes::from_static(tag.as_bytes())))
+    Entry::frame(Payload::Simple(Bytes::from(sql)), Some(Bytes::from_static(tag.as_bytes())))
 }

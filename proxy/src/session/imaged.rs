@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::{Analysis, Command, Imaged, Refusal, Severity};
-use raidb_core::sql::catalog::{RelationKind, Table};
+use raidb_core::sql::catalog::{Column, RelationKind, Table};
 use raidb_core::sql::footprint::{Footprint, Rows as Touched, Touch};
 use raidb_core::sql::images::follower::Unfit;
 use raidb_core::sql::images::{self, Finding, Permission, Report, TableChange};
@@ -45,7 +45,8 @@ macro_rules! settings {
     () => {
         "SELECT 'settings', pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role'), \
          pg_catalog.concat_ws(' ', pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), \
-         pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('session_replication_role')), \
+         pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('session_replication_role'), \
+         pg_catalog.current_setting('transaction_read_only')), \
          pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
          pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('raidb.capture')), pg_catalog.current_setting('TimeZone')"
     };
@@ -386,7 +387,9 @@ impl Session {
 
     fn push_local(&mut self, sql: String) -> Result<(), SqlError> {
         let tag = Some(Bytes::from_static(b"SET"));
-        self.push_entry(Payload::Simple(Bytes::from(sql)), tag, &Footprint::Nothing, Duration::ZERO)
+        self.push_entry(Payload::Simple(Bytes::from(sql)), tag, &Footprint::Nothing, Duration::ZERO)?;
+        self.change_last(|entry| entry.frame = true);
+        Ok(())
     }
 
     fn known_table(&self, (schema, name): &(String, String)) -> Option<Arc<Table>> {
@@ -413,6 +416,16 @@ impl Session {
                 Unfit::NotOfTheTable => SqlError::retry("the statement writes a table whose columns were changed"),
                 Unfit::NullOfDomain(column) => null_refused(&column),
             })?;
+        let of_objects = changes.iter().find(|(_, table)| table.columns.iter().any(Column::names_objects));
+        if let Some((_, table)) = of_objects.filter(|_| self.has_temporary()) {
+            return Err(SqlError::refused(
+                format!(
+                    "it writes to \"{}\", which has a column for names of objects (regclass or the like)",
+                    table.name
+                ),
+                "Write to it in a session without temporary objects.",
+            ));
+        }
         if let Some(open) = self.open.as_mut() {
             open.imaged = true;
             let deferred = changes.iter().any(|(_, table)| table.has_deferrable);

@@ -250,6 +250,7 @@ impl Session {
         // Locks write nothing: a commit of them is waited for by nobody. Their own barrier is what they read.
         let barrier = self.footprint(&lock.footprint, &lock.table, statement);
         let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
+        let first = self.open.as_ref().map_or(0, |open| open.transcript.len());
         match &lock.capture {
             None if decode::tag_rows(&end.tag) == 0 => {}
             None => self.push_entry(statement.payload(), Some(end.tag.clone()), &barrier, took)?,
@@ -261,6 +262,9 @@ impl Session {
             }
         }
         if let Some(open) = self.open.as_mut() {
+            for index in first..open.transcript.len() {
+                open.transcript.set(index, |entry| entry.frame = true);
+            }
             open.footprint = before;
             open.lead_only_state |= end.suspended;
         }
@@ -323,6 +327,8 @@ impl Session {
 
     /// DDL of this transaction: its later statements must be judged by what it made.
     pub(super) async fn read_own_catalog(&mut self) -> Result<(), Trouble> {
+        // Before it is asked: DDL that ends meanwhile may or may not be in the answer.
+        let generation = self.database.ddl_generation();
         // The queries change the search path; a savepoint puts it back.
         let sql = format!(
             "SAVEPOINT raidb_catalog;{CATALOG_SQL};ROLLBACK TO SAVEPOINT raidb_catalog;RELEASE SAVEPOINT raidb_catalog"
@@ -331,6 +337,7 @@ impl Session {
         results.remove(0);
         results.truncate(CATALOG_RESULTS);
         let had_temporary = self.has_temporary();
+        self.temporary.told_at(generation);
         match self.database.catalog_loader().parse(&results) {
             Ok(catalog) => {
                 if let Some(open) = self.open.as_mut() {

@@ -19,6 +19,7 @@ impl Session {
             }
         }
         self.names.end_transaction();
+        self.none_left();
         let lead_slots = self.slots.iter_mut();
         for slot in lead_slots {
             slot.lead_cut = false;

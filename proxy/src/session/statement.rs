@@ -293,6 +293,7 @@ impl Session {
         // A lock waits for every commit, but writes nothing: the transaction's own footprint stays.
         let before = self.open.as_ref().map(|open| open.footprint.clone()).unwrap_or_default();
         self.push_entry(Payload::Simple(sql), tag, barrier, took)?;
+        self.change_last(|entry| entry.frame = true);
         if let Some(open) = self.open.as_mut() {
             open.footprint = before;
         }

@@ -19,7 +19,7 @@ use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
 use super::statement::Statement;
-use super::transaction::Payload;
+use super::transaction::{Block, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::virtual_database::sequences::SequenceState;
 
@@ -33,6 +33,8 @@ pub(crate) struct Temporary {
     committed: Option<Relations>,
     /// A commit has dropped some (ON COMMIT DROP), and the lead has not told which are left.
     unknown: bool,
+    /// How much DDL had ended when the lead was asked for them; `None`: some was under way.
+    generation: Option<u64>,
     /// The session has had some: what its search path means does not change any more with the next.
     had: bool,
     /// The catalog with them on top, as long as neither changes.
@@ -60,6 +62,13 @@ pub(super) fn is_temporary_sequence(name: &str) -> bool {
     name.strip_prefix('"')
         .and_then(|rest| rest.strip_prefix(TEMPORARY_SCHEMA))
         .is_some_and(|rest| rest.starts_with("\"."))
+}
+
+impl Temporary {
+    /// The lead tells of them; so much DDL had ended before it was asked, if none was under way.
+    pub(super) fn told_at(&mut self, generation: Option<u64>) {
+        self.generation = generation;
+    }
 }
 
 impl Session {
@@ -93,14 +102,44 @@ impl Session {
 
     /// Whether the lead's connection lacks them. While a member is judged, nobody knows.
     pub(super) fn temporary_lost(&self) -> bool {
-        if self.temporary.committed.is_none() || self.view.down {
+        let committed = self.temporary.committed.is_some();
+        if self.view.down || !committed && !self.made_in_transaction() {
             return false;
         }
         let lead = self.lead();
         let moved = self.open.as_ref().is_none_or(|open| open.epoch == self.view.lead_epoch);
         let slot = &self.slots[usize::from(lead.0)];
         let known = moved && self.view.is_enabled(lead) && !slot.lost && slot.work.is_none();
-        known && (slot.link.is_none() || slot.lacks_temporary)
+        // Those of the open transaction are made on a new connection by its transcript, if they are made there at all.
+        known && (slot.lacks_temporary || committed && slot.link.is_none())
+    }
+
+    fn made_in_transaction(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.transcript.iter().any(|entry| entry.temporary))
+    }
+
+    /// Whether what is known of them is known behind all DDL that has ended.
+    pub(super) fn temporary_is_of(&self, generation: u64) -> bool {
+        !self.has_temporary()
+            || self.temporary.generation == Some(generation)
+            || self.block == Block::Failed
+            || self.view.down
+    }
+
+    /// Asks the lead for them again, behind DDL of `generation`.
+    ///
+    /// # Errors
+    /// As [`Session::own_catalog_surely`].
+    pub(super) async fn read_temporary_again(&mut self, generation: u64) -> Result<(), Trouble> {
+        self.names.renew();
+        if self.open.is_some() {
+            self.own_catalog_surely().await?;
+        } else {
+            self.temporary.unknown = true;
+            self.temporary_known().await?;
+        }
+        self.temporary.told_at(Some(generation));
+        Ok(())
     }
 
     /// Whether a connection that is opened now will not have them. What the open transaction has made is made there too, by its
@@ -185,7 +224,9 @@ impl Session {
     /// 0A000: it has not. (A view over a temporary table is temporary, whether it says so or not; so is what is made while
     /// `pg_temp` comes first in the search path.)
     pub(super) fn check_temporary(&mut self, before: &[String]) -> Result<(), SqlError> {
-        if self.temporary_names() == before {
+        let others =
+            self.open.as_ref().and_then(|open| open.own_catalog.as_ref()).is_some_and(|own| own.temporary_others);
+        if self.temporary_names() == before && !others {
             return Ok(());
         }
         self.database.counters.refusals.add();
@@ -193,16 +234,6 @@ impl Session {
             "it makes or drops temporary objects without saying so",
             "Say TEMPORARY, or name the schema of what is not temporary.",
         ))
-    }
-
-    /// Whether the transaction has to do with temporary objects (and locks) only: it is committed, and nothing of it is logged.
-    pub(super) fn logs_nothing(&self) -> bool {
-        self.transaction_token().is_none()
-            && self.open.as_ref().is_some_and(|open| {
-                !open.transcript.is_empty()
-                    && open.transcript.iter().all(|entry| !entry.logged)
-                    && open.sequences.is_empty()
-            })
     }
 
     /// Followers begin the transaction, and say so: rows of COPY go only where it is open.
@@ -280,7 +311,7 @@ impl Session {
     }
 
     /// Where there are none, no connection lacks any.
-    fn none_left(&mut self) {
+    pub(super) fn none_left(&mut self) {
         if self.temporary.committed.is_none() && self.open.is_none() {
             self.slots.iter_mut().for_each(|slot| slot.lacks_temporary = false);
         }

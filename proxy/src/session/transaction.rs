@@ -101,6 +101,8 @@ pub struct Entry {
     pub literals: bool,
     /// It stands in the recovery log too: what only sessions need of each other does not.
     pub logged: bool,
+    /// Without a write beside it, it leaves nothing: a lock, a savepoint, a setting, a check of constraints.
+    pub frame: bool,
     /// It concerns temporary objects of the session: a connection that lacks them does nothing instead.
     pub temporary: bool,
     /// When the lead answered.
@@ -121,10 +123,17 @@ impl Entry {
             all_or_nothing: false,
             literals: false,
             logged: true,
+            frame: false,
             temporary: false,
             answered_at: Instant::now(),
             lead_took: Duration::ZERO,
         }
+    }
+
+    /// The same, which leaves nothing ([`Entry::frame`]).
+    #[must_use]
+    pub fn frame(payload: Payload, tag: Option<Bytes>) -> Self {
+        Entry { frame: true, ..Entry::new(payload, tag) }
     }
 }
 
@@ -204,6 +213,12 @@ pub struct OpenTransaction {
 pub const TRANSCRIPT_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 impl OpenTransaction {
+    /// Whether something of it outlasts it, on every member: what there is to redo.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.transcript.iter().any(|entry| entry.logged && !entry.frame) || !self.sequences.is_empty()
+    }
+
     /// A transaction under `epoch`, led by `lead`; nothing has been sent.
     #[must_use]
     pub fn new(lead: MemberId, epoch: LeadEpoch, begin: Bytes, explicit: bool, isolation: Isolation) -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::SessionChange;
+use raidb_core::sql::analysis::{SessionChange, TransactionModes};
 use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
@@ -17,7 +17,7 @@ use super::control::change_of_meaning;
 use super::frames::TIME_LIMITS_OFF;
 use super::settings::{Effect, PendingSetting, SessionSettings};
 use super::statement::Statement;
-use super::transaction::Payload;
+use super::transaction::{OpenTransaction, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
 
@@ -31,6 +31,9 @@ impl Session {
     ) -> Result<(), Trouble> {
         if matches!(change, SessionChange::Constraints { immediate: true }) {
             self.before_constraints(statement).await?;
+        }
+        if let SessionChange::TransactionModes(modes) = change {
+            self.must_stay_writable(modes)?;
         }
         self.simple_on_lead(statement).await?;
         if let SessionChange::TransactionModes(modes) = change {
@@ -73,8 +76,24 @@ impl Session {
         Ok(())
     }
 
+    /// What has written is marked at COMMIT, on the lead too ([`super::commit`]).
+    ///
+    /// # Errors
+    /// 0A000: it would become READ ONLY.
+    pub(super) fn must_stay_writable(&self, modes: &TransactionModes) -> Result<(), SqlError> {
+        if modes.read_only == Some(true) && self.open.as_ref().is_some_and(OpenTransaction::writes) {
+            return Err(SqlError::refused(
+                "the transaction has written, and raidb's own mark could not be added to it when it is READ ONLY",
+                "COMMIT first; or set READ ONLY before the first write.",
+            ));
+        }
+        Ok(())
+    }
+
     fn push_setting(&mut self, sql: &Bytes) -> Result<(), SqlError> {
-        self.push_entry(Payload::Simple(sql.clone()), None, &Footprint::Nothing, Duration::ZERO)
+        self.push_entry(Payload::Simple(sql.clone()), None, &Footprint::Nothing, Duration::ZERO)?;
+        self.change_last(|entry| entry.frame = true);
+        Ok(())
     }
 
     /// The transaction wrote nothing, and the lead has committed it: nothing is open any more.

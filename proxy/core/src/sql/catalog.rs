@@ -71,6 +71,14 @@ pub struct Column {
     pub collation_deterministic: bool,
 }
 
+impl Column {
+    /// Its type is one whose values are object ids of one member, shown as names: `regclass` and its like.
+    #[must_use]
+    pub fn names_objects(&self) -> bool {
+        matches!(self.type_oid, 24 | 2202..=2206 | 3734 | 3769 | 4089 | 4096 | 4191)
+    }
+}
+
 /// A unique index that is valid, immediate (not deferrable), not partial and over plain columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UniqueKey {
@@ -249,6 +257,8 @@ pub struct Catalog {
     pub policies_may_write: bool,
     /// Casts, input functions of types or checks of domains call volatile functions of users.
     pub casts_may_write: bool,
+    /// The session's temporary schema holds types, functions or the like, which cannot be temporary here.
+    pub temporary_others: bool,
     /// The default search path for new sessions, resolved, without `pg_catalog`.
     pub default_search_path: Vec<String>,
     /// Grows with every load; part of the analysis cache key.

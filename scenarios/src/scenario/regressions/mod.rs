@@ -41,6 +41,7 @@ mod named_not_locked;
 mod notifications_flow;
 mod parameter_status_at_commit;
 mod prepare_in_transaction;
+mod read_only_with_settings;
 mod row_too_large_to_capture;
 mod same_name_other_statement;
 mod savepoint_gives_back;
@@ -54,9 +55,11 @@ mod settings_on_a_new_link;
 mod standard_conforming_off;
 pub(super) mod support;
 mod temporary_beside_images;
+mod temporary_copy_over_lead_kill;
 mod temporary_names;
 mod temporary_over_lead_kill;
 mod temporary_redone;
+mod temporary_shadowed;
 mod terminated_follower;
 mod terminated_lead;
 mod terminated_line;
@@ -152,6 +155,9 @@ cases! {
     Shared advisory_in_functions,
     Shared locks_lost_while_reading,
     Shared notifications_flow,
+    Shared read_only_with_settings,
+    Own temporary_shadowed,
+    Own temporary_copy_over_lead_kill,
     Own discard_over_lead_kill,
     Own dummy_update_over_lead_kill,
     Own ddl_lead_frozen,

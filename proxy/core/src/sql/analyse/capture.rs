@@ -4,11 +4,11 @@ use super::super::analysis::{Capture, CapturedOperation, Locked};
 use super::super::catalog::{ColumnDefault, Table, UniqueKey};
 use super::super::text::quote_ident;
 
-/// `("t"."a")::text AS "raidb.captured", …`. Named so that a client's `ORDER BY a` still means its own column. Qualified: other tables of an UPDATE … FROM may have columns of the same name.
+/// `("t"."a")::pg_catalog.text AS "raidb.captured", …`. Named so that a client's `ORDER BY a` still means its own column. Qualified: other tables of an UPDATE … FROM may have columns of the same name.
 pub(crate) fn items(table: &Table, qualifier: &str, columns: &[usize]) -> String {
     let item = |column: &usize| {
         format!(
-            "({}.{})::text AS \"raidb.captured\"",
+            "({}.{})::pg_catalog.text AS \"raidb.captured\"",
             quote_ident(qualifier),
             quote_ident(&table.columns[*column].name)
         )

@@ -20,7 +20,7 @@ use super::locks::locked;
 use super::pin::{Target, constant, qualifies};
 use super::read::is_default;
 use super::relations::{check_children, check_writable, display, relations};
-use super::set_write::{Effective, assigned_columns, check_calls, client_returning, object_id_column};
+use super::set_write::{Effective, assigned_columns, check_calls, client_returning};
 use super::tree::{self, Facts, fold, split_name};
 use super::{Judged, Scope, Stop, fallback, hidden, unknown};
 
@@ -173,7 +173,7 @@ fn defaults(text: &Text<'_>, source: &Source<'_>, table: &Table, effective: &mut
     }
     for (i, column) in table.columns.iter().enumerate() {
         let place = source.given.as_ref().and_then(|given| given.iter().position(|&c| c == i));
-        if place.is_some() && object_id_column(column) {
+        if place.is_some() && column.names_objects() {
             effective.lead_alone(|| "object ids, which differ between members".to_owned());
         }
     }

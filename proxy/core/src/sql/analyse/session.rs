@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::analysis::{Command, Refusal, SessionChange};
 use super::super::lexer::TokenKind;
 use super::super::text::{Text, latin};
+use super::temporary::{is_temporary, names_numbered_schema, names_row_type, numbered_schema};
 use super::{Judged, Scope, Stop, analyse, refuse, temporary, token, transaction, unknown};
 
 /// Judges a statement about the session; `None` if it is none.
@@ -148,6 +149,9 @@ pub(crate) fn check_setting(name: &str, values: Option<&[String]>) -> Result<(),
             "with extra_float_digits below 1 the text of a float is not exact, and followers get values as text",
             "use 1 (the default) or more",
         )),
+        "search_path" if values.is_some_and(|values| values.iter().any(|value| names_numbered_schema(value))) => {
+            Err(numbered_schema())
+        }
         "client_encoding" => {
             let plain: String = value.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
             if UNREADABLE_ENCODINGS.contains(&plain.to_ascii_lowercase().as_str()) {
@@ -213,6 +217,9 @@ fn prepare(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if !text.is(at, "as") || !(text.any(at + 1, plain) || text.symbol(at + 1, "(")) {
         return Err(malformed());
     }
+    if names_row_type(text, scope) || (2..at).any(|i| text.name(i).is_some_and(|name| is_temporary(&name, scope))) {
+        return Err(of_row_type("PREPARE"));
+    }
     let inner = text.tokens[at + 1].start;
     let analysis = analyse(&text.bytes[inner..], scope.catalog, scope.settings);
     match analysis.command {
@@ -236,6 +243,9 @@ fn execute(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
     if let Some(refusal) = effects.denied {
         return Err(Stop::Refused(refusal));
     }
+    if names_row_type(text, scope) {
+        return Err(of_row_type("EXECUTE"));
+    }
     if let Some(what) = effects.lead_only.or(effects.unproven) {
         return Err(refuse(
             format!("an argument of EXECUTE is {what}, which every member would compute for itself"),
@@ -243,4 +253,12 @@ fn execute(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         ));
     }
     Ok(Judged::plain(Command::Execute { name }))
+}
+
+/// A name that means something in this session alone would get into the recovery log.
+fn of_row_type(what: &str) -> Stop {
+    refuse(
+        format!("{what} with the type of a temporary table's rows"),
+        "send the statement itself, with the columns' values one by one",
+    )
 }

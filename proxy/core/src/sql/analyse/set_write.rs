@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlparser::ast::{Assignment, AssignmentTarget, Query, Statement};
 
 use super::super::analysis::{CapturedOperation, Command, FootprintHint, Locked, Write, WriteForm};
-use super::super::catalog::{Column, ColumnDefault, Table, UniqueKey};
+use super::super::catalog::{ColumnDefault, Table, UniqueKey};
 use super::super::text::Text;
 use super::capture::{build, or_locked, unassigned_key};
 use super::effects::Effects;
@@ -115,11 +115,6 @@ pub(crate) fn check_calls(text: &Text<'_>, relations: &Relations, scope: &Scope<
 /// RETURNING outside all parentheses.
 pub(crate) fn client_returning(text: &Text<'_>) -> bool {
     text.top_level(0).any(|i| text.is(i, "returning"))
-}
-
-/// Types whose values are object ids of one member: `regproc` and its like.
-pub(crate) fn object_id_column(column: &Column) -> bool {
-    matches!(column.type_oid, 24 | 2202..=2206 | 3734 | 3769 | 4089 | 4096 | 4191)
 }
 
 /// The columns that a SET clause assigns.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::super::analysis::{Command, CopyIn, Locked, OnCommit, Utility, Write, WriteForm};
-use super::super::catalog::{Table, is_temporary_schema};
+use super::super::catalog::{Column, Table, is_temporary_schema};
 use super::super::footprint::Footprint;
 use super::super::lexer::TokenKind;
 use super::super::text::Text;
@@ -21,8 +21,43 @@ const KINDS: &[&str] = &["table", "recursive view", "view", "sequence"];
 /// Names of temporary objects that would hide what raidb itself uses by that name.
 const OWN_PREFIXES: &[&str] = &["pg_", "raidb_"];
 
+/// Types in texts of raidb's own, which would mean the type of such a table's rows: PostgreSQL looks there first.
+const TYPES: &[&str] = &[
+    "text",
+    "name",
+    "oid",
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "bytea",
+    "json",
+    "jsonb",
+    "tid",
+    "xid",
+    "numeric",
+    "float8",
+    "char",
+    "refcursor",
+    "regclass",
+    "regtype",
+    "regproc",
+    "regprocedure",
+    "regnamespace",
+    "regrole",
+    "void",
+    "record",
+    "trigger",
+    "timestamptz",
+    "uuid",
+    "varchar",
+];
+
 /// A utility that concerns temporary objects; `None`: it has nothing to do with them.
 pub(crate) fn utility(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Option<Judged>, Stop> {
+    if (1..text.len()).any(|i| text.name(i).is_some_and(|name| names_numbered_schema(&name))) {
+        return Err(numbered_schema());
+    }
     let found = match first {
         "create" => create(text, scope)?,
         "alter" => alter(text, scope)?,
@@ -129,6 +164,12 @@ fn on_commit(text: &Text<'_>, at: usize) -> OnCommit {
 const HINT: &str = "use a table, or an ordinary object, and drop it afterwards";
 
 fn check_name(name: &str) -> Result<(), Stop> {
+    if TYPES.contains(&name) {
+        return Err(refuse(
+            format!("a temporary object with the name \"{name}\" would hide a type that raidb uses"),
+            "give it another name",
+        ));
+    }
     if OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return Err(refuse(
             format!("a temporary object with the name \"{name}\" would hide what PostgreSQL or raidb uses"),
@@ -194,9 +235,12 @@ fn all_or_none(text: &Text<'_>, mut at: usize, scope: &Scope<'_>) -> Result<bool
     loop {
         at += usize::from(text.is(at, "only"));
         let Some((schema, name, behind)) = text.qualified(at) else { break };
-        match find(scope, schema.as_deref(), &name) {
-            Some(_) => temporary += 1,
-            None => ordinary += 1,
+        // It may be there or not (IF EXISTS): of this session it is.
+        let said = schema.as_deref().is_some_and(is_temporary_schema);
+        if said || find(scope, schema.as_deref(), &name).is_some() {
+            temporary += 1;
+        } else {
+            ordinary += 1;
         }
         at = behind + usize::from(text.operator(behind, "*"));
         if !text.symbol(at, ",") {
@@ -226,8 +270,23 @@ fn created_name(text: &Text<'_>, first: &str) -> Option<usize> {
     text.qualified(at).map(|(_, _, behind)| behind - 1)
 }
 
+/// Whether it names (perhaps among others) the schema of temporary objects as only one connection has it: `pg_temp_3`.
+pub(crate) fn names_numbered_schema(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let numbered = |(at, prefix): (usize, &str)| text[at + prefix.len()..].starts_with(|c: char| c.is_ascii_digit());
+    text.match_indices("pg_temp_").any(numbered)
+}
+
+/// Why such a name is not accepted.
+pub(crate) fn numbered_schema() -> Stop {
+    refuse(
+        "it names a schema pg_temp_…, which is another one on every connection, or none",
+        "say pg_temp, which means the session's own everywhere",
+    )
+}
+
 /// Whether a name is one of a temporary relation, or of the type of arrays of its rows.
-fn is_temporary(name: &str, scope: &Scope<'_>) -> bool {
+pub(crate) fn is_temporary(name: &str, scope: &Scope<'_>) -> bool {
     let known = |name: &str| scope.catalog.temporary.iter().any(|table| table.name == name);
     is_temporary_schema(name) || known(name) || name.strip_prefix('_').is_some_and(known)
 }
@@ -264,7 +323,10 @@ fn named_in(value: &[u8], scope: &Scope<'_>) -> Option<String> {
 }
 
 /// A value of the row type of a temporary relation is made: `(…)::name`, `CAST(… AS name)`, `name '…'`, `name('…')`.
-fn names_row_type(text: &Text<'_>, scope: &Scope<'_>) -> bool {
+pub(crate) fn names_row_type(text: &Text<'_>, scope: &Scope<'_>) -> bool {
+    if scope.catalog.temporary.is_empty() {
+        return false;
+    }
     let temporary = |i: usize| {
         let (schema, name, behind) = text.qualified(i)?;
         let known = schema.as_deref().is_some_and(is_temporary_schema) || is_temporary(&name, scope);
@@ -297,6 +359,16 @@ pub(crate) fn adjust(mut judged: Judged, text: &Text<'_>, scope: &Scope<'_>) -> 
             {
                 *form = WriteForm::Locked(locked);
             }
+        }
+        // Names of objects: one may be of a temporary relation, and mean nothing, or something else, to whoever gets the value.
+        Command::Write(write) if write.table.columns.iter().any(Column::names_objects) => {
+            return Err(refuse(
+                format!(
+                    "\"{}\" has a column for names of objects (regclass or the like), and the session has temporary ones",
+                    write.table.name
+                ),
+                "write to it in a session without temporary objects",
+            ));
         }
         Command::Write(write) if named || names_row_type(text, scope) => match &mut write.form {
             // Followers get values, and know nothing of where they came from.

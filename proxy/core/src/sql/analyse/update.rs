@@ -5,9 +5,7 @@ use sqlparser::ast::{Query, Statement};
 use super::super::text::Text;
 use super::read::{is_default, target};
 use super::relations::{check_children, check_writable, display, relations};
-use super::set_write::{
-    Effective, SetWrite, assigned_columns, check_calls, check_not_positioned, object_id_column, parse, with_facts,
-};
+use super::set_write::{Effective, SetWrite, assigned_columns, check_calls, check_not_positioned, parse, with_facts};
 use super::tree::{self, Facts, split_name};
 use super::{Judged, Scope, Stop, fallback, pin, set_write, unknown};
 
@@ -82,7 +80,7 @@ fn update(text: &Text<'_>, statement: &Statement, facts: &Facts, scope: &Scope<'
             }
         }
     }
-    if assigned.iter().any(|&c| object_id_column(&table.columns[c])) {
+    if assigned.iter().any(|&c| table.columns[c].names_objects()) {
         effective.lead_alone(|| "object ids, which differ between members".to_owned());
     }
     let write = SetWrite {

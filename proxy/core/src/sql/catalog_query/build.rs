@@ -108,6 +108,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         probe_tells_little: rows(results, 4).map(|row| row.flag(1)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         advisory_functions: rows(results, 4).map(|row| row.flag(2)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         policies_may_write: rows(results, 4).map(|row| row.flag(3)).collect::<Result<Vec<_>, _>>()?.contains(&true),
+        temporary_others: rows(results, 4).map(|row| row.flag(5)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;

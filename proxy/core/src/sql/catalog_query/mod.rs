@@ -125,7 +125,10 @@ pub const CATALOG_SQL: &str = concat!(
     trusted!(),
     ") AND (p.oid IN (SELECT castfunc FROM pg_cast) OR p.oid IN (SELECT typinput::oid FROM pg_type) OR p.oid IN (",
     "SELECT d.refobjid FROM pg_constraint c JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid ",
-    "AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0)));",
+    "AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0))), ",
+    // Is there anything but relations in the session's temporary schema?
+    "EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_my_temp_schema() ",
+    "AND classid <> 'pg_class'::regclass);",
     // 5: relations
     "SELECT c.oid, ",
     schema_name!(),

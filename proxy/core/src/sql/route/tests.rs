@@ -41,7 +41,7 @@ fn a_captured_write_shows_both_texts() {
             "rows: any row of public.serial",
             "sequences: \"public\".\"serial_id_seq\": advanced on the lead, whose state is carried to the followers",
             "lead: insert into serial (name)",
-            "  values ('x') RETURNING (\"serial\".\"id\")::text AS \"raidb.captured\", (\"serial\".\"name\")::text AS \"raidb.captured\"",
+            "  values ('x') RETURNING (\"serial\".\"id\")::pg_catalog.text AS \"raidb.captured\", (\"serial\".\"name\")::pg_catalog.text AS \"raidb.captured\"",
             "followers: for each row that the lead returned ('…' with its values): INSERT INTO \"public\".\"serial\" (\"id\", \"name\") OVERRIDING SYSTEM VALUE VALUES ('…', '…')",
         ]
     );

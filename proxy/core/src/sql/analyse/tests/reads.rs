@@ -113,27 +113,27 @@ fn row_locks() {
         ("select * from pgbench_accounts where aid = $1 for no key update", "lock same key(0=$1)"),
         (
             "select * from pgbench_accounts where aid = $1 for update skip locked",
-            "lock Update key(0=$1) => select * , (\"pgbench_accounts\".\"aid\")::text AS \"raidb.captured\" |from pgbench_accounts where aid = $1 for update skip locked",
+            "lock Update key(0=$1) => select * , (\"pgbench_accounts\".\"aid\")::pg_catalog.text AS \"raidb.captured\" |from pgbench_accounts where aid = $1 for update skip locked",
         ),
         (
             "select a.bid from pgbench_accounts a where bid = 1 order by aid limit 1 for share of a nowait",
-            "lock Share group 1 => select a.bid , (\"a\".\"aid\")::text AS \"raidb.captured\" |from pgbench_accounts a where bid = 1 order by aid limit 1 for share of a nowait",
+            "lock Share group 1 => select a.bid , (\"a\".\"aid\")::pg_catalog.text AS \"raidb.captured\" |from pgbench_accounts a where bid = 1 order by aid limit 1 for share of a nowait",
         ),
         (
             "select * from activemq_acks for key share",
-            "lock KeyShare group 6 => select * , (\"activemq_acks\".\"container\")::text AS \"raidb.captured\", (\"activemq_acks\".\"client_id\")::text AS \"raidb.captured\", (\"activemq_acks\".\"sub_name\")::text AS \"raidb.captured\", (\"activemq_acks\".\"priority\")::text AS \"raidb.captured\" |from activemq_acks for key share",
+            "lock KeyShare group 6 => select * , (\"activemq_acks\".\"container\")::pg_catalog.text AS \"raidb.captured\", (\"activemq_acks\".\"client_id\")::pg_catalog.text AS \"raidb.captured\", (\"activemq_acks\".\"sub_name\")::pg_catalog.text AS \"raidb.captured\", (\"activemq_acks\".\"priority\")::pg_catalog.text AS \"raidb.captured\" |from activemq_acks for key share",
         ),
         (
             "select from parent for update",
-            "lock Update group 10 => select (\"parent\".\"id\")::text AS \"raidb.captured\" |from parent for update",
+            "lock Update group 10 => select (\"parent\".\"id\")::pg_catalog.text AS \"raidb.captured\" |from parent for update",
         ),
         (
             "select id is distinct from 3, extract(year from now()) from parent for update",
-            "lock Update group 10 => select id is distinct from 3, extract(year from now()) , (\"parent\".\"id\")::text AS \"raidb.captured\" |from parent for update",
+            "lock Update group 10 => select id is distinct from 3, extract(year from now()) , (\"parent\".\"id\")::pg_catalog.text AS \"raidb.captured\" |from parent for update",
         ),
         (
             "select * from parent where id in (select parent_id from child) for update",
-            "lock Update group 10 => select * , (\"parent\".\"id\")::text AS \"raidb.captured\" |from parent where id in (select parent_id from child) for update",
+            "lock Update group 10 => select * , (\"parent\".\"id\")::pg_catalog.text AS \"raidb.captured\" |from parent where id in (select parent_id from child) for update",
         ),
         ("select * from parent where id = 1 and name = current_user for update", "lock Update group 10 => …"),
         ("select * from keyless for update", "refused table \"keyless\" has no primary key…"),

@@ -51,7 +51,7 @@ fn activemq() {
         ("INSERT INTO ACTIVEMQ_LOCK(ID) VALUES (1)", "keyed 1 key(0=1)"),
         (
             "SELECT * FROM ACTIVEMQ_LOCK FOR UPDATE",
-            "lock Update group 7 => SELECT * , (\"activemq_lock\".\"id\")::text AS \"raidb.captured\" |FROM ACTIVEMQ_LOCK FOR UPDATE",
+            "lock Update group 7 => SELECT * , (\"activemq_lock\".\"id\")::pg_catalog.text AS \"raidb.captured\" |FROM ACTIVEMQ_LOCK FOR UPDATE",
         ),
         ("UPDATE ACTIVEMQ_LOCK SET TIME = $1 WHERE ID = 1", "keyed 1 key(0=1)"),
         (
