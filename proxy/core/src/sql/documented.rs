@@ -130,7 +130,7 @@ const REFUSED: &[&str] = &[
     "CREATE TEMP TABLE text (id int)",
     "DROP TABLE pg_temp_3.own",
     "SET search_path = public, pg_temp_3",
-    "EXECUTE p (ROW(1, 'a')::own)",
+    "EXECUTE p (CAST(ROW(1, 'a') AS own))",
     "CREATE TEMP FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE MATERIALIZED VIEW m AS SELECT 1",
     "REFRESH MATERIALIZED VIEW m",
