@@ -57,6 +57,7 @@ impl Session {
 
     async fn try_commit(&mut self) -> Result<(), Trouble> {
         self.check_token()?;
+        self.must_be_writable()?;
         if self.open.is_some() && self.locks_lost() {
             // The session ends behind this: see `Session::poll_client_frame`.
             return Err(

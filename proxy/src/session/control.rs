@@ -103,7 +103,7 @@ impl Session {
         if self.block == Block::Open {
             self.warn("25001", "there is already a transaction in progress");
         } else if self.open.as_ref().is_some_and(|open| open.lead_begun) {
-            self.must_stay_writable(&modes)?;
+            self.note_read_only(&modes);
             // In a pipeline, or a message of several statements: what came before in it belongs to the block.
             if let Some(sql) = set_transaction(&modes) {
                 self.lead_command_surely(&sql).await?;
@@ -115,7 +115,7 @@ impl Session {
                 self.block_begun = Some((open.begin.clone(), open.isolation));
             }
         } else if self.open.is_some() {
-            self.must_stay_writable(&modes)?;
+            self.note_read_only(&modes);
             let isolation = isolation_of(&modes, self.settings.isolation);
             self.block_begun = Some((statement.sql.clone(), isolation));
             if let Some(open) = self.open.as_mut() {
@@ -256,6 +256,7 @@ impl Session {
         if let Some(undo) = open.transcript.rollback_to(name) {
             ddl_undone = open.own_catalog.is_some() && undo.length <= open.own_catalog_at;
             open.settings.retain(|s| s.at <= undo.length);
+            open.read_only_at = open.read_only_at.filter(|at| *at < undo.length);
             self.notices.undo(undo.length);
             for member in self.view.members().filter(|m| *m != lead) {
                 self.slot(member).cursor.undo(&undo);

@@ -161,6 +161,8 @@ pub struct OpenTransaction {
     pub held: bool,
     /// A time limit was set in it, which acts on the lead.
     pub limited: bool,
+    /// Length of the transcript when it became READ ONLY behind a write of its own.
+    pub read_only_at: Option<usize>,
     /// It is made of INSERTs of several sessions.
     pub combined: bool,
     /// What it wrote.
@@ -233,6 +235,7 @@ impl OpenTransaction {
             transcript: Transcript::default(),
             held: false,
             limited: false,
+            read_only_at: None,
             combined: false,
             footprint: Footprint::Nothing,
             seen: Seen::default(),

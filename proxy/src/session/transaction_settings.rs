@@ -17,7 +17,7 @@ use super::control::change_of_meaning;
 use super::frames::TIME_LIMITS_OFF;
 use super::settings::{Effect, PendingSetting, SessionSettings};
 use super::statement::Statement;
-use super::transaction::{OpenTransaction, Payload};
+use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
 
@@ -32,11 +32,9 @@ impl Session {
         if matches!(change, SessionChange::Constraints { immediate: true }) {
             self.before_constraints(statement).await?;
         }
-        if let SessionChange::TransactionModes(modes) = change {
-            self.must_stay_writable(modes)?;
-        }
         self.simple_on_lead(statement).await?;
         if let SessionChange::TransactionModes(modes) = change {
+            self.note_read_only(modes);
             // Followers always run READ COMMITTED, READ WRITE.
             if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
                 open.isolation = isolation;
@@ -76,15 +74,22 @@ impl Session {
         Ok(())
     }
 
-    /// What has written is marked at COMMIT, on the lead too ([`super::commit`]).
+    /// Remembers that what has written becomes READ ONLY: at COMMIT no mark can be added to it on the lead.
+    pub(super) fn note_read_only(&mut self, modes: &TransactionModes) {
+        if let Some(open) = self.open.as_mut().filter(|open| modes.read_only == Some(true) && open.writes()) {
+            open.read_only_at = Some(open.transcript.len());
+        }
+    }
+
+    /// Before the decision.
     ///
     /// # Errors
-    /// 0A000: it would become READ ONLY.
-    pub(super) fn must_stay_writable(&self, modes: &TransactionModes) -> Result<(), SqlError> {
-        if modes.read_only == Some(true) && self.open.as_ref().is_some_and(OpenTransaction::writes) {
+    /// 0A000: see [`Session::note_read_only`].
+    pub(super) fn must_be_writable(&self) -> Result<(), SqlError> {
+        if self.open.as_ref().is_some_and(|open| open.read_only_at.is_some() && open.writes()) {
             return Err(SqlError::refused(
-                "the transaction has written, and raidb's own mark could not be added to it when it is READ ONLY",
-                "COMMIT first; or set READ ONLY before the first write.",
+                "the transaction has written, and raidb's own mark cannot be added to it since it became READ ONLY",
+                "COMMIT in between; or set READ ONLY before the first write.",
             ));
         }
         Ok(())
