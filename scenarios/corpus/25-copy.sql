@@ -166,3 +166,82 @@ copy t from stdin (format csv, force_not_null (b));
 91,1,
 \.
 select id, b, b is null as n from t where id in (90, 91) order by id;
+create table ident(id bigint generated always as identity primary key, v text);
+create table tr(id serial primary key, v text, at timestamptz default now());
+create table tr_log(n serial primary key, what text);
+create function tr_before() returns trigger language plpgsql as $$ begin if new.v = 'skip' then return null; end if; new.v := upper(new.v); return new; end $$;
+create function tr_after() returns trigger language plpgsql as $$ begin insert into tr_log(what) values (tg_op || ' ' || new.v); return null; end $$;
+create trigger tr_b before insert on tr for each row execute function tr_before();
+create trigger tr_a after insert on tr for each row execute function tr_after();
+insert into tr(v) values ('first');
+copy tr(v) from stdin;
+a
+skip
+b
+\.
+copy tr(id, v) from stdin;
+20	c
+x	bad
+\.
+copy tr(id, v) from stdin;
+20	c
+20	d
+\.
+copy tr(v) from stdin;
+e	f
+\.
+copy tr(v) from stdin;
+given up
+\!
+copy tr from stdin (freeze off);
+30	thirty	2026-01-01 00:00:00+00
+\.
+begin;
+copy tr(v) from stdin;
+in
+\.
+savepoint x;
+copy tr(v) from stdin;
+out
+\.
+copy tr(id, v) from stdin;
+30	again
+\.
+rollback to x;
+copy ident(v) from stdin;
+one
+two
+\.
+copy ident from stdin csv;
+9,nine
+\.
+commit;
+select v from tr order by id;
+select what from tr_log order by n;
+select * from ident order by id;
+create table part(id serial, k int, primary key (id, k)) partition by range (k);
+create table part1 partition of part for values from (0) to (10);
+create table part2 partition of part for values from (10) to (20);
+copy part(k) from stdin;
+1
+11
+\.
+copy part(k) from stdin;
+99
+\.
+select id, k, tableoid::regclass from part order by k;
+copy t from stdin (default '-');
+92	-	-
+\.
+copy t(id) from stdin where id > random();
+93
+\.
+select * from t where id in (92, 93) order by id;
+create view vi as select id, v from ident;
+create function vi_insert() returns trigger language plpgsql as $$ begin insert into ident(v) values (new.v || ' by view'); return new; end $$;
+create trigger vi_i instead of insert on vi for each row execute function vi_insert();
+copy vi(v) from stdin;
+x
+y
+\.
+select * from ident order by id;

@@ -1,4 +1,5 @@
-//! COPY FROM STDIN: table locks first, then the rows to all members at the pace of the slowest.
+//! COPY FROM STDIN: table locks first, then the rows to all members at the pace of the slowest. (`copy_imaged.rs`: the lead alone
+//! gets them.)
 //!
 //! The rows go to the followers before the lead has answered. That is safe only because the written tables (and those that
 //! depend on them) are locked on every member first, through the transcript: nobody else's answered statement can
@@ -6,10 +7,11 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::{CopyIn, FootprintHint};
+use raidb_core::sql::analysis::{CopyForm, CopyIn, FootprintHint, Locked};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::sql::key_hash::footprint_of;
 use raidb_core::sql::literals::Literals;
@@ -27,25 +29,42 @@ use crate::members::pg::link::Owner;
 use crate::wire::encode;
 
 /// Rows that may wait for one member before the client is no longer read.
-const BUFFERED_BYTES_MAX: usize = 256 * 1024;
+pub(super) const BUFFERED_BYTES_MAX: usize = 256 * 1024;
 
 /// Said to the client by way of the lead, which ends the COPY with it.
 const PRESENT_TIME: &str =
     "raidb: a value may mean the present time, which each member would read by its own clock; send the time itself";
 
-/// How the client ended its rows.
-enum RowsEnd {
+/// What the client sends next.
+pub(super) enum FromClient {
+    /// CopyData.
+    Rows(Bytes),
+    /// CopyDone.
     Done,
+    /// CopyFail.
     Failed(String),
-    /// The lead has answered with an error already.
-    Refused(UnitEnd),
+    /// Nothing that counts: the lead has answered already (an error in a row).
+    Answered,
+}
+
+/// The lead's answer to a COPY, as far as it has been read: an error may come in pieces while rows are on their way.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) reading: Reading,
+    pub(super) end: UnitEnd,
+    /// All of it was read.
+    pub(super) whole: bool,
 }
 
 impl Session {
     /// Runs one COPY FROM STDIN.
     pub(crate) async fn copy_in(&mut self, statement: &Statement, copy: &CopyIn) -> Result<(), Trouble> {
         self.open_implicit();
-        self.lock_for_copy(copy).await?;
+        let locked = match &copy.form {
+            CopyForm::Locked(locked) => locked,
+            CopyForm::Imaged(imaged) => return self.imaged_copy(statement, imaged).await,
+        };
+        self.lock_for_copy(copy, locked).await?;
         let result = self.copy_rows(statement, copy).await;
         match result {
             Err(Trouble::LeadChanged | Trouble::MemberLost) => {
@@ -55,11 +74,11 @@ impl Session {
         }
     }
 
-    async fn lock_for_copy(&mut self, copy: &CopyIn) -> Result<(), Trouble> {
+    async fn lock_for_copy(&mut self, copy: &CopyIn, locked: &Locked) -> Result<(), Trouble> {
         loop {
             let attempt = async {
                 self.ready_members(true).await?;
-                self.lock_tables(&copy.locked.lock_sql, true).await?;
+                self.lock_tables(&locked.lock_sql, true).await?;
                 if copy.table.is_of_session() {
                     self.begin_everywhere().await?;
                 }
@@ -117,23 +136,15 @@ impl Session {
         index: usize,
     ) -> Result<(), Trouble> {
         let mut logged = LoggedRows::default();
-        let ended = self.rows_to_all(lead, statement, copy, &mut logged).await.inspect_err(|trouble| {
+        let mut answer = Answer::default();
+        let ended = self.rows_to_all(statement, copy, &mut logged, &mut answer).await.inspect_err(|trouble| {
             if matches!(trouble, Trouble::Sql(_) | Trouble::Answer(_)) {
                 // The lead still waits for rows: as in `read_unit`.
                 self.slot(lead).reset();
             }
         });
-        let end = match ended? {
-            RowsEnd::Refused(end) => end,
-            RowsEnd::Done => {
-                self.end_lead(lead, None);
-                self.read_client_unit(lead, Session::plain_reading(0)).await?.0
-            }
-            RowsEnd::Failed(reason) => {
-                self.end_lead(lead, Some(&reason));
-                self.read_client_unit(lead, Session::plain_reading(0)).await?.0
-            }
-        };
+        let failure = ended?;
+        let end = self.end_of_rows(lead, answer, failure.as_deref()).await?.0;
         if let Some(frame) = end.error {
             return Err(Trouble::Answer(frame));
         }
@@ -150,28 +161,52 @@ impl Session {
         Ok(())
     }
 
+    /// All rows of the client; why they are not to be kept, if so.
     async fn rows_to_all(
         &mut self,
-        lead: MemberId,
         statement: &Statement,
         copy: &CopyIn,
         logged: &mut LoggedRows,
-    ) -> Result<RowsEnd, Trouble> {
+        answer: &mut Answer,
+    ) -> Result<Option<String>, Trouble> {
         self.release_staged();
         self.drive_flush().await?;
+        let lead = self.lead();
         let mut scan = RowScan::new(&copy.table, &statement.sql);
         // What is temporary ends with the session: nobody needs its rows from the log.
         let mut logged = (!copy.table.is_of_session()).then_some(logged);
-        self.relay_rows(lead, &mut scan, &mut logged).await
+        loop {
+            match self.next_of_client(lead, answer).await? {
+                FromClient::Rows(frame) if scan.finds(&frame[5..]) => return Ok(Some(PRESENT_TIME.into())),
+                FromClient::Rows(frame) => {
+                    if let Some(logged) = &mut logged {
+                        logged.add(self, &frame).await?;
+                    }
+                    self.spread(lead, &frame).await?;
+                }
+                FromClient::Done if scan.finds(&[]) => return Ok(Some(PRESENT_TIME.into())),
+                FromClient::Done | FromClient::Answered => return Ok(None),
+                FromClient::Failed(reason) => return Ok(Some(reason)),
+            }
+        }
+    }
+
+    /// The lead's answer behind the last row.
+    pub(super) async fn end_of_rows(
+        &mut self,
+        lead: MemberId,
+        answer: Answer,
+        failure: Option<&str>,
+    ) -> Result<(UnitEnd, Duration), Trouble> {
+        if answer.whole {
+            return Ok((answer.end, Duration::ZERO));
+        }
+        self.end_lead(lead, failure);
+        self.read_client_begun(lead, (answer.reading, answer.end)).await
     }
 
     /// The followers get the same COPY; their answer is owed to the transcript's new entry.
-    fn start_followers(
-        &mut self,
-        statement: &Statement,
-        copy: &CopyIn,
-        took: std::time::Duration,
-    ) -> Result<usize, Trouble> {
+    fn start_followers(&mut self, statement: &Statement, copy: &CopyIn, took: Duration) -> Result<usize, Trouble> {
         let temporary = copy.table.is_of_session();
         let footprint = match temporary {
             true => Footprint::Nothing,
@@ -208,30 +243,16 @@ impl Session {
         self.view.members().filter(|m| *m != lead).collect()
     }
 
-    async fn relay_rows(
-        &mut self,
-        lead: MemberId,
-        scan: &mut RowScan,
-        logged: &mut Option<&mut LoggedRows>,
-    ) -> Result<RowsEnd, Trouble> {
+    /// What counts of the client's next messages, unless the lead ends the COPY before (an error in a row).
+    pub(super) async fn next_of_client(&mut self, lead: MemberId, answer: &mut Answer) -> Result<FromClient, Trouble> {
         loop {
-            let frame = match self.copy_frame(lead).await? {
-                Ok(frame) => frame,
-                Err(end) => return Ok(RowsEnd::Refused(end)),
-            };
+            let Some(frame) = self.copy_frame(lead, answer).await? else { return Ok(FromClient::Answered) };
             match frame[0] {
-                b'd' if scan.finds(&frame[5..]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
-                b'd' => {
-                    if let Some(logged) = logged {
-                        logged.add(self, &frame).await?;
-                    }
-                    self.spread(lead, &frame).await?;
-                }
-                b'c' if scan.finds(&[]) => return Ok(RowsEnd::Failed(PRESENT_TIME.into())),
-                b'c' => return Ok(RowsEnd::Done),
+                b'd' => return Ok(FromClient::Rows(frame)),
+                b'c' => return Ok(FromClient::Done),
                 b'f' => {
                     let reason = frame.get(5..frame.len() - 1).unwrap_or(b"");
-                    return Ok(RowsEnd::Failed(String::from_utf8_lossy(reason).into_owned()));
+                    return Ok(FromClient::Failed(String::from_utf8_lossy(reason).into_owned()));
                 }
                 b'H' | b'S' => {}
                 other => {
@@ -245,19 +266,22 @@ impl Session {
         }
     }
 
-    /// The client's next message, unless the lead ends the COPY before (an error in a row).
-    async fn copy_frame(&mut self, lead: MemberId) -> Result<Result<Bytes, UnitEnd>, Trouble> {
-        let mut reading = Reading::default();
-        let mut end = UnitEnd::default();
+    async fn copy_frame(&mut self, lead: MemberId, answer: &mut Answer) -> Result<Option<Bytes>, Trouble> {
         poll_fn(|cx| {
-            match self.poll_unit(lead, &mut reading, &mut end, cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Err(std::mem::take(&mut end)))),
+            if answer.whole {
+                return Poll::Ready(Ok(None));
+            }
+            match self.poll_unit(lead, &mut answer.reading, &mut answer.end, cx) {
+                Poll::Ready(Ok(())) => {
+                    answer.whole = true;
+                    return Poll::Ready(Ok(None));
+                }
                 Poll::Ready(Err(Trouble::ClientGone)) if self.client.has_input() => {}
                 Poll::Ready(Err(trouble)) => return Poll::Ready(Err(trouble)),
                 Poll::Pending => {}
             }
             match self.client.poll_frame(cx, &[]) {
-                Poll::Ready(Ok(head)) => Poll::Ready(Ok(Ok(self.client.take(head)))),
+                Poll::Ready(Ok(head)) => Poll::Ready(Ok(Some(self.client.take(head)))),
                 Poll::Ready(Err(_)) => Poll::Ready(Err(Trouble::ClientGone)),
                 Poll::Pending => Poll::Pending,
             }
@@ -304,7 +328,7 @@ impl Session {
         .await
     }
 
-    fn end_lead(&mut self, lead: MemberId, failure: Option<&str>) {
+    pub(super) fn end_lead(&mut self, lead: MemberId, failure: Option<&str>) {
         if let Some(link) = self.link(lead) {
             match failure {
                 Some(reason) => encode::copy_fail(link.out(), reason),

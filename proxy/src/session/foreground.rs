@@ -110,8 +110,19 @@ impl Session {
     ///
     /// # Errors
     /// [`Trouble`]; the unit's own error is in the result.
-    pub(crate) async fn read_unit(&mut self, member: MemberId, mut reading: Reading) -> Result<UnitEnd, Trouble> {
-        let mut end = UnitEnd::default();
+    pub(crate) async fn read_unit(&mut self, member: MemberId, reading: Reading) -> Result<UnitEnd, Trouble> {
+        self.read_begun(member, (reading, UnitEnd::default())).await
+    }
+
+    /// The same for a unit of which a part has been read.
+    ///
+    /// # Errors
+    /// As in [`Session::read_unit`].
+    pub(crate) async fn read_begun(
+        &mut self,
+        member: MemberId,
+        (mut reading, mut end): (Reading, UnitEnd),
+    ) -> Result<UnitEnd, Trouble> {
         emit_local(&mut reading.steps, &mut self.staged);
         match poll_fn(|cx| self.poll_unit(member, &mut reading, &mut end, cx)).await {
             Ok(()) => Ok(end),

@@ -71,6 +71,8 @@ pub(super) const RUN_DEFERRED: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 pub(crate) struct Before {
     report: Report,
     instead_of: Refusal,
+    /// It cannot run again: no rollback puts a cursor back, or what it was given is gone.
+    pub(super) once: bool,
 }
 
 /// A read that turned out to write, as what it is.
@@ -122,6 +124,11 @@ impl Session {
     /// Asks what the transaction has done so far, and has images taken from here on. `None`: the statement has another form.
     pub(super) async fn before_images(&mut self, statement: &Statement) -> Result<Option<Before>, Trouble> {
         let Command::Imaged(imaged) = &statement.analysis.command else { return Ok(None) };
+        let before = self.begin_images(imaged).await?;
+        Ok(Some(Before { once: moves_cursor(&statement.sql), ..before }))
+    }
+
+    pub(super) async fn begin_images(&mut self, imaged: &Imaged) -> Result<Before, Trouble> {
         self.must_show_exactly()?;
         self.check_beside_unproven(&imaged.instead_of)?;
         let untaken: Vec<(String, String)> = imaged
@@ -143,7 +150,7 @@ impl Session {
             let refusal = Refusal { hint, ..imaged.instead_of.clone() };
             return Err(self.without_images(refusal, imaged.instead_of.severity, false).await);
         }
-        Ok(Some(Before { report, instead_of: imaged.instead_of.clone() }))
+        Ok(Before { report, instead_of: imaged.instead_of.clone(), once: false })
     }
 
     /// The lead has answered: what it did goes into the transcript.
@@ -195,14 +202,14 @@ impl Session {
             return Err(SqlError::new(
                 "54000",
                 format!("the statement changes more than {IMAGES_MAX} rows of which images are taken"),
-                "Run it in smaller portions.",
+                format!("Run it in smaller portions. ({})", before.instead_of.hint),
             )
             .into());
         }
         match images::judge(&before.report, &behind, &self.catalog()) {
             Finding::Complete => {}
             Finding::Refused(refusal) => return Err(self.refused_behind(&before, &behind, refusal).await),
-            Finding::Untaken(tables) => return self.undo_untaken(tables, moves_cursor(&statement.sql)).await,
+            Finding::Untaken(tables) => return self.undo_untaken(tables, before.once).await,
         }
         let changes = images::net(&behind.images);
         let tables = self.tables_of(&changes)?;
@@ -305,7 +312,7 @@ impl Session {
 
     /// Undoes the statement, puts the triggers on the tables, and has it run again.
     ///
-    /// `once`: it cannot run again, since no rollback puts a cursor back.
+    /// `once`: see [`Before::once`].
     async fn undo_untaken(&mut self, tables: Vec<(String, String)>, once: bool) -> Result<(), Trouble> {
         if self.released || once {
             // Next time the triggers are there before.

@@ -196,11 +196,20 @@ impl Session {
         lead: MemberId,
         reading: Reading,
     ) -> Result<(UnitEnd, Duration), Trouble> {
+        self.read_client_begun(lead, (reading, UnitEnd::default())).await
+    }
+
+    /// The same for a unit of which a part has been read.
+    pub(crate) async fn read_client_begun(
+        &mut self,
+        lead: MemberId,
+        begun: (Reading, UnitEnd),
+    ) -> Result<(UnitEnd, Duration), Trouble> {
         let started = Instant::now();
         let _pending = PendingGuard::new(self.database.clone(), lead);
         self.handle
             .set_running(self.slots[usize::from(lead.0)].link.as_ref().map(crate::members::pg::link::Link::cancel_key));
-        let result = self.read_unit(lead, reading).await;
+        let result = self.read_begun(lead, begun).await;
         self.handle.set_running(None);
         self.looked();
         let took = started.elapsed();

@@ -146,7 +146,7 @@ impl Session {
     pub(super) fn answer_dropped(&mut self, error: SqlError, statement: &Statement, mark: usize) -> Trouble {
         if !self.released {
             self.staged.truncate(mark);
-        } else if matches!(statement.analysis.command, Command::Imaged(_)) {
+        } else if matches!(statement.analysis.command, Command::Imaged(_) | Command::CopyIn(_)) {
             return Trouble::Fatal(error);
         }
         Trouble::Sql(error)

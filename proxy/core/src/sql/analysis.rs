@@ -80,7 +80,7 @@ pub enum Command {
     RowLock(RowLock),
     /// INSERT, UPDATE, DELETE.
     Write(Write),
-    /// COPY … FROM STDIN, in the locked form.
+    /// COPY … FROM STDIN, locked or imaged.
     CopyIn(CopyIn),
     /// Writes of which the text does not tell all: those of triggers, rules, functions, procedures.
     Imaged(Imaged),
@@ -365,8 +365,17 @@ pub struct TableLock {
 pub struct CopyIn {
     /// The table.
     pub table: Arc<Table>,
-    /// Locks first.
-    pub locked: Locked,
+    /// See [`CopyForm`].
+    pub form: CopyForm,
+}
+
+/// How the rows of a COPY reach the followers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyForm {
+    /// Locks first; then they get the client's rows, at the same time as the lead.
+    Locked(Locked),
+    /// The lead alone gets the client's rows; followers get what they have left behind.
+    Imaged(Imaged),
 }
 
 /// A change of the session itself.

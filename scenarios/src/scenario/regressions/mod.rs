@@ -11,6 +11,8 @@ mod combined_inserts;
 mod committed_then_cut;
 mod constants_behind_set;
 mod copy_fails_at_start;
+mod copy_imaged;
+mod copy_imaged_over_kills;
 mod ddl_beside_lock;
 mod ddl_lead_frozen;
 mod ddl_outcome_unknown;
@@ -124,6 +126,7 @@ cases! {
     Shared standard_conforming_off,
     Shared ddl_overtakes,
     Shared copy_fails_at_start,
+    Shared copy_imaged,
     Shared unnamed_statement,
     Shared error_at_flush,
     Shared deallocate_parsed,
@@ -164,6 +167,7 @@ cases! {
     Own ddl_outcome_unknown,
     Own serial_over_lead_kill,
     Own filled_over_lead_kill,
+    Own copy_imaged_over_kills,
     Own serial_restarted,
     Own temporary_beside_images,
     Own temporary_names,

@@ -1,15 +1,18 @@
 //! COPY, read from tokens: its options are too many for the parser, and only its head matters.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::super::analysis::{Command, CopyIn};
-use super::super::catalog::ColumnDefault;
+use super::super::analysis::{Command, CopyForm, CopyIn, Imaged, Refusal, Severity};
+use super::super::catalog::{ColumnDefault, Table};
+use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::effects::Effects;
+use super::imaged::written;
 use super::locks::locked;
 use super::read::judge_read;
 use super::relations::{Relations, check_children, check_writable, display};
-use super::{Judged, Scope, Stop, judge_query, refuse, scan, unknown};
+use super::{Judged, Scope, Stop, hidden, judge_query, refuse, scan, unknown};
 
 /// COPY name [(columns)] FROM | TO …, COPY (query) TO ….
 pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
@@ -43,13 +46,32 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
         return Err(malformed());
     }
     check_stream(text, at + 1, "stdin")?;
+    let (form, because) = match check_rows(text, at, table, named.as_deref(), scope) {
+        Ok(()) => (CopyForm::Locked(locked(table, &[], scope)), "its rows are not known before they come".into()),
+        Err(Stop::Hidden(instead_of)) => imaged(text, at, table, scope, instead_of)?,
+        Err(other) => return Err(other),
+    };
+    // What triggers read is not known.
+    let read_footprint = if matches!(form, CopyForm::Imaged(_)) { Footprint::Everything } else { Footprint::Nothing };
+    let copy = CopyIn { table: Arc::clone(table), form };
+    Ok(Judged { tables: vec![table.id], read_footprint, because, ..Judged::plain(Command::CopyIn(copy)) })
+}
+
+/// Whether every member makes the same of the client's rows.
+fn check_rows(
+    text: &Text<'_>,
+    at: usize,
+    table: &Table,
+    named: Option<&[String]>,
+    scope: &Scope<'_>,
+) -> Result<(), Stop> {
     check_writable(table)?;
     check_children(table, scope)?;
     check_filter(text, at, scope)?;
     for column in &table.columns {
-        let left_out = named.as_ref().is_some_and(|names| !names.contains(&column.name));
+        let left_out = named.is_some_and(|names| !names.contains(&column.name));
         if left_out && matches!(column.default, ColumnDefault::LeadOnly | ColumnDefault::Unproven) {
-            return Err(refuse(
+            return Err(hidden(
                 format!(
                     "COPY leaves out column \"{}\", whose default every member would compute for itself",
                     column.name
@@ -58,9 +80,42 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> 
             ));
         }
     }
-    let copy = CopyIn { table: Arc::clone(table), locked: locked(table, &[], scope) };
-    let because = "its rows are not known before they come".into();
-    Ok(Judged { tables: vec![table.id], because, ..Judged::plain(Command::CopyIn(copy)) })
+    Ok(())
+}
+
+/// The lead alone makes rows of the client's, and images tell which.
+fn imaged(
+    text: &Text<'_>,
+    at: usize,
+    table: &Arc<Table>,
+    scope: &Scope<'_>,
+    instead_of: Refusal,
+) -> Result<(CopyForm, Cow<'static, str>), Stop> {
+    // Its text cannot run as it is on every member: the rows stand elsewhere.
+    let instead_of = Refusal { severity: Severity::Impossible, ..instead_of };
+    if table.is_of_session() {
+        return Err(Stop::Refused(instead_of));
+    }
+    let end = (at..text.len()).find(|&i| text.is(i, "where")).unwrap_or(text.len());
+    if (at..end).any(|i| text.is(i, "freeze") && !text.any(i + 1, &["false", "off"])) {
+        return Err(refuse(
+            format!(
+                "COPY with the option FREEZE cannot run under the savepoint that taking images needs ({})",
+                instead_of.reason
+            ),
+            "leave FREEZE out",
+        ));
+    }
+    let effects = scan(text, at..text.len(), scope);
+    if let Some(refusal) = effects.denied {
+        return Err(Stop::Refused(refusal));
+    }
+    if let Some(sequence) = effects.unknown_sequence {
+        return Err(unknown(&format!("sequence \"{sequence}\"")));
+    }
+    let tables = written(&[table], scope)?;
+    let because = instead_of.reason.clone().into();
+    Ok((CopyForm::Imaged(Imaged { tables, instead_of }), because))
 }
 
 fn check_stream(text: &Text<'_>, at: usize, stream: &str) -> Result<(), Stop> {
@@ -85,9 +140,9 @@ fn check_filter(text: &Text<'_>, at: usize, scope: &Scope<'_>) -> Result<(), Sto
     let what = effects.denied.map(|r| r.reason).or(effects.unproven).or(effects.lead_only);
     match what {
         Some(what) if filter => {
-            Err(refuse(format!("the WHERE of this COPY uses {what}"), "filter the rows before they are sent"))
+            Err(hidden(format!("the WHERE of this COPY uses {what}"), "filter the rows before they are sent"))
         }
-        _ if options => Err(refuse("COPY with the option DEFAULT", "give all values in the data")),
+        _ if options => Err(hidden("COPY with the option DEFAULT", "give all values in the data")),
         _ => Ok(()),
     }
 }

@@ -28,8 +28,20 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
     if makes_a_table(text) {
         return Err(refuse("SELECT INTO makes a table and fills it", "use CREATE TABLE … AS"));
     }
+    let tables = written(&targets(text, scope), scope)?;
+    Ok(Judged {
+        tables: tables.iter().map(|table| table.id).collect(),
+        // What its functions read is not known.
+        read_footprint: Footprint::Everything,
+        because: instead_of.reason.clone().into(),
+        ..Judged::plain(Command::Imaged(Imaged { tables, instead_of }))
+    })
+}
+
+/// The tables that take images where these are written, partitions and children included.
+pub(super) fn written(targets: &[&Arc<Table>], scope: &Scope<'_>) -> Result<Vec<Arc<Table>>, Stop> {
     let mut tables: Vec<Arc<Table>> = Vec::new();
-    for target in targets(text, scope) {
+    for target in targets {
         let written: Vec<&Arc<Table>> = match target.inherits {
             true => scope.group(target).filter(|other| other.inherits).collect(),
             false => vec![target],
@@ -41,13 +53,7 @@ pub(crate) fn judge(text: &Text<'_>, scope: &Scope<'_>, instead_of: Refusal) -> 
             }
         }
     }
-    Ok(Judged {
-        tables: tables.iter().map(|table| table.id).collect(),
-        // What its functions read is not known.
-        read_footprint: Footprint::Everything,
-        because: instead_of.reason.clone().into(),
-        ..Judged::plain(Command::Imaged(Imaged { tables, instead_of }))
-    })
+    Ok(tables)
 }
 
 /// A read that is tried where members refuse writes tells by its error that it is none. A function that handles errors may

@@ -1,7 +1,8 @@
 //! Writes, locks and utilities: what the lead gets, and what followers get.
 
 use super::super::analysis::{
-    Capture, CapturedOperation, CopyIn, Fill, Imaged, Locked, RowLock, Unproven, Utility, Write, WriteForm,
+    Capture, CapturedOperation, CopyForm, CopyIn, Fill, Imaged, Locked, RowLock, Severity, Unproven, Utility, Write,
+    WriteForm,
 };
 use super::super::catalog::Table;
 use super::super::rows::{CapturedRows, follower_statements};
@@ -80,12 +81,16 @@ impl Of<'_> {
     }
 
     pub(super) fn copy_in(&self, copy: &CopyIn) -> Route {
+        let locked = match &copy.form {
+            CopyForm::Locked(locked) => locked,
+            CopyForm::Imaged(imaged) => return self.as_imaged("copy in", imaged),
+        };
         let of_session = copy.table.is_of_session();
         let followers = if of_session { "the same rows" } else { "the same locks, the same COPY with the same rows" };
         Route::new("copy in", if of_session { "same statement" } else { "locked" }, goes(of_session))
             .with("because", self.analysis.because.as_ref())
             .with("tables", self.tables())
-            .with("locks first", locks(&copy.locked))
+            .with("locks first", locks(locked))
             .with("followers", followers)
             .with("log", log(of_session))
     }
@@ -130,13 +135,20 @@ impl Of<'_> {
     }
 
     pub(super) fn imaged(&self, imaged: &Imaged) -> Route {
-        Route::new("write", "imaged", Goes::LeadThenFollowers)
+        self.as_imaged("write", imaged)
+    }
+
+    fn as_imaged(&self, class: &'static str, imaged: &Imaged) -> Route {
+        let refused = "if it turns out to do what no image shows, or raidb's user may not set session_replication_role";
+        let warn = "; unsafe_statement = \"warn\" runs it as it is then, unless that is known to differ";
+        let warn = if imaged.instead_of.severity == Severity::Doubtful { warn } else { "" };
+        Route::new(class, "imaged", Goes::LeadThenFollowers)
             .with("because", imaged.instead_of.reason.as_str())
             .with("tables", self.tables())
             .with("rows", "those that it turns out to change, in whichever tables")
             .with("lead", "the same statement, between two questions: what has the transaction written before it, and what behind it")
             .with("followers", "what the images of the changed rows add up to, by key, under session_replication_role = replica; no trigger, rule or foreign key acts a second time")
-            .with("refused", "if it turns out to do what no image shows, or raidb's user may not set session_replication_role; unsafe_statement = \"warn\" runs it as it is then, unless that is known to differ")
+            .with("refused", format!("{refused}{warn}"))
             .with("hint", imaged.instead_of.hint.as_str())
     }
 

@@ -59,6 +59,7 @@ fn classes_and_places() {
         ("select * from parent for update skip locked", "row lock", "captured", Goes::LeadThenFollowers),
         ("delete from keyless where a = 1", "write", "locked", Goes::LeadThenFollowers),
         ("copy parent from stdin", "copy in", "locked", Goes::LeadThenFollowers),
+        ("copy serial (name) from stdin", "copy in", "imaged", Goes::LeadThenFollowers),
         ("copy parent to stdout", "copy out", "proven", Goes::AnyMember),
         ("create table x (a int)", "utility", "same statement", Goes::LeadThenFollowers),
         ("vacuum", "utility", "one by one", Goes::OneByOne),

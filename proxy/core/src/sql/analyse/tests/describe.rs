@@ -1,7 +1,7 @@
 //! One line for an analysis, for tests.
 
 use super::super::super::analysis::{
-    Analysis, Capture, Command, FootprintHint, KeyValue, PinnedKey, Proof, Read, WriteForm,
+    Analysis, Capture, Command, CopyForm, CopyIn, FootprintHint, KeyValue, PinnedKey, Proof, Read, Severity, WriteForm,
 };
 use super::super::super::catalog::Table;
 use super::super::super::footprint::Footprint;
@@ -51,7 +51,14 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
                 touched(&analysis.read_footprint)
             )
         }
-        Command::CopyIn(copy) => format!("copy in {}", copy.locked.lock_sql.join("; ")),
+        Command::CopyIn(CopyIn { form: CopyForm::Locked(locked), .. }) => {
+            format!("copy in {}", locked.lock_sql.join("; "))
+        }
+        Command::CopyIn(CopyIn { form: CopyForm::Imaged(imaged), .. }) => {
+            let tables: Vec<&str> = imaged.tables.iter().map(|table| table.name.as_str()).collect();
+            assert_eq!(imaged.instead_of.severity, Severity::Impossible, "{sql}: there is no other way to run it");
+            format!("copy in imaged ({}): {}", tables.join(","), imaged.instead_of.reason)
+        }
         Command::LockTable(lock) => {
             let readers = if lock.shuts_out_readers { " exclusive" } else { "" };
             format!("lock table{readers} {}", touched(&lock.footprint))
