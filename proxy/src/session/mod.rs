@@ -24,6 +24,7 @@ pub mod commit_at_once;
 pub mod control;
 mod copied_rows;
 pub mod copy;
+mod execute;
 pub mod extended;
 mod fault;
 mod fill;
