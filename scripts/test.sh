@@ -22,7 +22,9 @@ export RAIDB_BIN
 
 say "tests"
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --locked --workspace --features raidb/fault-points --no-fail-fast
+    # See .config/nextest.toml.
+    cargo nextest run --locked --workspace --features raidb/fault-points --no-fail-fast \
+        --test-threads "$((3 * $(nproc) + 1))"
     cargo test --locked --workspace --features raidb/fault-points --doc
 else
     cargo test --locked --workspace --features raidb/fault-points --no-fail-fast

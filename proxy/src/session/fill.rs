@@ -37,10 +37,7 @@ impl Session {
     /// What can be told before the statement runs.
     pub(super) fn check_fill(&self, statement: &Statement, fill: &Fill) -> Result<(), SqlError> {
         if fill.executes.is_some() && statement.executes.is_none() {
-            return Err(SqlError::refused(
-                "EXECUTE in the extended protocol is not supported",
-                "Send it as a simple query, or bind the prepared statement.",
-            ));
+            return Err(SqlError::new("XX000", "an EXECUTE without what it executes", "Report this."));
         }
         self.must_show_exactly()?;
         self.must_name_exactly(fill.schema.iter().chain([&fill.name]))

@@ -205,7 +205,7 @@ fn plain_text<'p>(link: &Link, payload: &'p Payload) -> Option<&'p Bytes> {
 
 /// What makes an EXECUTE's statement stand on the link, under its own name: to be sent right before it. `None`: it stands.
 /// Something else of that name is closed at once.
-fn prepare_if_unknown(link: &mut Link, prepared: &Prepared) -> Option<Bytes> {
+pub(super) fn prepare_if_unknown(link: &mut Link, prepared: &Prepared) -> Option<Bytes> {
     let by_sql = prepared.by_sql.as_ref().filter(|_| !link.knows(&prepared.name, prepared.identity))?;
     link.close_name(&prepared.name);
     link.learn(prepared.name.clone(), prepared.identity);

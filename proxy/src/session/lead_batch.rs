@@ -220,11 +220,15 @@ impl Session {
             self.open_implicit();
             return self.simple_on_lead(&plain).await;
         }
-        if let Err(error) = self.check_in_block(&statement) {
-            // It is behind what it came with.
-            self.run_unit(unit, None).await?;
-            return Err(error.into());
-        }
+        let checked = self.check_in_block(&statement).and_then(|()| self.executed_statement(statement));
+        let statement = match checked {
+            Ok(statement) => statement,
+            Err(error) => {
+                // It is behind what it came with.
+                self.run_unit(unit, None).await?;
+                return Err(error.into());
+            }
+        };
         self.open_implicit();
         self.run_unit(unit, Some((portal.clone(), statement, rows_max))).await
     }
@@ -235,10 +239,6 @@ impl Session {
 fn answered_here(command: &Command) -> Result<bool, SqlError> {
     match command {
         Command::Refused(refusal) => Err(SqlError::refused(&refusal.reason, refusal.hint.clone())),
-        Command::Execute { .. } => Err(SqlError::refused(
-            "EXECUTE in the extended protocol is not supported",
-            "Bind the prepared statement in the driver.",
-        )),
         Command::Utility(_) | Command::LockTable(_) => Ok(true),
         other => Ok(is_control(other)),
     }

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use raidb_core::sql::analysis::{Command, Proof, Read, Refusal};
 
 use super::Session;
+use super::execute::write_prepare;
 use super::extended::stale_plan;
 use super::foreground::{Reading, Rows, Step};
 use super::imaged::as_imaged;
@@ -132,7 +133,7 @@ impl Session {
                     return self.close_unasked(&unit, error).await;
                 }
                 Err(trouble) => {
-                    self.unit_failed(&unit);
+                    self.unit_failed(&unit, execute.as_ref());
                     return Err(match (trouble, &execute) {
                         (Trouble::Sql(error), Some((_, statement, _))) => self.answer_dropped(error, statement, mark),
                         (trouble, _) => trouble,
@@ -172,7 +173,7 @@ impl Session {
     }
 
     /// Statements that failed to be parsed do not exist.
-    fn unit_failed(&mut self, unit: &Unit) {
+    fn unit_failed(&mut self, unit: &Unit, execute: Option<&(Bytes, Statement, i32)>) {
         let mut unsure = Vec::new();
         for pending in &unit.pending {
             match pending {
@@ -186,6 +187,7 @@ impl Session {
         }
         // A Parse that went before them unasked may or may not stand.
         let lead = self.lead();
+        self.prepare_unsure(lead, unit, execute.and_then(|(_, statement, _)| statement.executes.as_ref()));
         if let Some(link) = self.link(lead) {
             link.forget(&LEAD_BEGIN);
             for name in unsure {
@@ -218,8 +220,13 @@ impl Session {
             self.lead_command(PROBE_BEGIN).await?;
         }
         let described = self.describing(unit, execute)?;
+        let prepare = self.prepare_for(lead, unit, execute.map(|(_, statement, _)| statement))?;
         let mut reading = Reading { rows: described, ..Reading::default() };
         self.write_lead_begin(lead, &mut reading)?;
+        if let (Some(text), Some(link)) = (prepare, self.link(lead)) {
+            reading.hidden_commands += 1;
+            write_prepare(link, &text, &mut reading.steps);
+        }
         for pending in &unit.pending {
             self.write_pending(lead, pending, &mut reading.steps)?;
         }
@@ -455,7 +462,7 @@ fn write_parse(link: &mut Link, on_lead: &OnLead, types: &Bytes, visible: bool, 
 }
 
 /// The answers to what was written; the client never asked for the Close.
-fn push_steps(written: Written, visible: bool, steps: &mut VecDeque<Step>) {
+pub(super) fn push_steps(written: Written, visible: bool, steps: &mut VecDeque<Step>) {
     if written.closed {
         steps.push_back(Step::Close { visible: false });
     }

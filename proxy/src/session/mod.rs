@@ -25,6 +25,7 @@ pub mod control;
 mod copied_rows;
 pub mod copy;
 mod copy_imaged;
+mod execute;
 pub mod extended;
 mod fault;
 mod fill;

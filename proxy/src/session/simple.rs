@@ -97,12 +97,8 @@ impl Session {
         match command {
             Command::CopyIn(copy) => self.copy_in(&statement, &copy.clone()).await,
             command if is_control(command) => self.control(&statement).await,
-            Command::Execute { name } => {
-                let statement = self.execute_statement(&statement, name)?;
-                self.plain_statement(&statement, single).await
-            }
-            Command::Fill(Fill { executes: Some(name), .. }) => {
-                let statement = self.filled_by_execute(&statement, name)?;
+            Command::Execute { .. } | Command::Fill(Fill { executes: Some(_), .. }) => {
+                let statement = self.executed_statement(statement)?;
                 self.plain_statement(&statement, single).await
             }
             _ => self.plain_statement(&statement, single).await,
@@ -149,43 +145,6 @@ impl Session {
             return Ok(());
         }
         Err(SqlError::new("25P01", format!("{what} can only be used in transaction blocks"), ""))
-    }
-
-    /// EXECUTE name: it is what the prepared statement is, under the text that the client sent.
-    pub(crate) fn execute_statement(&mut self, statement: &Statement, name: &str) -> Result<Statement, SqlError> {
-        use raidb_core::sql::analysis::{RowLock, Write, WriteForm};
-        let name = Bytes::copy_from_slice(name.as_bytes());
-        let known = self.known_statement(&name)?;
-        let analysis = known.analysis;
-        let rewritten = matches!(
-            &analysis.command,
-            Command::Write(Write { form: WriteForm::Captured(_), .. })
-                | Command::RowLock(RowLock { capture: Some(_), .. })
-        );
-        if rewritten {
-            return Err(SqlError::refused(
-                "EXECUTE of a statement whose values only the lead can know is not supported",
-                "Send the statement itself, or prepare it in the driver (extended protocol).",
-            ));
-        }
-        let temporary = |id| self.catalog().by_id.get(id).is_some_and(|table| table.is_of_session());
-        if analysis.tables.iter().any(temporary) {
-            // The lead may have planned it before the name meant this.
-            return Err(SqlError::refused(
-                "EXECUTE of a statement that names a temporary table is not supported",
-                "Send the statement itself, or prepare it in the driver (extended protocol).",
-            ));
-        }
-        if is_control(&analysis.command) || matches!(analysis.command, Command::Fill(_)) {
-            return Err(SqlError::refused(
-                "EXECUTE of this kind of statement is not supported",
-                "Send the statement itself.",
-            ));
-        }
-        let executes = Some(self.executed(&known.prepared)?);
-        // Parameters come from the EXECUTE's text, which is not looked into: keys are unknown.
-        let analysis = std::sync::Arc::new(without_parameters(&analysis));
-        Ok(Statement { sql: statement.sql.clone(), analysis, bound: None, executes, generation: statement.generation })
     }
 
     /// A statement failed: its partial answer is dropped, the error is staged, the transaction is aborted.
@@ -334,20 +293,6 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::PrepareTransaction(_)
         | Command::Refused(_) => false,
     }
-}
-
-fn without_parameters(analysis: &raidb_core::sql::analysis::Analysis) -> raidb_core::sql::analysis::Analysis {
-    use raidb_core::sql::analysis::FootprintHint;
-    let mut analysis = analysis.clone();
-    match &mut analysis.command {
-        Command::Write(write) if matches!(write.footprint, FootprintHint::Keys(_)) => {
-            write.footprint = FootprintHint::Group
-        }
-        Command::RowLock(lock) => lock.footprint = FootprintHint::Group,
-        _ => {}
-    }
-    analysis.read_key = None;
-    analysis
 }
 
 #[cfg(test)]

@@ -409,8 +409,8 @@ impl Statement {
     #[must_use]
     pub fn payload(&self) -> Payload {
         match (&self.bound, &self.executes) {
-            (Some(bound), _) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
-            (None, Some(prepared)) => Payload::Execute { prepared: prepared.clone(), sql: self.sql.clone() },
+            (_, Some(prepared)) => Payload::Execute { prepared: prepared.clone(), sql: self.sql.clone() },
+            (Some(bound), None) => Payload::Extended { prepared: bound.prepared.clone(), tail: bound.tail.clone() },
             (None, None) => Payload::Simple(self.sql.clone()),
         }
     }
