@@ -173,7 +173,12 @@ create function tr_before() returns trigger language plpgsql as $$ begin if new.
 create function tr_after() returns trigger language plpgsql as $$ begin insert into tr_log(what) values (tg_op || ' ' || new.v); return null; end $$;
 create trigger tr_b before insert on tr for each row execute function tr_before();
 create trigger tr_a after insert on tr for each row execute function tr_after();
+-- The first statement that writes to a table through a trigger runs twice on the lead, and so a sequence goes on by two steps
+-- (docs/what-is-replicated-how.md): what comes behind is compared without that gap.
 insert into tr(v) values ('first');
+delete from tr;
+delete from tr_log;
+select setval('tr_id_seq', 1, false), setval('tr_log_n_seq', 1, false);
 copy tr(v) from stdin;
 a
 skip
@@ -245,3 +250,4 @@ x
 y
 \.
 select * from ident order by id;
+update tr set at = null;
