@@ -306,7 +306,7 @@ fn copies() {
         ("copy triggered from stdin", "copy in imaged (triggered): table \"triggered\" has triggers of users"),
         ("copy triggered from stdin where lo_create(id) > 0", "refused lo_create()…"),
         ("copy ruled from stdin", "copy in imaged (ruled): table \"ruled\" has rewrite rules"),
-        ("copy view from stdin", "copy in imaged (): \"view\" is a view"),
+        ("copy view from stdin", "refused \"view\" is a view"),
         ("copy unlogged from stdin", "refused table \"unlogged\" is unlogged"),
         ("copy calls from stdin", "refused table \"calls\" has a check…"),
         ("copy always from stdin", "refused table \"always\" has triggers or rules that are enabled ALWAYS…"),
