@@ -265,8 +265,7 @@ impl Session {
         let is_lead = self.open.as_ref().is_some_and(|open| open.lead == member);
         let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
         let table = self.database.markers.active();
-        // A token's transaction is in the log though it writes nothing. Its lead may be READ ONLY, and has nothing that a redo
-        // could do twice.
+        // A token's transaction is in the log, without an entry, though it writes nothing. Its lead may be READ ONLY.
         let unmarked = is_lead && self.open.as_ref().is_some_and(|open| !open.writes());
         let position = if unmarked { Position::START } else { self.decided };
         let length = self.open.as_ref().map_or(0, |open| open.transcript.len());

@@ -66,6 +66,9 @@ impl Session {
         loop {
             let result = self.try_imaged_copy(statement, imaged, &mut rows).await;
             let lost = matches!(result, Err(Trouble::LeadChanged | Trouble::MemberLost));
+            if result.is_err() && rows.asked {
+                self.effects_unsure(statement);
+            }
             match result {
                 Err(Trouble::Undone) => {}
                 Err(_) if lost && rows.asked => {

@@ -30,6 +30,11 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// SQLSTATE of more than one statement in one Parse.
 pub(super) const SEVERAL: &str = "42601";
 
+/// Whether a message of this type belongs to the extended protocol.
+pub(super) fn is_extended(tag: u8) -> bool {
+    matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S')
+}
+
 impl Session {
     /// Takes messages up to Sync, Flush or a limit, and works on them.
     ///
@@ -45,13 +50,11 @@ impl Session {
             if ends || bytes > BATCH_BYTES_MAX || !self.client.has_input() && bytes > 0 && self.pipeline_open() {
                 break;
             }
-            let next = self.client_frame().await?;
-            if !matches!(next[0], b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S') {
-                // Another kind of message ends the batch; it is handled behind it.
-                self.work_batch(&frames).await?;
-                return Box::pin(self.turn(next)).await.map(|_| ());
+            // Another kind of message ends the batch, and stays where it is: it may be the first row of a COPY that is in it.
+            if !is_extended(self.client_tag().await?) {
+                break;
             }
-            frames.push(next);
+            frames.push(self.client_frame().await?);
         }
         self.work_batch(&frames).await
     }

@@ -153,6 +153,12 @@ impl Session {
         if !statement.analysis.tables.iter().any(is_view) {
             return;
         }
+        self.any_sequence_advanced();
+    }
+
+    /// The lead is asked for the state of all sequences, a moment later.
+    pub(super) fn any_sequence_advanced(&self) {
+        let catalog = self.database.catalog();
         for sequence in catalog.by_id.values().filter(|table| table.kind == RelationKind::Sequence) {
             let name = quote_qualified(&sequence.schema, &sequence.name);
             self.database.sequences.advanced(&name, None, self.lead());

@@ -163,7 +163,7 @@ impl Session {
         shift: usize,
     ) -> Result<(), Trouble> {
         if let Some(frame) = end.error {
-            self.locks_unsure(statement);
+            self.effects_unsure(statement);
             let explicit = self.open.as_ref().is_some_and(|open| open.explicit);
             if decode::sqlstate(&frame) == ENDS_TRANSACTION && !explicit {
                 // Alone it may do that on one server; here it ran in a transaction that all members share.
@@ -239,13 +239,14 @@ impl Session {
 
     /// The proxy's own question behind a statement was not answered: an error of it takes the place of the statement's answer.
     fn without_answer(&mut self, statement: &Statement, trouble: Trouble) -> Trouble {
-        self.locks_unsure(statement);
+        self.effects_unsure(statement);
         instead_of_the_answer(trouble)
     }
 
-    /// A statement has failed, or is not known to have done what: functions that take or give back advisory locks may have been among
-    /// it, and no rollback undoes that.
-    fn locks_unsure(&mut self, statement: &Statement) {
+    /// A statement has failed, or is not known to have done what. No rollback undoes what it has taken from sequences, of which nobody
+    /// can tell the names, nor what functions among it have done to advisory locks.
+    pub(super) fn effects_unsure(&mut self, statement: &Statement) {
+        self.any_sequence_advanced();
         let mentions = |sql: &[u8]| sql.windows(8).any(|word| word.eq_ignore_ascii_case(b"advisory"));
         let executed = statement.executes.as_ref().and_then(|prepared| prepared.by_sql.as_ref());
         if self.catalog().advisory_functions

@@ -187,7 +187,8 @@ impl Session {
             },
             token: self.transaction_token(),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
-            entries: logged_all(open.transcript.iter().filter(|entry| entry.logged)),
+            // Locks and settings alone (with a token) leave nothing that could be redone, and later they could be answered otherwise.
+            entries: logged_all(open.transcript.iter().filter(|entry| entry.logged && open.writes())),
         })
     }
 

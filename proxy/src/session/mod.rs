@@ -295,7 +295,7 @@ impl Session {
     async fn turn(&mut self, frame: Bytes) -> Result<bool, Trouble> {
         match frame[0] {
             b'Q' => self.simple_query(&frame).await?,
-            b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.extended_batch(frame).await?,
+            tag if extended::is_extended(tag) => self.extended_batch(frame).await?,
             b'X' => return Ok(false),
             // Left over from a COPY that failed: PostgreSQL ignores them too.
             b'd' | b'c' | b'f' => {}
@@ -321,10 +321,20 @@ impl Session {
     ///
     /// While it waits, an open transaction follows a change of lead: others wait for it to do so.
     pub(crate) async fn client_frame(&mut self) -> Result<Bytes, Trouble> {
+        let head = self.client_head().await?;
+        Ok(self.client.take(head))
+    }
+
+    /// The type of the client's next message, which stays where it is.
+    pub(crate) async fn client_tag(&mut self) -> Result<u8, Trouble> {
+        Ok(self.client_head().await?.tag)
+    }
+
+    async fn client_head(&mut self) -> Result<FrameHead, Trouble> {
         self.looked();
         loop {
             match poll_fn(|cx| self.poll_client_frame(cx)).await {
-                Ok(head) => return Ok(self.client.take(head)),
+                Ok(head) => return Ok(head),
                 Err(Trouble::LeadChanged) => {
                     if let Err(trouble) = self.change_lead().await {
                         self.lose_transaction(trouble).await?;

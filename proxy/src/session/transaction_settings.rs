@@ -77,7 +77,9 @@ impl Session {
     /// Remembers that what has written becomes READ ONLY: at COMMIT no mark can be added to it on the lead.
     pub(super) fn note_read_only(&mut self, modes: &TransactionModes) {
         if let Some(open) = self.open.as_mut().filter(|open| modes.read_only == Some(true) && open.writes()) {
-            open.read_only_at = Some(open.transcript.len());
+            // The first time counts: what undoes it undoes those behind it.
+            let length = open.transcript.len();
+            open.read_only_at.get_or_insert(length);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::certificates::Certificates;
 use super::ports::free_port;
 use super::process::{descendants, kill_now, signal, state, wait_gone};
-use super::template::{BIN, RunAs, copy_to};
+use super::template::{BIN, DATABASE, RunAs, copy_to, leave};
 use crate::sql::Endpoint;
 use crate::{Result, fail};
 
@@ -275,7 +275,7 @@ impl Member {
     async fn prepare(&mut self) -> Result<()> {
         let socket = self.home.to_string_lossy().into_owned();
         let local = Endpoint { host: socket, ..Endpoint::local(self.port, "postgres") };
-        if self.options.database != "postgres" {
+        if !["postgres", DATABASE].contains(&&self.options.database[..]) {
             local.execute(&format!("create database \"{}\"", self.options.database)).await?;
         }
         let Some(secret) = self.options.password.clone() else {
@@ -285,6 +285,15 @@ impl Member {
         let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(self.home.join("data/pg_hba.conf"), rules)?;
         local.execute("select pg_reload_conf()").await
+    }
+}
+
+impl Member {
+    /// Ends the server and leaves its data to the next one that is started: nobody wants to look at it.
+    pub(super) fn recycle(&mut self) {
+        if self.kill_9().is_ok() {
+            leave(&self.home.join("data"));
+        }
     }
 }
 

@@ -72,6 +72,17 @@ pub struct Cluster {
     pub certificates: Option<Certificates>,
     /// The run's folder.
     home: TempDir,
+    /// It stays.
+    kept: bool,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.proxy = None;
+            self.members.iter_mut().for_each(Member::recycle);
+        }
+    }
 }
 
 impl Cluster {
@@ -97,7 +108,8 @@ impl Cluster {
             Member::start(home.path(), member)
         });
         let members = futures::future::try_join_all(starting).await?;
-        let mut cluster = Self { proxy: None, relays: Vec::new(), members, certificates, home };
+        let kept = options.keep;
+        let mut cluster = Self { proxy: None, relays: Vec::new(), members, certificates, home, kept };
         if !options.bare {
             cluster.start_proxy(options, setup).await?;
         }
@@ -147,6 +159,7 @@ impl Cluster {
     /// Keeps the run's folder after all, for whoever looks into a failure.
     pub fn keep(&mut self) {
         self.home.disable_cleanup(true);
+        self.kept = true;
     }
 
     /// Where the load connects: the proxy, or in a bare run the one member.

@@ -13,6 +13,7 @@ mod constants_behind_set;
 mod copy_fails_at_start;
 mod copy_imaged;
 mod copy_imaged_over_kills;
+mod copy_pipelined;
 mod ddl_beside_lock;
 mod ddl_lead_frozen;
 mod ddl_outcome_unknown;
@@ -47,6 +48,7 @@ mod read_only_with_settings;
 mod row_too_large_to_capture;
 mod same_name_other_statement;
 mod savepoint_gives_back;
+mod sequences_of_failed;
 mod serial_over_lead_kill;
 mod serial_restarted;
 mod serialization_hint;
@@ -67,6 +69,7 @@ mod terminated_lead;
 mod terminated_line;
 mod text_parameter_now;
 mod time_limit_in_transaction;
+mod token_of_locks_redone;
 mod unnamed_statement;
 mod unreadable_message;
 
@@ -159,6 +162,9 @@ cases! {
     Shared locks_lost_while_reading,
     Shared notifications_flow,
     Shared read_only_with_settings,
+    Shared copy_pipelined,
+    Shared sequences_of_failed,
+    Own token_of_locks_redone,
     Own temporary_shadowed,
     Own temporary_copy_over_lead_kill,
     Own discard_over_lead_kill,

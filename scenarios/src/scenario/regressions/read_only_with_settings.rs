@@ -34,6 +34,18 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["begin", "insert into rs values (7)", "savepoint a", "set transaction read only", "rollback to a", "commit"],
         "ok",
     ),
+    (
+        &[
+            "begin",
+            "insert into rs values (8)",
+            "set transaction read only",
+            "savepoint a",
+            "set transaction read only",
+            "rollback to a",
+            "commit",
+        ],
+        "0A000",
+    ),
     (&["begin", "do $$ begin insert into rs values (6); set local transaction_read_only = on; end $$"], "0A000"),
     (
         &[

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raidb_core::sql::analysis::{Analysis, Command, FootprintHint, Proof, Read, Write};
+use raidb_core::sql::analysis::{Analysis, Command, CopyForm, CopyIn, FootprintHint, Proof, Read, Write};
 use raidb_core::sql::catalog::Catalog;
 use raidb_core::sql::footprint::Footprint;
 
@@ -64,6 +64,7 @@ pub(super) fn check(analysis: &Analysis, catalog: &Catalog) -> Check {
         Command::RowLock(_) => Check::Replicated("row locks", Declared { id: true, ..nothing() }),
         Command::LockTable(_) => Check::Replicated("table locks", Declared { id: true, ..nothing() }),
         Command::Write(write) => Check::Replicated(form(write), self::write(write, catalog)),
+        Command::CopyIn(CopyIn { form: CopyForm::Imaged(_), .. }) => Check::Replicated("imaged", anything()),
         Command::CopyIn(copy) => {
             let tables = group(catalog, copy.table.group.0).collect();
             Check::Replicated("copy", Declared { tables: Set::These(tables), id: true, ..nothing() })
@@ -75,10 +76,7 @@ pub(super) fn check(analysis: &Analysis, catalog: &Catalog) -> Check {
             Check::Replicated("filled", Declared { tables, sequences, schema: true, id: true })
         }
         // The session finds on the lead what it writes.
-        Command::Imaged(_) => {
-            let declared = Declared { tables: Set::Any, sequences: Set::Any, schema: true, id: true };
-            Check::Replicated("imaged", declared)
-        }
+        Command::Imaged(_) => Check::Replicated("imaged", anything()),
         Command::Utility(utility) if utility.transactional => {
             let tables = footprint(&utility.footprint, catalog);
             // It runs on every member, whatever it does to the catalog.
@@ -106,6 +104,10 @@ pub(super) fn check(analysis: &Analysis, catalog: &Catalog) -> Check {
         | Command::Advisory(_)
         | Command::Notification(_) => Check::Plain,
     }
+}
+
+fn anything() -> Declared {
+    Declared { tables: Set::Any, sequences: Set::Any, schema: true, id: true }
 }
 
 fn nothing() -> Declared {

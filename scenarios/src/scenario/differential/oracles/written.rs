@@ -15,7 +15,8 @@ pub(super) const COUNTERS: &str = "SELECT c.oid, c.oid < 16384, \
      2605, 2606, 2607, 2610, 2611, 2615, 2617, 2618, 2620, 3456)) \
      AND (pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) <> 0 OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) <> 0 \
      OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) <> 0); \
-     SELECT pg_catalog.format('\"%s\".\"%s\"', pg_catalog.replace(n.nspname, '\"', '\"\"'), pg_catalog.replace(c.relname, '\"', '\"\"')), \
+     SELECT pg_catalog.format('\"%s\".\"%s\"', CASE WHEN n.oid = pg_catalog.pg_my_temp_schema() THEN 'pg_temp' \
+     ELSE pg_catalog.replace(n.nspname, '\"', '\"\"') END, pg_catalog.replace(c.relname, '\"', '\"\"')), \
      CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') THEN pg_catalog.pg_sequence_last_value(c.oid) END \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S'; \
      SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL";
