@@ -22,14 +22,17 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     }
     let mut raw = Raw::connect(&endpoint, &[]).await?;
     for around in [("begin; savepoint a", "rollback to a; commit"), ("select 1", "select 1")] {
-        query(&mut raw, around.0).await?;
+        let begun = query(&mut raw, around.0).await?;
+        if let Some(error) = begun.iter().find(|message| message.kind == b'E') {
+            return fail(format!("{}: {:?}", around.0, error.field(b'M')));
+        }
         raw.query(b"copy sf_c(v) from stdin").await?;
-        raw.until(b'G').await?;
+        // Sent at once: passed over, should the COPY be refused.
         raw.send(b'd', b"a\nb\tc\n").await?;
         raw.send(b'c', b"").await?;
         let answers = raw.until(b'Z').await?;
         if error_code(&answers).as_deref() != Some("22P04") {
-            return fail(format!("COPY with a column too many: {:?}", error_code(&answers)));
+            return fail(format!("COPY with a column too many: {:?}", answers[0].field(b'M')));
         }
         query(&mut raw, around.1).await?;
     }
