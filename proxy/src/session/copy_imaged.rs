@@ -66,7 +66,8 @@ impl Session {
         loop {
             let result = self.try_imaged_copy(statement, imaged, &mut rows).await;
             let lost = matches!(result, Err(Trouble::LeadChanged | Trouble::MemberLost));
-            if result.is_err() && rows.asked {
+            // One that was undone to run again has not failed.
+            if rows.asked && matches!(&result, Err(trouble) if !matches!(trouble, Trouble::Undone)) {
                 self.effects_unsure(statement);
             }
             match result {

@@ -294,6 +294,8 @@ impl Session {
     /// One message of the client. `Ok(false)`: it said good-bye.
     async fn turn(&mut self, frame: Bytes) -> Result<bool, Trouble> {
         match frame[0] {
+            // Behind an error everything up to Sync is passed over.
+            b'Q' | b'F' if self.skipping => {}
             b'Q' => self.simple_query(&frame).await?,
             tag if extended::is_extended(tag) => self.extended_batch(frame).await?,
             b'X' => return Ok(false),

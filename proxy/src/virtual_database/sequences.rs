@@ -113,8 +113,8 @@ impl Sequences {
 
     /// Reads on the lead what has advanced since the last call.
     pub async fn refresh(&self, lead: MemberId, connection: &mut Maintenance, within: Duration) -> bool {
-        let stale: Vec<String> = self.stale.lock().drain().collect();
-        for name in stale {
+        let mut stale: Vec<String> = self.stale.lock().drain().collect();
+        while let Some(name) = stale.pop() {
             match connection.query(&[&SequenceState::query(&name)], within).await {
                 Ok(results) => {
                     if let Some(state) = results.first().and_then(|r| r.first()).and_then(|row| SequenceState::of(row))
@@ -128,8 +128,9 @@ impl Sequences {
                     self.known.lock().remove(&name);
                 }
                 Err(QueryError::Server { .. }) => {}
+                // None of those that are left was asked for either.
                 Err(_) => {
-                    self.stale.lock().insert(name);
+                    self.stale.lock().extend(stale.drain(..).chain([name]));
                     return false;
                 }
             }

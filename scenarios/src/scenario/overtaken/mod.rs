@@ -15,7 +15,7 @@ use crate::cluster::{ClusterOptions, Member};
 use crate::{Options, Result, Summary, fail};
 
 /// The thread of the first transaction stands still for so long; the second is to be done within this.
-const PAUSE_MS: u64 = 2500;
+const PAUSE_MS: u64 = 4000;
 /// Until the pause has begun, and a backend's end is complete.
 const MOMENT: Duration = Duration::from_millis(150);
 /// A client that waits longer hangs.
