@@ -83,7 +83,7 @@ use crate::cluster::{Cluster, ClusterOptions, Delay, Member};
 use crate::{Options, Result, Summary, fail};
 
 /// What one case may take before it counts as hung.
-const CASE_LIMIT: Duration = Duration::from_secs(15);
+const CASE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which members a case runs on.
 #[derive(Clone, Copy, PartialEq, Eq)]
