@@ -14,6 +14,7 @@ mod copy_fails_at_start;
 mod copy_imaged;
 mod copy_imaged_over_kills;
 mod copy_pipelined;
+mod copy_undone_beside_advisory;
 mod ddl_beside_lock;
 mod ddl_lead_frozen;
 mod ddl_outcome_unknown;
@@ -165,6 +166,7 @@ cases! {
     Shared read_only_with_settings,
     Shared copy_pipelined,
     Own token_of_locks_redone,
+    Own copy_undone_beside_advisory,
     Own temporary_shadowed,
     Own temporary_copy_over_lead_kill,
     Own discard_over_lead_kill,
