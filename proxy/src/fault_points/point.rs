@@ -56,6 +56,7 @@ points! {
     AtOnceSentToLead = "at_once.sent_to_lead", CrashAlone, "One INSERT: COMMIT went to the lead, no follower has heard.";
     AtOnceSentToFollower = "at_once.sent_to_follower", CrashAlone, "One INSERT: one follower has it, the lead not.";
     AtOnceSentToAll = "at_once.sent_to_all", Cuts, "One INSERT: all members have been sent it.";
+    CommitSentToCertify = "commit.sent_to_certify", CrashAlone, "SERIALIZABLE: COMMIT went to the lead; its answer was not read.";
     CommitCertified = "commit.certified", Cuts, "SERIALIZABLE: the lead has committed; no follower was told.";
     CommitFirstAnswer = "commit.first_answer", CrashAlone, "A member has answered COMMIT.";
     CommitAllAnswered = "commit.all_answered", Pause, "All members have answered; the journal does not know.";

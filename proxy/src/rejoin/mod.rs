@@ -6,6 +6,7 @@
 //! | `fence` | ends what an earlier proxy, or an earlier connection, left running on a member |
 //! | `applier` | runs intents on a member, each together with its marker |
 //! | `replay` | walks the log and hands the applier what a member lacks |
+//! | `certification` | takes back what a lead was to decide, and did not |
 //! | `adoption` | the log is lost: members are found current, made equal row by row, and the log begins behind them |
 //! | `startup` | before the first client: every member is made equal to the log |
 //! | `back` | a member comes back while clients are at work |
@@ -15,6 +16,7 @@
 pub mod adoption;
 pub mod applier;
 pub mod back;
+mod certification;
 pub mod fence;
 mod pacer;
 pub mod replay;
@@ -55,6 +57,14 @@ pub enum RejoinError {
         expected: String,
         /// What the member answers.
         found: String,
+    },
+    /// Its COMMIT was to decide, and it was lost before it could tell that it had carried it out.
+    #[error(
+        "it has carried out the transaction at {position}, which was aborted when it was lost before its COMMIT was answered"
+    )]
+    Uncertified {
+        /// Which intent.
+        position: raidb_core::log::Position,
     },
     /// Sessions of an earlier time do not end.
     #[error("{0} old sessions on the member do not end")]
@@ -104,6 +114,7 @@ impl RejoinError {
             RejoinError::Differs { .. } | RejoinError::Foreign { .. } | RejoinError::Newer { .. } => {
                 Some(Reason::Diverged)
             }
+            RejoinError::Uncertified { .. } => Some(Reason::Uncertified),
             RejoinError::Behind { .. } => Some(Reason::BehindLog),
             _ => None,
         }

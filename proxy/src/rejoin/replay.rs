@@ -74,12 +74,7 @@ impl Replay {
                     && journal.is_aborted(record.position)
                 {
                     // It committed what all others refused, and was lost before it could say so.
-                    return Err(RejoinError::Differs {
-                        position: record.position,
-                        statement: "the whole transaction".into(),
-                        expected: "aborted".into(),
-                        found: "committed".into(),
-                    });
+                    return Err(RejoinError::Uncertified { position: record.position });
                 }
                 let wanted = record.kind == RecordKind::Intent
                     && !self.applied.holds(record.position)

@@ -2,6 +2,7 @@
 //!
 //! 1. *Fence*: whatever an earlier proxy left running is ended, and gone, before anything is read.
 //! 2. *Read* which intents each member holds.
+//!    Of what a lead's COMMIT was to decide, that which no member holds is aborted (see [`super::certification`]).
 //! 3. *Redo* each intent that is in the log and not on the member. What was not decided was rolled back by step 1.
 //! 4. *Raise sequences* to what any member, or the log, says was handed out.
 //! 5. *Raise the floor*, so that the tables start empty.
@@ -21,6 +22,7 @@ use raidb_core::token::Recovery;
 
 use super::RejoinError;
 use super::applier::Applier;
+use super::certification::Certified;
 use super::fence::fence;
 use super::replay::Replay;
 use super::sequences::{self, HighWater};
@@ -97,8 +99,9 @@ async fn make_equal(database: &Arc<VirtualDatabase>, mut found: Vec<Found>) -> R
     }
     let floor = found.iter().map(|f| f.told.applied.floor()).min().unwrap_or_default();
     let mut tokens = Recovery::new(now_ms());
-    let Walked { aborted, copied, mut high_water } = walk(database, floor, &mut tokens).await?;
+    let Walked { aborted, copied, mut high_water, certified } = walk(database, floor, &mut tokens).await?;
     journal.recovered(aborted, copied);
+    certified.abort_those_not(|position| found.iter().any(|f| f.told.applied.holds(position)), journal).await?;
     let tokens = tokens.finish(journal.end(), |position| journal.is_aborted(position));
     let end = journal.end();
     let mut usable = false;
@@ -160,8 +163,9 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
         tokio::time::sleep(COMMITS_PAUSE).await;
     }
     let mut found = look(database, member).await?;
+    let (high_water, certified) = decided_in_log(database, found.told.applied.floor()).await?;
+    certified.abort_those_not(|position| found.told.applied.holds(position), &database.journal).await?;
     let end = database.journal.end();
-    let high_water = sequences_in_log(database, found.told.applied.floor()).await?;
     let redone = redo(database, &mut found, &high_water, end).await?;
     if !database.waits_for(member) {
         // Another one is waited for: what was decided is finished when that one has it.
@@ -207,6 +211,8 @@ struct Walked {
     copied: CopiedRows,
     /// Values of sequences that decided transactions have used.
     high_water: HighWater,
+    /// Intents that a lead was to decide.
+    certified: Certified,
 }
 
 /// One walk over the whole log, a few MiB of it in memory at a time: a member that is out may have a lower floor than those
@@ -216,6 +222,9 @@ async fn walk(database: &VirtualDatabase, floor: Position, tokens: &mut Recovery
     let mut rows_seen = false;
     let look = |record: Record| {
         tokens.record(&record)?;
+        if record.position > floor {
+            walked.certified.record(&record)?;
+        }
         match record.kind {
             RecordKind::Outcome => {
                 walked.aborted.insert(Outcome::decode(&record.payload)?.aborted);
@@ -239,10 +248,11 @@ async fn walk(database: &VirtualDatabase, floor: Position, tokens: &mut Recovery
     Ok(walked)
 }
 
-/// Values of sequences that decided transactions have used.
-async fn sequences_in_log(database: &VirtualDatabase, floor: Position) -> Result<HighWater, RejoinError> {
-    let mut high_water = HighWater::new();
+/// Values of sequences that decided transactions have used, and what a lead was to decide.
+async fn decided_in_log(database: &VirtualDatabase, floor: Position) -> Result<(HighWater, Certified), RejoinError> {
+    let (mut high_water, mut certified) = (HighWater::new(), Certified::default());
     let look = |record: Record| {
+        certified.record(&record)?;
         if record.kind == RecordKind::Intent {
             for (name, value) in Intent::decode(&record.payload)?.sequences {
                 sequences::raise(&mut high_water, name, value);
@@ -251,7 +261,7 @@ async fn sequences_in_log(database: &VirtualDatabase, floor: Position) -> Result
         Ok(())
     };
     scan(database, floor.next(), look).await?;
-    Ok(high_water)
+    Ok((high_water, certified))
 }
 
 async fn redo(

@@ -229,13 +229,14 @@ impl Session {
         if serializable {
             // The lead certifies: its COMMIT decides, then the others follow.
             self.send_commit(lead);
+            self.reach(FaultPoint::CommitSentToCertify).await;
             self.committed_on(&[lead], ticket).await?;
             if let Some(refusal) = self.refused_by(lead) {
                 return Err(Trouble::Answer(refusal));
             }
             if !matches!(self.slots[usize::from(lead.0)].commit, CommitState::Done { agreed: true, .. }) {
-                // It has left without an answer: nobody has certified. If it did commit it has to be rebuilt, since the log
-                // will say that this was aborted.
+                // It has left without an answer: nobody has certified. If it did commit it is rebuilt (reason `uncertified`), since
+                // the log will say that this was aborted.
                 return Err(SqlError::retry("the lead was lost before it had certified the transaction").into());
             }
             self.database.in_flight.proved(ticket);

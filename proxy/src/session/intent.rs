@@ -14,6 +14,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 use raidb_core::log::{Context, Intent, IntentEntry, IntentStatement, Position};
+use raidb_core::sql::analysis::Isolation;
 
 use super::Session;
 use super::transaction::{Entry, Payload};
@@ -186,6 +187,8 @@ impl Session {
                 settings: self.settings.journal().map(|sql| sql.to_vec()).collect(),
             },
             token: self.transaction_token(),
+            // (A marker tells that it was. Without writes there is none, and nothing to redo.)
+            certified: open.isolation == Isolation::Serializable && open.writes(),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             // Locks and settings alone (with a token) leave nothing that could be redone, and later they could be answered otherwise.
             entries: logged_all(open.transcript.iter().filter(|entry| entry.logged && open.writes())),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use raidb_core::config::Rejoin;
 use raidb_core::ids::MemberId;
-use raidb_core::member::Reason;
+use raidb_core::member::{Reason, WayBack};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -22,6 +22,9 @@ const BEAT_MIN: Duration = Duration::from_millis(20);
 const BEAT_MAX: Duration = Duration::from_millis(500);
 /// A member that is out is not tried more often than this.
 const DISABLED_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause behind a copy that failed: it takes a snapshot on the donor, and reads it.
+const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Watches every member, also those that are added. Runs until the process ends.
 pub async fn run_all(database: Arc<VirtualDatabase>) {
@@ -43,15 +46,20 @@ async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
     let beat = (limit / 8).clamp(BEAT_MIN, BEAT_MAX);
     let mut connection: Option<Maintenance> = None;
     let mut last_answer = Instant::now();
+    let mut rebuild_pause = DISABLED_PAUSE;
     loop {
         tokio::time::sleep(beat).await;
         if !database.view().is_enabled(member) {
             connection = None;
             tokio::time::sleep(DISABLED_PAUSE).await;
-            come_back(&database, member).await;
+            if come_back(&database, member).await.is_err() {
+                tokio::time::sleep(rebuild_pause).await;
+                rebuild_pause = REBUILD_PAUSE_MAX.min(rebuild_pause * 2);
+            }
             last_answer = Instant::now();
             continue;
         }
+        rebuild_pause = DISABLED_PAUSE;
         let left = limit.saturating_sub(last_answer.elapsed()).max(BEAT_MIN);
         match ask(&database, member, &mut connection, left).await {
             Ok(()) => {
@@ -75,26 +83,38 @@ async fn run(database: Arc<VirtualDatabase>, member: MemberId) {
     }
 }
 
+/// A copy was begun, and failed.
+struct RebuildFailed;
+
 /// Has a member that is out brought back, if nobody else has to decide that.
-async fn come_back(database: &Arc<VirtualDatabase>, member: MemberId) {
+async fn come_back(database: &Arc<VirtualDatabase>, member: MemberId) -> Result<(), RebuildFailed> {
     if database.settings.rejoin != Rejoin::Auto {
-        return;
+        return Ok(());
     }
     let name = database.member(member).target.name.as_str();
-    match database.reason_out(member) {
-        // Nobody acknowledged what it holds beyond the others.
-        Some(Reason::LogLost) => match database.rebuild(member, None).await {
-            Ok(done) => tracing::info!("{done}"),
-            // Tried again while it does not answer; a copy that ended half-way waits for an operator.
-            Err(error) => tracing::info!(member = name, "not rebuilt: {error}"),
-        },
-        Some(reason) if reason.contents_are_known() && reason != Reason::ByOperator => {
+    match database.reason_out(member).and_then(Reason::way_back) {
+        // Nobody was told of what it holds beyond the others.
+        Some(WayBack::Rebuild) => {
+            if let Err(error) = database.expect_answer(member).await {
+                tracing::debug!(member = name, "not rebuilt: {error}");
+                return Ok(());
+            }
+            match database.rebuild(member, None).await {
+                Ok(done) => tracing::info!("{done}"),
+                Err(error) => {
+                    tracing::warn!(member = name, "not rebuilt, which is tried again by itself: {error}");
+                    return Err(RebuildFailed);
+                }
+            }
+        }
+        Some(WayBack::Rejoin) => {
             if let Err(error) = rejoin(database, member).await {
                 tracing::debug!(member = name, "not back: {error}");
             }
         }
-        _ => {}
+        None => {}
     }
+    Ok(())
 }
 
 async fn ask(

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use raidb_core::config::Rejoin;
 use raidb_core::ids::MemberId;
 use raidb_core::log::{MemberChange, Position, RecordKind};
-use raidb_core::member::{MemberState, Reason, RebuildPhase};
+use raidb_core::member::{MemberState, Reason, RebuildPhase, WayBack};
 
 use super::{FaultOutcome, VirtualDatabase};
 use crate::members::pg::connect::ConnectError;
@@ -38,9 +38,7 @@ impl VirtualDatabase {
     pub async fn take_out(self: &Arc<Self>, member: MemberId) -> Result<String, String> {
         let name = &self.member(member).target.name;
         if let Some(reason) = self.reason_out(member) {
-            let by_itself = self.settings.rejoin == Rejoin::Auto
-                && reason != Reason::ByOperator
-                && (reason.contents_are_known() || reason == Reason::LogLost);
+            let by_itself = self.settings.rejoin == Rejoin::Auto && reason.way_back().is_some();
             let comes = if by_itself { "; it comes back by itself when it answers" } else { "" };
             return Ok(format!("\"{name}\" is disabled already ({reason}){comes}"));
         }
@@ -87,8 +85,9 @@ impl VirtualDatabase {
         let name = self.member(member).target.name.clone();
         let donor = self.donor(member, donor)?;
         self.expect_answer(member).await?;
+        let before = self.reason_out(member);
         // Nobody has looked at it: it may be in the configuration by mistake.
-        if self.reason_out(member) == Some(Reason::New) {
+        if before == Some(Reason::New) {
             self.refuse_foreign(self.member(member)).await?;
         }
         // The marker tables keep their turns meanwhile: TRUNCATE does not respect the copy's snapshot.
@@ -98,7 +97,12 @@ impl VirtualDatabase {
             return Err(format!("\"{name}\" is {state}; run `raidb member disable {name}` first"));
         }
         let copied = self.copy(member, donor).await;
-        let reason = if copied.is_ok() { Reason::Unreachable } else { Reason::RebuildUnfinished };
+        let reason = match before {
+            _ if copied.is_ok() => Reason::Unreachable,
+            // It is tried again by itself: that half a copy is on it makes no difference.
+            Some(reason) if reason.way_back() == Some(WayBack::Rebuild) => reason,
+            _ => Reason::RebuildUnfinished,
+        };
         let recorded = self.record_state(member, MemberState::Disabled { reason, position: Position::START }).await;
         self.membership.rebuild_ended(member, reason);
         let bytes = copied?;
@@ -112,7 +116,7 @@ impl VirtualDatabase {
     }
 
     /// A member that does not answer stays what it is: a copy that cannot begin must not count as one that ended half-way.
-    async fn expect_answer(&self, member: MemberId) -> Result<(), String> {
+    pub(super) async fn expect_answer(&self, member: MemberId) -> Result<(), String> {
         let at = self.member(member);
         match Maintenance::connect(&at.target, &at.login, self.settings.member_timeout).await {
             Ok(_) => Ok(()),

@@ -50,8 +50,13 @@ const USUAL: &[&str] = &[
 ];
 
 /// What a serializable transaction passes, and its refusal.
-const CERTIFIED: &[&str] =
-    &["commit.intent_durable", "commit.certified", "abort.before_outcome", "abort.outcome_durable"];
+const CERTIFIED: &[&str] = &[
+    "commit.intent_durable",
+    "commit.sent_to_certify",
+    "commit.certified",
+    "abort.before_outcome",
+    "abort.outcome_durable",
+];
 
 /// Behind these a transaction is decided, and a member has not heard of it.
 const DECIDED: &[&str] = &[
@@ -82,7 +87,13 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
             bench.check_last().await?;
             bench.load_ends_at(&vec![work; work.clients()], point).await?;
             let what = format!("{point} ({}, passage {nth})", work.name());
-            if DECIDED.contains(point) { bench.behind_decision(what) } else { bench.behind(what) }
+            match (work, *point) {
+                // The lead's COMMIT was to decide.
+                (Work::Certified, "commit.intent_durable" | "abort.before_outcome") => bench.behind_no_decision(what),
+                (Work::Certified, "commit.sent_to_certify") => bench.behind(what),
+                (_, point) if DECIDED.contains(&point) => bench.behind_decision(what),
+                _ => bench.behind(what),
+            }
         }
     }
     bench.restart("").await?;

@@ -52,6 +52,7 @@ mod slow_client;
 mod sqlalchemy;
 mod tls_scram;
 mod tokio_client;
+mod uncertified;
 
 use differential::oracles;
 use futures::future::BoxFuture;
@@ -111,6 +112,7 @@ table! {
     overtaken: "locks lost with the connection at the moment of COMMIT: nobody is decided out of order, members equal",
     churn: "clients come, write, COPY and go while members are taken out and brought back: no hang, nothing lost or twice",
     cut_serializable: "the same for serializable transactions, of which the lead's COMMIT decides",
+    uncertified: "a lead is frozen while it certifies and carries out what was aborted: it becomes a copy of another member by itself",
     list_append: "histories at each isolation level, also under faults: no anomaly that the level forbids, nothing lost",
     hermitage: "the Hermitage cases at each isolation level: each step answers and waits as on one PostgreSQL",
     long_fork: "reads outside transactions, on all members: one order of all writes, nothing acknowledged is missed",

@@ -88,3 +88,8 @@ fn churn() {
 fn cut_serializable() {
     common::run("cut_serializable", Options::default());
 }
+
+#[test]
+fn uncertified() {
+    common::run("uncertified", Options::default());
+}

@@ -2,7 +2,8 @@
 //!
 //! | field | bytes |
 //! |---|---|
-//! | version | 1 |
+//! | version | 2 |
+//! | certified | 0 or 1 (version 1: not there, 0) |
 //! | members | count u8, each text |
 //! | user | 0, or 1 and text |
 //! | start-up parameters | count u16, each name and value |
@@ -16,7 +17,9 @@
 use super::{CorruptKind, Position};
 
 /// Version of the form above.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Versions that are read.
+const VERSIONS: std::ops::RangeInclusive<u8> = 1..=VERSION;
 
 /// A transaction that is decided once its record is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Intent {
     pub entries: Vec<IntentEntry>,
     /// Sequences (quoted, with schema) of which it has used values, with the highest.
     pub sequences: Vec<(String, i64)>,
+    /// The lead's COMMIT decides, alone and first (SERIALIZABLE): what no member holds was never carried out, and must not be.
+    pub certified: bool,
 }
 
 /// What a connection must be like for the entries to mean the same.
@@ -84,6 +89,7 @@ impl Intent {
         let size: usize = self.entries.iter().map(IntentEntry::size).sum();
         let mut out = Vec::with_capacity(size + 256);
         out.push(VERSION);
+        out.push(u8::from(self.certified));
         out.push(u8::try_from(self.members.len()).unwrap_or(u8::MAX));
         self.members.iter().take(usize::from(u8::MAX)).for_each(|name| put(&mut out, name.as_bytes()));
         put_option(&mut out, self.context.user.as_deref());
@@ -120,7 +126,16 @@ impl Intent {
     /// [`CorruptKind::Payload`].
     pub fn decode_token(payload: &[u8]) -> Result<Option<Vec<u8>>, CorruptKind> {
         let mut input = Input(payload);
-        input.head().map(|(_, _, token)| token).ok_or_else(|| input.damaged(payload))
+        input.head().map(|head| head.token).ok_or_else(|| input.damaged(payload))
+    }
+
+    /// Whether the lead's COMMIT decides, without the work of reading what stands behind it.
+    ///
+    /// # Errors
+    /// [`CorruptKind::Payload`].
+    pub fn decode_certified(payload: &[u8]) -> Result<bool, CorruptKind> {
+        let mut input = Input(payload);
+        input.certified().ok_or_else(|| input.damaged(payload))
     }
 }
 
@@ -174,6 +189,14 @@ fn put_option(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
+/// What stands before the sequences.
+struct Head {
+    certified: bool,
+    members: Vec<String>,
+    context: Context,
+    token: Option<Vec<u8>>,
+}
+
 /// What is left to read. `None` everywhere: it does not have the form.
 struct Input<'a>(&'a [u8]);
 
@@ -218,27 +241,34 @@ impl<'a> Input<'a> {
         CorruptKind::Payload(format!("an intent that ends or is damaged at byte {at} of {}", payload.len()))
     }
 
-    /// Members, context, token.
-    fn head(&mut self) -> Option<(Vec<String>, Context, Option<Vec<u8>>)> {
-        if self.u8()? != VERSION {
-            return None;
+    /// Version and what stands right behind it.
+    fn certified(&mut self) -> Option<bool> {
+        match self.u8()? {
+            version if !VERSIONS.contains(&version) => None,
+            1 => Some(false),
+            _ => self.flag(),
         }
+    }
+
+    fn head(&mut self) -> Option<Head> {
+        let certified = self.certified()?;
         let members = (0..self.u8()?).map(|_| String::from_utf8(self.text()?).ok()).collect::<Option<_>>()?;
         let user = self.option()?;
         let parameters = (0..u16::from_le_bytes(self.array()?)).map(|_| Some((self.text()?, self.text()?)));
         let parameters = parameters.collect::<Option<_>>()?;
         let settings = (0..u16::from_le_bytes(self.array()?)).map(|_| self.text()).collect::<Option<_>>()?;
-        Some((members, Context { user, parameters, settings }, self.option()?))
+        let context = Context { user, parameters, settings };
+        Some(Head { certified, members, context, token: self.option()? })
     }
 
     fn intent(&mut self) -> Option<Intent> {
-        let (members, context, token) = self.head()?;
+        let Head { certified, members, context, token } = self.head()?;
         let sequences = (0..u16::from_le_bytes(self.array()?))
             .map(|_| Some((String::from_utf8(self.text()?).ok()?, i64::from_le_bytes(self.array()?))));
         let sequences = sequences.collect::<Option<_>>()?;
         let entries = (0..self.count()?).map(|_| self.entry()).collect::<Option<_>>()?;
         let whole = self.0.is_empty();
-        whole.then_some(Intent { members, context, token, entries, sequences })
+        whole.then_some(Intent { members, context, token, entries, sequences, certified })
     }
 
     fn entry(&mut self) -> Option<IntentEntry> {
@@ -276,6 +306,7 @@ mod tests {
             },
             token: Some(b"t-1".to_vec()),
             sequences: vec![("public.s".into(), -3)],
+            certified: true,
             entries: vec![
                 entry(IntentStatement::Simple(b"UPDATE t SET v = 1 WHERE id = 2".to_vec()), Some("UPDATE 1"), false),
                 entry(
@@ -303,7 +334,23 @@ mod tests {
     fn reads_what_it_writes() {
         for intent in [Intent::default(), sample()] {
             assert_eq!(Intent::decode_token(&intent.encode()), Ok(intent.token.clone()));
+            assert_eq!(Intent::decode_certified(&intent.encode()), Ok(intent.certified));
             assert_eq!(Intent::decode(&intent.encode()), Ok(intent));
+        }
+    }
+
+    #[test]
+    fn reads_version_1() {
+        let intent = Intent { certified: false, ..sample() };
+        let mut bytes = intent.encode();
+        assert_eq!(bytes.drain(..2).collect::<Vec<_>>(), [2, 0]);
+        bytes.insert(0, 1);
+        assert_eq!(Intent::decode_token(&bytes), Ok(intent.token.clone()));
+        assert_eq!(Intent::decode_certified(&bytes), Ok(false));
+        assert_eq!(Intent::decode(&bytes), Ok(intent));
+        for unknown in [0, 3, 255] {
+            bytes[0] = unknown;
+            assert!(Intent::decode(&bytes).is_err(), "version {unknown}");
         }
     }
 

@@ -8,5 +8,5 @@ mod state;
 mod state_test;
 
 pub use incident::{Answer, Incident, summarize_parameters};
-pub use reason::Reason;
+pub use reason::{Reason, WayBack};
 pub use state::{IllegalTransition, MemberInput, MemberState, RebuildPhase};

@@ -38,12 +38,23 @@ pub enum Reason {
     LogLost,
     /// The log does not reach back to what it lacks: it was away for longer than `log.size_max` holds.
     BehindLog,
+    /// It has carried out a COMMIT of which it alone was to decide, and was lost before it could say so: the others have not.
+    Uncertified,
     /// It was never a member: nothing is known of its contents.
     New,
 }
 
+/// How a member comes back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WayBack {
+    /// From the recovery log.
+    Rejoin,
+    /// As a copy of another member.
+    Rebuild,
+}
+
 /// Reasons without data, with their names.
-const PLAIN: [(&str, Reason); 10] = [
+const PLAIN: [(&str, Reason); 11] = [
     ("lost_connection", Reason::LostConnection),
     ("timed_out", Reason::TimedOut),
     ("diverged", Reason::Diverged),
@@ -53,6 +64,7 @@ const PLAIN: [(&str, Reason); 10] = [
     ("rebuild_unfinished", Reason::RebuildUnfinished),
     ("log_lost", Reason::LogLost),
     ("behind_log", Reason::BehindLog),
+    ("uncertified", Reason::Uncertified),
     ("new", Reason::New),
 ];
 
@@ -71,6 +83,7 @@ impl Reason {
             Self::RebuildUnfinished => "rebuild_unfinished",
             Self::LogLost => "log_lost",
             Self::BehindLog => "behind_log",
+            Self::Uncertified => "uncertified",
             Self::New => "new",
         }
     }
@@ -90,7 +103,18 @@ impl Reason {
             | Self::RebuildUnfinished
             | Self::LogLost
             | Self::BehindLog
+            | Self::Uncertified
             | Self::New => false,
+        }
+    }
+
+    /// Whether a member that is out for this comes back by itself (with `rejoin = "auto"`), and how. Nobody was told of anything
+    /// that is on such a member alone.
+    pub fn way_back(self) -> Option<WayBack> {
+        match self {
+            Self::LogLost | Self::Uncertified => Some(WayBack::Rebuild),
+            Self::ByOperator => None,
+            reason => reason.contents_are_known().then_some(WayBack::Rejoin),
         }
     }
 
@@ -121,7 +145,7 @@ impl Reason {
             Self::DoesNotFit => {
                 format!("Run raidb check and make version, encoding, collation and schema equal; then run {rebuild}.")
             }
-            Self::LogLost => {
+            Self::LogLost | Self::Uncertified => {
                 format!("Nothing with rejoin = \"auto\": it is rebuilt as soon as it answers. Otherwise run {rebuild}.")
             }
             Self::BehindLog => format!(
@@ -150,6 +174,7 @@ impl fmt::Display for Reason {
             | Self::RebuildUnfinished
             | Self::LogLost
             | Self::BehindLog
+            | Self::Uncertified
             | Self::New => Ok(()),
         }
     }

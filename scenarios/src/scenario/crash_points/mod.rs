@@ -44,8 +44,8 @@ pub(super) struct Bench {
 /// A crash whose recovery is to be checked.
 struct Crash {
     what: String,
-    /// It left a decided transaction that some member lacks, for certain.
-    to_redo: bool,
+    /// What the next start must say, for certain.
+    start_says: Option<&'static str>,
 }
 
 impl Bench {
@@ -154,19 +154,25 @@ impl Bench {
 
     /// A crash was provoked: the next start must recover from it.
     pub(super) fn behind(&mut self, what: String) {
-        self.open = Some(Crash { what, to_redo: false });
+        self.open = Some(Crash { what, start_says: None });
     }
 
     /// The same, of a crash that left a decided transaction which some member lacks: the next start must say that it redoes it.
     pub(super) fn behind_decision(&mut self, what: String) {
-        self.open = Some(Crash { what, to_redo: true });
+        self.open = Some(Crash { what, start_says: Some("decided transactions were redone") });
+    }
+
+    /// The same, of a crash that left an intent of which the lead was to decide, and did not: the next start must say that it is
+    /// aborted.
+    pub(super) fn behind_no_decision(&mut self, what: String) {
+        self.open = Some(Crash { what, start_says: Some("is on no member: aborted") });
     }
 
     /// Checks the recovery from the last crash.
     pub(super) async fn check_last(&mut self) -> Result<()> {
         match self.open.take() {
-            Some(crash) if crash.to_redo && !self.log()?.contains("decided transactions were redone") => {
-                fail(format!("{}: the start found nothing to redo", crash.what))
+            Some(Crash { what, start_says: Some(says) }) if !self.log()?.contains(says) => {
+                fail(format!("{what}: the start did not say \"{says}\""))
             }
             Some(crash) => self.check(&crash.what).await,
             None => Ok(()),
