@@ -7,7 +7,7 @@ use raidb_core::ids::MemberId;
 
 use super::VirtualDatabase;
 use super::leaving::PROBE_MAX;
-use super::sequences::{CARRY_INTERVAL, SequenceState};
+use super::sequences::{CARRY_INTERVAL, Refreshed, SequenceState};
 use crate::members::pg::maintenance::Maintenance;
 use crate::rejoin::RejoinError;
 
@@ -57,10 +57,10 @@ impl VirtualDatabase {
         }
         let Some(connection) = slot else { return false };
         let refreshed = self.sequences.refresh(lead, connection, self.settings.member_timeout).await;
-        if !refreshed {
+        if refreshed == Refreshed::Broken {
             *slot = None;
         }
-        refreshed
+        refreshed == Refreshed::Whole
     }
 
     /// If the lead leaves, the next one gets the sequences' states before anybody may use it.

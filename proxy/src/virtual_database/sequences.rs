@@ -19,6 +19,20 @@ use crate::members::pg::maintenance::{Maintenance, QueryError};
 /// Pause between two rounds of the worker: bounds how often an insert-heavy load costs a `setval` on followers.
 pub const CARRY_INTERVAL: Duration = Duration::from_millis(50);
 
+/// A sequence that is locked on the lead is waited for so long.
+const LOCKED_LIMIT: &str = "SET lock_timeout = '20ms'";
+
+/// What came of reading sequences on the lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// All that had advanced are known.
+    Whole,
+    /// Some are locked: ask again.
+    InPart,
+    /// The connection does not answer: ask again, on another one.
+    Broken,
+}
+
 /// State of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceState {
@@ -111,14 +125,15 @@ impl Sequences {
         }
     }
 
-    /// Reads on the lead what has advanced since the last call.
-    pub async fn refresh(&self, lead: MemberId, connection: &mut Maintenance, within: Duration) -> bool {
+    /// Reads on the lead what has advanced since the last call. One that somebody has locked (ALTER SEQUENCE in a transaction that
+    /// stays open) is left for the next call, and holds up no other one.
+    pub async fn refresh(&self, lead: MemberId, connection: &mut Maintenance, within: Duration) -> Refreshed {
         let mut stale: Vec<String> = self.stale.lock().drain().collect();
+        let mut locked = Vec::new();
         while let Some(name) = stale.pop() {
-            match connection.query(&[&SequenceState::query(&name)], within).await {
+            match connection.query(&[LOCKED_LIMIT, &SequenceState::query(&name)], within).await {
                 Ok(results) => {
-                    if let Some(state) = results.first().and_then(|r| r.first()).and_then(|row| SequenceState::of(row))
-                    {
+                    if let Some(state) = results.iter().flatten().next().and_then(|row| SequenceState::of(row)) {
                         let doubted = self.known.lock().get(&name).is_some_and(|known| known.doubted);
                         self.note(&name, state, doubted, lead);
                     }
@@ -127,15 +142,20 @@ impl Sequences {
                 Err(QueryError::Server { sqlstate, .. }) if matches!(&sqlstate, b"42P01" | b"3F000") => {
                     self.known.lock().remove(&name);
                 }
+                Err(QueryError::Server { sqlstate, .. }) if &sqlstate == b"55P03" => locked.push(name),
                 Err(QueryError::Server { .. }) => {}
                 // None of those that are left was asked for either.
                 Err(_) => {
-                    self.stale.lock().extend(stale.drain(..).chain([name]));
-                    return false;
+                    self.stale.lock().extend(stale.drain(..).chain(locked).chain([name]));
+                    return Refreshed::Broken;
                 }
             }
         }
-        true
+        if locked.is_empty() {
+            return Refreshed::Whole;
+        }
+        self.stale.lock().extend(locked);
+        Refreshed::InPart
     }
 
     /// Asks the worker for another round.
