@@ -101,7 +101,8 @@ async fn make_equal(database: &Arc<VirtualDatabase>, mut found: Vec<Found>) -> R
     let mut tokens = Recovery::new(now_ms());
     let Walked { aborted, copied, mut high_water, certified } = walk(database, floor, &mut tokens).await?;
     journal.recovered(aborted, copied);
-    certified.abort_those_not(|position| found.iter().any(|f| f.told.applied.holds(position)), journal).await?;
+    let asked: Vec<_> = found.iter().map(|f| &f.told).collect();
+    certified.abort_those_not_held(&asked, journal).await?;
     let tokens = tokens.finish(journal.end(), |position| journal.is_aborted(position));
     let end = journal.end();
     let mut usable = false;
@@ -164,7 +165,10 @@ pub async fn last_member_back(database: &Arc<VirtualDatabase>, member: MemberId)
     }
     let mut found = look(database, member).await?;
     let (high_water, certified) = decided_in_log(database, found.told.applied.floor()).await?;
-    certified.abort_those_not(|position| found.told.applied.holds(position), &database.journal).await?;
+    if !database.waits_for(member) {
+        return Err(RejoinError::Left);
+    }
+    certified.abort_those_not_held(&[&found.told], &database.journal).await?;
     let end = database.journal.end();
     let redone = redo(database, &mut found, &high_water, end).await?;
     if !database.waits_for(member) {

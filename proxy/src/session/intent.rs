@@ -188,7 +188,7 @@ impl Session {
             },
             token: self.transaction_token(),
             // (A marker tells that it was. Without writes there is none, and nothing to redo.)
-            certified: open.isolation == Isolation::Serializable && open.writes(),
+            certified_by: (open.isolation == Isolation::Serializable && open.writes()).then(|| name(open.lead)),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             // Locks and settings alone (with a token) leave nothing that could be redone, and later they could be answered otherwise.
             entries: logged_all(open.transcript.iter().filter(|entry| entry.logged && open.writes())),

@@ -139,8 +139,9 @@ impl Journal {
     /// # Errors
     /// [`LogError`]: the outcome is unknown.
     pub async fn abort(&self, position: Position) -> Result<(), LogError> {
-        self.state.lock().aborted.insert(position);
         let outcome = self.log.append(RecordKind::Outcome, Outcome { aborted: position }.encode()).await?;
+        // Not before: whoever tries again behind an error must not take it for durable. Nobody asks about it before it is finished.
+        self.state.lock().aborted.insert(position);
         self.finish(outcome);
         self.finish(position);
         Ok(())

@@ -3,7 +3,7 @@
 //! | field | bytes |
 //! |---|---|
 //! | version | 2 |
-//! | certified | 0 or 1 (version 1: not there, 0) |
+//! | certified by | 0, or 1 and text (version 1: not there, 0) |
 //! | members | count u8, each text |
 //! | user | 0, or 1 and text |
 //! | start-up parameters | count u16, each name and value |
@@ -34,8 +34,9 @@ pub struct Intent {
     pub entries: Vec<IntentEntry>,
     /// Sequences (quoted, with schema) of which it has used values, with the highest.
     pub sequences: Vec<(String, i64)>,
-    /// The lead's COMMIT decides, alone and first (SERIALIZABLE): what no member holds was never carried out, and must not be.
-    pub certified: bool,
+    /// Name of the lead whose COMMIT decides, alone and first (SERIALIZABLE): what it does not hold was never carried out, and must
+    /// not be.
+    pub certified_by: Option<String>,
 }
 
 /// What a connection must be like for the entries to mean the same.
@@ -89,7 +90,7 @@ impl Intent {
         let size: usize = self.entries.iter().map(IntentEntry::size).sum();
         let mut out = Vec::with_capacity(size + 256);
         out.push(VERSION);
-        out.push(u8::from(self.certified));
+        put_option(&mut out, self.certified_by.as_deref().map(str::as_bytes));
         out.push(u8::try_from(self.members.len()).unwrap_or(u8::MAX));
         self.members.iter().take(usize::from(u8::MAX)).for_each(|name| put(&mut out, name.as_bytes()));
         put_option(&mut out, self.context.user.as_deref());
@@ -129,13 +130,13 @@ impl Intent {
         input.head().map(|head| head.token).ok_or_else(|| input.damaged(payload))
     }
 
-    /// Whether the lead's COMMIT decides, without the work of reading what stands behind it.
+    /// Whose COMMIT decides, without the work of reading what stands behind it.
     ///
     /// # Errors
     /// [`CorruptKind::Payload`].
-    pub fn decode_certified(payload: &[u8]) -> Result<bool, CorruptKind> {
+    pub fn decode_certified_by(payload: &[u8]) -> Result<Option<String>, CorruptKind> {
         let mut input = Input(payload);
-        input.certified().ok_or_else(|| input.damaged(payload))
+        input.certified_by().ok_or_else(|| input.damaged(payload))
     }
 }
 
@@ -191,7 +192,7 @@ fn put_option(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 
 /// What stands before the sequences.
 struct Head {
-    certified: bool,
+    certified_by: Option<String>,
     members: Vec<String>,
     context: Context,
     token: Option<Vec<u8>>,
@@ -242,33 +243,33 @@ impl<'a> Input<'a> {
     }
 
     /// Version and what stands right behind it.
-    fn certified(&mut self) -> Option<bool> {
+    fn certified_by(&mut self) -> Option<Option<String>> {
         match self.u8()? {
             version if !VERSIONS.contains(&version) => None,
-            1 => Some(false),
-            _ => self.flag(),
+            1 => Some(None),
+            _ => self.option()?.map(String::from_utf8).transpose().ok(),
         }
     }
 
     fn head(&mut self) -> Option<Head> {
-        let certified = self.certified()?;
+        let certified_by = self.certified_by()?;
         let members = (0..self.u8()?).map(|_| String::from_utf8(self.text()?).ok()).collect::<Option<_>>()?;
         let user = self.option()?;
         let parameters = (0..u16::from_le_bytes(self.array()?)).map(|_| Some((self.text()?, self.text()?)));
         let parameters = parameters.collect::<Option<_>>()?;
         let settings = (0..u16::from_le_bytes(self.array()?)).map(|_| self.text()).collect::<Option<_>>()?;
         let context = Context { user, parameters, settings };
-        Some(Head { certified, members, context, token: self.option()? })
+        Some(Head { certified_by, members, context, token: self.option()? })
     }
 
     fn intent(&mut self) -> Option<Intent> {
-        let Head { certified, members, context, token } = self.head()?;
+        let Head { certified_by, members, context, token } = self.head()?;
         let sequences = (0..u16::from_le_bytes(self.array()?))
             .map(|_| Some((String::from_utf8(self.text()?).ok()?, i64::from_le_bytes(self.array()?))));
         let sequences = sequences.collect::<Option<_>>()?;
         let entries = (0..self.count()?).map(|_| self.entry()).collect::<Option<_>>()?;
         let whole = self.0.is_empty();
-        whole.then_some(Intent { members, context, token, entries, sequences, certified })
+        whole.then_some(Intent { members, context, token, entries, sequences, certified_by })
     }
 
     fn entry(&mut self) -> Option<IntentEntry> {
@@ -306,7 +307,7 @@ mod tests {
             },
             token: Some(b"t-1".to_vec()),
             sequences: vec![("public.s".into(), -3)],
-            certified: true,
+            certified_by: Some("pg2".into()),
             entries: vec![
                 entry(IntentStatement::Simple(b"UPDATE t SET v = 1 WHERE id = 2".to_vec()), Some("UPDATE 1"), false),
                 entry(
@@ -334,19 +335,19 @@ mod tests {
     fn reads_what_it_writes() {
         for intent in [Intent::default(), sample()] {
             assert_eq!(Intent::decode_token(&intent.encode()), Ok(intent.token.clone()));
-            assert_eq!(Intent::decode_certified(&intent.encode()), Ok(intent.certified));
+            assert_eq!(Intent::decode_certified_by(&intent.encode()), Ok(intent.certified_by.clone()));
             assert_eq!(Intent::decode(&intent.encode()), Ok(intent));
         }
     }
 
     #[test]
     fn reads_version_1() {
-        let intent = Intent { certified: false, ..sample() };
+        let intent = Intent { certified_by: None, ..sample() };
         let mut bytes = intent.encode();
         assert_eq!(bytes.drain(..2).collect::<Vec<_>>(), [2, 0]);
         bytes.insert(0, 1);
         assert_eq!(Intent::decode_token(&bytes), Ok(intent.token.clone()));
-        assert_eq!(Intent::decode_certified(&bytes), Ok(false));
+        assert_eq!(Intent::decode_certified_by(&bytes), Ok(None));
         assert_eq!(Intent::decode(&bytes), Ok(intent));
         for unknown in [0, 3, 255] {
             bytes[0] = unknown;

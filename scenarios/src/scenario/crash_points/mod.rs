@@ -165,7 +165,7 @@ impl Bench {
     /// The same, of a crash that left an intent of which the lead was to decide, and did not: the next start must say that it is
     /// aborted.
     pub(super) fn behind_no_decision(&mut self, what: String) {
-        self.open = Some(Crash { what, start_says: Some("is on no member: aborted") });
+        self.open = Some(Crash { what, start_says: Some("does not hold it: aborted") });
     }
 
     /// Checks the recovery from the last crash.
