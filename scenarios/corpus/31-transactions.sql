@@ -160,3 +160,30 @@ update t set a = 7 where id = 200;
 --! close 1
 --! session 2
 select a from t where id = 200;
+-- A failed block: the parser comes before the refusal.
+--! session 3
+begin;
+select 1/0;
+selec 1;
+selec 1; commit;
+commit; selec 1;
+select 1; select (1;
+select 'a;
+select U&'\00zz';
+select nope from nowhere;
+select 1; select 2;
+insert into t values (300, 3); rollback; selec 1;
+create tabel x(i int);
+commit;
+begin;
+insert into t values (301, 3);
+savepoint s;
+rollback to nosuch;
+selec 1;
+select * form t;
+rollback to s;
+select a from t where id = 301;
+update t a = 1;
+rollback to s;
+commit;
+select id from t where id between 300 and 301;

@@ -23,6 +23,22 @@ pub enum Message {
     Sync,
 }
 
+impl Message {
+    /// Its type byte.
+    #[must_use]
+    pub fn tag(&self) -> u8 {
+        match self {
+            Message::Parse(..) => b'P',
+            Message::Bind(..) => b'B',
+            Message::Describe(..) => b'D',
+            Message::Execute(..) => b'E',
+            Message::Close(..) => b'C',
+            Message::Flush => b'H',
+            Message::Sync => b'S',
+        }
+    }
+}
+
 /// Reads a frame of one of these types.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ use super::statement::Statement;
 use super::transaction::Payload;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
+use crate::virtual_database::handles::Cancellable;
 use crate::wire::encode;
 
 /// Rows that may wait for one member before the client is no longer read.
@@ -103,29 +104,30 @@ impl Session {
         }
         // A member may have joined since the locks were taken, or a connection was lost and opened again.
         if let Err(trouble) = self.settle_followers().await {
-            self.staged.truncate(mark);
-            self.end_lead(lead, Some("raidb: the other members cannot take the rows"));
-            if self.link(lead).is_some() {
-                let silent = Reading { silent: true, ..Reading::default() };
-                self.read_client_unit(lead, silent).await?;
-            }
-            return Err(trouble);
+            return Err(self.not_begun(lead, mark, trouble).await);
         }
-        self.copy_answered = true;
         let index = match self.start_followers(statement, copy, took) {
             Ok(index) => index,
-            Err(trouble) => {
-                // The lead waits for rows: as in `read_unit`.
-                self.slot(lead).reset();
-                return Err(trouble);
-            }
+            Err(trouble) => return Err(self.not_begun(lead, mark, trouble).await),
         };
+        self.copy_answered = true;
         let result = self.copy_to_all(lead, statement, copy, index).await;
         if result.is_err() {
             // Whatever went wrong: members that wait for rows can be neither cancelled nor rolled back.
             self.end_followers(false);
         }
         result
+    }
+
+    /// The lead waits for rows, and the client has not been told so: it is told what is wrong, and nothing else.
+    async fn not_begun(&mut self, lead: MemberId, mark: usize, trouble: Trouble) -> Trouble {
+        self.staged.truncate(mark);
+        self.end_lead(lead, Some("raidb: the other members cannot take the rows"));
+        if self.link(lead).is_none() {
+            return trouble;
+        }
+        let silent = Reading { silent: true, ..Reading::default() };
+        self.read_client_unit(lead, silent).await.err().unwrap_or(trouble)
     }
 
     async fn copy_to_all(
@@ -137,6 +139,7 @@ impl Session {
     ) -> Result<(), Trouble> {
         let mut logged = LoggedRows::default();
         let mut answer = Answer::default();
+        let cancellable = self.cancellable(lead);
         let ended = self.rows_to_all(statement, copy, &mut logged, &mut answer).await.inspect_err(|trouble| {
             if matches!(trouble, Trouble::Sql(_) | Trouble::Answer(_)) {
                 // The lead still waits for rows: as in `read_unit`.
@@ -145,6 +148,7 @@ impl Session {
         });
         let failure = ended?;
         let end = self.end_of_rows(lead, answer, failure.as_deref()).await?.0;
+        drop(cancellable);
         if let Some(frame) = end.error {
             return Err(Trouble::Answer(frame));
         }
@@ -189,6 +193,12 @@ impl Session {
                 FromClient::Failed(reason) => return Ok(Some(reason)),
             }
         }
+    }
+
+    /// A cancel request hits the COPY on the lead, which looks for it at every message, for as long as this lives.
+    pub(super) fn cancellable(&mut self, lead: MemberId) -> Cancellable {
+        let key = self.link(lead).map(|link| link.cancel_key());
+        self.handle.cancellable(key)
     }
 
     /// The lead's answer behind the last row.
@@ -245,6 +255,9 @@ impl Session {
 
     /// What counts of the client's next messages, unless the lead ends the COPY before (an error in a row).
     pub(super) async fn next_of_client(&mut self, lead: MemberId, answer: &mut Answer) -> Result<FromClient, Trouble> {
+        if let Some(tag) = self.behind.take().filter(|tag| !matches!(tag, b'H' | b'S')) {
+            return Err(self.out_of_step(tag));
+        }
         loop {
             let Some(frame) = self.copy_frame(lead, answer).await? else { return Ok(FromClient::Answered) };
             match frame[0] {
@@ -255,15 +268,16 @@ impl Session {
                     return Ok(FromClient::Failed(String::from_utf8_lossy(reason).into_owned()));
                 }
                 b'H' | b'S' => {}
-                other => {
-                    return Err(Trouble::Fatal(SqlError::new(
-                        "08P01",
-                        format!("unexpected message type 0x{other:02X} during COPY from stdin"),
-                        "Send CopyData, CopyDone or CopyFail.",
-                    )));
-                }
+                other => return Err(self.out_of_step(other)),
             }
         }
+    }
+
+    /// Something else in place of rows: nobody knows what the client means by what it has sent behind that. Two errors, as PostgreSQL.
+    fn out_of_step(&mut self, tag: u8) -> Trouble {
+        let error = |message: String| SqlError::new("08P01", message, "");
+        error(format!("unexpected message type 0x{tag:02X} during COPY from stdin")).write(self.client.out(), "ERROR");
+        Trouble::Fatal(error("terminating connection because protocol synchronization was lost".into()))
     }
 
     async fn copy_frame(&mut self, lead: MemberId, answer: &mut Answer) -> Result<Option<Bytes>, Trouble> {

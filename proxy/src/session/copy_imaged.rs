@@ -155,6 +155,7 @@ impl Session {
         rows: &mut ClientRows,
     ) -> Result<(UnitEnd, Duration), Trouble> {
         let mut answer = Answer::default();
+        let _cancellable = self.cancellable(lead);
         let sent = self.send_rows(lead, statement, rows, &mut answer).await;
         // The lead may still wait for rows: nothing else can be asked on that connection.
         let (failure, waited) = sent.inspect_err(|_| self.slot(lead).reset())?;

@@ -17,12 +17,13 @@ use super::foreground::{Reading, Rows, Step};
 use super::frames::parse_if_unknown;
 use super::prepared::{PREPARED_MAX, Portal, Prepared, PreparedStatement, portable_types};
 use super::reads::{ReadPlan, write_probe_begin};
+use super::simple::starts_with;
 use super::statement::{Bound, Statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::{Link, Owner, Written};
-use crate::wire::decode::{Named, Parse};
-use crate::wire::encode;
+use crate::wire::decode::{Bind, Named, Parse};
+use crate::wire::{decode, encode};
 
 /// A batch that grows beyond this is worked on before its Sync has come.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -50,6 +51,10 @@ impl Session {
             if ends || bytes > BATCH_BYTES_MAX || !self.client.has_input() && bytes > 0 && self.pipeline_open() {
                 break;
             }
+            // Whoever has asked for a COPY may wait for its answer before it says more.
+            if last[0] == b'E' && !self.client.has_input() && self.executes_copy(&frames) {
+                break;
+            }
             // Another kind of message ends the batch, and stays where it is: it may be the first row of a COPY that is in it.
             if !is_extended(self.client_tag().await?) {
                 break;
@@ -57,6 +62,24 @@ impl Session {
             frames.push(self.client_frame().await?);
         }
         self.work_batch(&frames).await
+    }
+
+    /// Whether the last of these messages executes a COPY FROM STDIN, or one that fails.
+    fn executes_copy(&self, frames: &[Bytes]) -> bool {
+        let Some((last, before)) = frames.split_last() else { return false };
+        let Ok((portal, _)) = decode::execute(last) else { return false };
+        let newest = |tag| before.iter().rev().filter(move |frame| frame[0] == tag);
+        let bind = newest(b'B').filter_map(|frame| decode::bind(frame).ok()).find(|bind| bind.portal == portal);
+        let text = match bind {
+            None => self.names.bound(&portal).map(|known| known.statement.prepared.text.clone()),
+            Some(Bind { statement: name, .. }) => newest(b'P')
+                .filter_map(|frame| decode::parse(frame).ok())
+                .find(|parse| parse.name == name)
+                .map(|parse| parse.text)
+                .or_else(|| self.names.statement(&name).map(|known| known.prepared.text.clone())),
+        };
+        let takes_rows = |text: &Bytes| !matches!(self.analysis(text, true).command, Command::CopyOut(_));
+        text.is_some_and(|text| starts_with(&text, "copy") && takes_rows(&text))
     }
 
     /// Whether an implicit transaction of an unfinished pipeline is open: then nothing is gained by waiting for its Sync.
@@ -88,9 +111,14 @@ impl Session {
         self.lead_batch(messages).await
     }
 
+    /// Whether a Parse has more than one statement.
+    pub(super) fn several(&self, parse: &Parse) -> bool {
+        parse.text.contains(&b';') && split(&parse.text, self.settings.standard_conforming).len() > 1
+    }
+
     /// Registers what a Parse message names.
     pub(crate) fn prepare(&mut self, parse: &Parse) -> Result<PreparedStatement, SqlError> {
-        if parse.text.contains(&b';') && split(&parse.text, self.settings.standard_conforming).len() > 1 {
+        if self.several(parse) {
             return Err(SqlError::new(SEVERAL, "cannot insert multiple commands into a prepared statement", ""));
         }
         if !parse.name.is_empty() && self.names.statement(&parse.name).is_some() {
@@ -112,7 +140,8 @@ impl Session {
             types: portable_types(&parse.types),
             by_sql: None,
         };
-        Ok(PreparedStatement { prepared: prepared.into(), analysis, version: self.analysis_version() })
+        let version = self.analysis_version();
+        Ok(PreparedStatement { prepared: prepared.into(), analysis, version, parsed_at: version })
     }
 
     /// A known statement, judged anew if the catalog or the settings have changed since.
@@ -141,7 +170,7 @@ impl Session {
                 "The types of the table's columns were changed. Prepare the statement again.",
             ));
         }
-        let renewed = PreparedStatement { prepared: known.prepared.clone(), analysis, version };
+        let renewed = PreparedStatement { analysis, version, ..known };
         self.names.keep(renewed.clone());
         Ok(renewed)
     }
@@ -203,6 +232,8 @@ impl Session {
             statements: 1,
             sequences: Vec::new(),
         });
+        let now = self.analysis_version();
+        let same = batch.needed.iter().all(|statement| statement.parsed_at == now);
         let mut parses: Vec<Bytes> = Vec::new();
         let mark = self.staged.len();
         let result = {
@@ -229,7 +260,7 @@ impl Session {
                 let stood = if failed { end.parsed.saturating_sub(usize::from(plan.probe)) } else { parses.len() };
                 self.after_read_batch(&messages, &batch, &parses[..stood.min(parses.len())], failed);
                 if let Some(frame) = end.error {
-                    self.staged.extend_from_slice(&stale_plan(frame));
+                    self.staged.extend_from_slice(&if same { frame } else { stale_plan(frame) });
                 }
             }
             Err(trouble) => self.fail(trouble, 0).await?,
@@ -424,7 +455,7 @@ fn write_read_batch(
 }
 
 /// A statement that was prepared here only now, on a connection that had not seen it, may have another shape than the
-/// client was told. One PostgreSQL would have said "cached plan"; drivers know what to do about that.
+/// client was told, if the catalog or settings have changed since then. One PostgreSQL would have said "cached plan"; drivers know what to do about that.
 #[must_use]
 pub fn stale_plan(frame: Bytes) -> Bytes {
     use crate::wire::decode::{error_field, sqlstate};

@@ -12,14 +12,16 @@ use super::statement::{Bound, Statement};
 use super::token::{describe_portal, describe_statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
-use crate::wire::decode::Named;
+use crate::wire::decode::{Named, Parse};
 
 impl Session {
     /// Works on a batch, message by message; an error skips the rest up to Sync.
     pub(crate) async fn lead_batch(&mut self, messages: Vec<Message>) -> Result<(), Trouble> {
         let mut unit = Unit::default();
         let mut copied = false;
-        for message in messages {
+        let mut messages = messages.into_iter().peekable();
+        while let Some(message) = messages.next() {
+            self.behind = messages.peek().map(Message::tag);
             match message {
                 // In copy mode a Sync is ignored: the client sends another behind its rows.
                 Message::Sync | Message::Flush if copied => {}
@@ -33,6 +35,7 @@ impl Session {
                     let result = self.lead_message(other, &mut unit).await;
                     copied |= std::mem::take(&mut self.copy_answered);
                     if let Err(trouble) = result {
+                        let trouble = self.behind_what_waits(trouble, &mut unit).await;
                         unit = Unit::default();
                         self.skipping = true;
                         self.fail(trouble, 0).await?;
@@ -47,7 +50,22 @@ impl Session {
                 self.fail(trouble, 0).await?;
             }
         }
+        if self.skipping {
+            // PostgreSQL sends an error at once. Whoever did not send its Sync with the rest waits for it (or for COPY's answer).
+            self.release_staged();
+        }
         Ok(())
+    }
+
+    /// An error about a name, or of the block, is told behind the answers to what came before it; or one of those is an error.
+    async fn behind_what_waits(&mut self, trouble: Trouble, unit: &mut Unit) -> Trouble {
+        let about_names = |error: &SqlError| {
+            matches!(error.sqlstate, SqlError::FAILED_TRANSACTION | "26000" | "34000" | "42P03" | "42P05" | SEVERAL)
+        };
+        if !matches!(&trouble, Trouble::Sql(error) if about_names(error)) {
+            return trouble;
+        }
+        self.run_unit(unit, None).await.err().unwrap_or(trouble)
     }
 
     async fn flush_message(&mut self, unit: &mut Unit) -> Result<(), Trouble> {
@@ -88,6 +106,7 @@ impl Session {
     async fn lead_message(&mut self, message: Message, unit: &mut Unit) -> Result<(), Trouble> {
         match message {
             Message::Parse(parse, _) => {
+                self.check_parse_when_failed(&parse).await?;
                 let statement = match self.prepare(&parse) {
                     Err(error) if error.sqlstate == SEVERAL => {
                         // They are parsed before they are counted.
@@ -96,7 +115,9 @@ impl Session {
                     }
                     other => other?,
                 };
-                self.check_block(&statement.analysis.command)?;
+                if self.block != Block::Failed {
+                    self.check_block(&statement.analysis.command)?;
+                }
                 self.names.keep(statement.clone());
                 let local = answered_here(&statement.analysis.command)?;
                 let pending = if local { Pending::Local(bare(b'1')) } else { Pending::Parse(statement.clone()) };
@@ -158,6 +179,23 @@ impl Session {
             }
             Message::Execute(portal, rows_max, _) => self.execute_portal(&portal, rows_max, unit).await,
             Message::Flush | Message::Sync => Ok(()),
+        }
+    }
+
+    /// In a failed block a text is parsed, and refused, before its name is looked at. Several are refused for their number, and an
+    /// empty one is not.
+    async fn check_parse_when_failed(&mut self, parse: &Parse) -> Result<(), Trouble> {
+        if self.block != Block::Failed || self.several(parse) {
+            return Ok(());
+        }
+        let analysis = self.analysis(&parse.text, false);
+        let refusal = match &analysis.command {
+            Command::Empty => None,
+            command => self.refusal_of_block(command),
+        };
+        match refusal {
+            Some(refusal) => Err(self.refused_behind_parser(refusal, &analysis.command, &parse.text).await),
+            None => Ok(()),
         }
     }
 

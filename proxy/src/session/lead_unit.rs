@@ -251,7 +251,9 @@ impl Session {
             link.simple(&[PROBE_END], Owner::ProbeEnd);
         }
         let (mut end, took) = self.read_client_unit(lead, reading).await?;
-        end.error = end.error.map(stale_plan);
+        if !self.parsed_as_it_is(unit, execute) {
+            end.error = end.error.map(stale_plan);
+        }
         match execute {
             Some((_, statement, _)) => {
                 if end.suspended
@@ -266,6 +268,17 @@ impl Session {
             }
             None => end.error.map_or(Ok(()), |frame| Err(Trouble::Answer(frame))),
         }
+    }
+
+    /// Nothing that could change the shape of what is bound has changed since the client had it parsed.
+    fn parsed_as_it_is(&self, unit: &Unit, execute: Option<&(Bytes, Statement, i32)>) -> bool {
+        let now = self.analysis_version();
+        let bound = unit.pending.iter().filter_map(|pending| match pending {
+            Pending::Bind { statement, .. } => statement.bound.as_ref(),
+            _ => None,
+        });
+        let mut bound = bound.chain(execute.and_then(|(_, statement, _)| statement.bound.as_ref()));
+        bound.all(|bound| self.names.statement(&bound.prepared.name).is_some_and(|known| known.parsed_at == now))
     }
 
     /// The portal does not stand on the lead any more.
@@ -424,6 +437,11 @@ impl Session {
         let gone = self.gone();
         let Some(link) = self.link(lead) else { return Err(gone) };
         if let Some(bound) = &statement.bound {
+            if !portal.is_empty() {
+                // Of an attempt that was undone: bound before it, it still stands there.
+                encode::close(link.out(), b'P', portal);
+                steps.push_back(Step::Close { visible: false });
+            }
             write_bind(link, &on_lead, portal, bound, false, steps);
         }
         Ok(())

@@ -154,6 +154,8 @@ pub struct Session {
     pub(crate) generation: u64,
     /// The client was told to send rows: up to their end a Sync means nothing.
     pub(crate) copy_answered: bool,
+    /// Type of the message that the client has sent behind the one in hand, if that has been taken from it already.
+    pub(crate) behind: Option<u8>,
     /// The statement in hand was judged by a catalog that DDL has overtaken.
     pub(crate) stale: bool,
     /// The client's name for a transaction.
@@ -236,6 +238,7 @@ impl Session {
             meaning_unknown: false,
             generation: 0,
             copy_answered: false,
+            behind: None,
             stale: false,
             named: token::Named::Nothing,
             noting_token: None,

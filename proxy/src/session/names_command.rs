@@ -117,7 +117,12 @@ impl Session {
         let types = portable_types(&raw_types(&types.unwrap_or_default()));
         let prepared = Prepared { identity, name: bytes, text, types, by_sql: Some(by_sql) };
         let version = self.analysis_version();
-        self.names.keep(PreparedStatement { prepared: prepared.into(), analysis: analysis.clone(), version });
+        self.names.keep(PreparedStatement {
+            prepared: prepared.into(),
+            analysis: analysis.clone(),
+            version,
+            parsed_at: version,
+        });
         Ok(())
     }
 

@@ -51,6 +51,8 @@ pub struct PreparedStatement {
     pub analysis: Arc<Analysis>,
     /// Version of the catalog and settings that the analysis was made with.
     pub version: u64,
+    /// The same when it was parsed for the client.
+    pub parsed_at: u64,
 }
 
 /// A bound statement.
@@ -75,6 +77,8 @@ pub struct Names {
     next: u64,
 }
 
+/// No version of the catalog and settings.
+const PARSED_AS_ANOTHER: u64 = u64::MAX;
 /// The type `unknown`, which is resolved like none.
 const UNKNOWN_OID: [u8; 4] = [0, 0, 2, 193];
 /// First oid of objects made by users; below, oids are the same on every server.
@@ -95,6 +99,7 @@ impl Names {
             let Prepared { name, text, types, .. } = &*known.prepared;
             let (name, text, types) = (name.clone(), text.clone(), types.clone());
             known.prepared = Arc::new(Prepared { identity: self.next, name, text, types, by_sql: None });
+            known.parsed_at = PARSED_AS_ANOTHER;
         }
     }
 
@@ -134,6 +139,12 @@ impl Names {
     /// Binds a portal; the unnamed one is replaced.
     pub fn bind(&mut self, name: Bytes, portal: Portal) {
         self.portals.insert(name, portal);
+    }
+
+    /// The same, to look at.
+    #[must_use]
+    pub fn bound(&self, name: &Bytes) -> Option<&Portal> {
+        self.portals.get(name)
     }
 
     /// Whether a portal of that name exists.

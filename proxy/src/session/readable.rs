@@ -3,8 +3,12 @@
 //! Only a member can say what PostgreSQL's parser reads. It is sent the message with something behind it that no parser reads,
 //! so that nothing of it can run, whatever it says: where the error stands tells whether all before it was read. That parser
 //! looks at no table and keeps no state; in a block a savepoint saves the transaction from the error.
+//!
+//! In a failed block the parser comes before the refusal, as in PostgreSQL: 42601, not 25P02. There is nothing to be saved from the
+//! error then, and nothing that could end the block, since nothing runs.
 
 use bytes::Bytes;
+use raidb_core::sql::analysis::Command;
 
 use super::Session;
 use super::foreground::{Reading, Rows};
@@ -23,9 +27,12 @@ const BACK: &[u8] = b"ROLLBACK TO SAVEPOINT raidb_parse;RELEASE SAVEPOINT raidb_
 impl Session {
     /// The error of a message that the parser cannot read; `None`: it reads it.
     pub(super) async fn unreadable(&mut self, text: &Bytes) -> Result<Option<Bytes>, Trouble> {
-        // In a failed block (or one that is lost) the first statement is told so anyway.
-        if self.block == Block::Failed || self.lost_transaction.is_some() {
+        // In a block that is lost the first statement is told so anyway.
+        if self.lost_transaction.is_some() {
             return Ok(None);
+        }
+        if self.block == Block::Failed {
+            return self.unreadable_when_failed(text).await;
         }
         self.judgeable().await?;
         let settings = self.settings.meaning(&self.catalog().default_search_path);
@@ -41,10 +48,7 @@ impl Session {
                 Err(other) => return Err(other),
             }
         };
-        let message = error_field(&frame, b'M').unwrap_or_default();
-        // The parser names one token: with something before ours it is a quoted text without an end.
-        let named = find(message, END.as_bytes()).is_some() && find(message, BEFORE_END).is_none();
-        if sqlstate(&frame) == *b"42601" && named {
+        if reads_it(&frame) {
             // Warnings of the parser come again with the statements.
             self.staged.truncate(mark);
             self.database.readable.learn(text, &settings);
@@ -53,23 +57,66 @@ impl Session {
         Ok(Some(at_its_end(text, frame)))
     }
 
+    /// The same in a failed block.
+    async fn unreadable_when_failed(&mut self, text: &Bytes) -> Result<Option<Bytes>, Trouble> {
+        let mark = self.staged.len();
+        match self.ask_parser(text).await {
+            // Warnings of the parser stay: nothing comes behind them.
+            Ok(frame) if reads_it(&frame) => Ok(None),
+            Ok(frame) => Ok(Some(at_its_end(text, frame))),
+            Err(trouble @ (Trouble::Fatal(_) | Trouble::ClientGone)) => Err(trouble),
+            // The transaction is gone with its lead. The block has failed with and without it.
+            Err(_) => {
+                self.staged.truncate(mark);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What a statement is told that its block refuses: PostgreSQL parses it before.
+    pub(super) async fn refused_behind_parser(
+        &mut self,
+        refusal: SqlError,
+        command: &Command,
+        text: &Bytes,
+    ) -> Trouble {
+        // No member can read what is the proxy's own.
+        let own = matches!(command, Command::Token(_) | Command::Route { .. });
+        if own || refusal.sqlstate != SqlError::FAILED_TRANSACTION {
+            return refusal.into();
+        }
+        match self.unreadable(text).await {
+            Ok(unreadable) => unreadable.map_or_else(|| refusal.into(), Trouble::Answer),
+            Err(trouble) => trouble,
+        }
+    }
+
     /// The parser's error.
     async fn ask_parser(&mut self, text: &Bytes) -> Result<Bytes, Trouble> {
         let lead = self.ready_members(false).await?;
         let begun = self.open.as_ref().is_some_and(|open| open.lead_begun);
         let gone = if self.open.is_some() { Trouble::LeadChanged } else { Trouble::MemberLost };
+        let saved = begun && self.block != Block::Failed;
         let Some(link) = self.link(lead) else { return Err(gone) };
-        if begun {
+        if saved {
             link.simple(&[SAVEPOINT], Owner::Discarded);
         }
         link.simple(&[text, BEFORE_END], Owner::Foreground);
-        if begun {
+        if saved {
             link.simple(&[BACK], Owner::ProbeEnd);
         }
         let end = self.read_unit(lead, Reading { rows: Rows::Discard, silent: true, ..Reading::default() }).await?;
         // It cannot run: not even the end of it is SQL.
         end.error.ok_or_else(|| SqlError::new("XX000", "a member's parser reads what is no SQL", "Report this.").into())
     }
+}
+
+/// Whether the parser has read all of the message: its error is about what stands behind it.
+fn reads_it(frame: &Bytes) -> bool {
+    let message = error_field(frame, b'M').unwrap_or_default();
+    // The parser names one token: with something before ours it is a quoted text without an end.
+    let named = find(message, END.as_bytes()).is_some() && find(message, BEFORE_END).is_none();
+    sqlstate(frame) == *b"42601" && named
 }
 
 /// The error as the message alone would have got it: where it stops in the middle of a statement the parser blames our semicolon,

@@ -89,7 +89,10 @@ impl Session {
         let statement = Statement { sql, analysis, bound: None, executes: None, generation };
         let command = &statement.analysis.command;
         if let Some(error) = self.refusal_of_block(command) {
-            return Err(error.into());
+            // A message of several was read as a whole.
+            let refused =
+                if single { self.refused_behind_parser(error, command, &statement.sql).await } else { error.into() };
+            return Err(refused);
         }
         if !single && belongs_to_block(command) {
             self.open_implicit();
@@ -205,7 +208,7 @@ pub(super) fn moves_cursor(sql: &[u8]) -> bool {
     starts_with(sql, "fetch") || starts_with(sql, "move")
 }
 
-fn starts_with(sql: &[u8], word: &str) -> bool {
+pub(super) fn starts_with(sql: &[u8], word: &str) -> bool {
     let start = start_of_token(sql, 0, true);
     sql.get(start..start + word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
 }

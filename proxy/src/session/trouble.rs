@@ -19,6 +19,9 @@ pub struct SqlError {
 }
 
 impl SqlError {
+    /// SQLSTATE of what a failed block refuses.
+    pub const FAILED_TRANSACTION: &'static str = "25P02";
+
     /// An error with a hint.
     #[must_use]
     pub fn new(sqlstate: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -71,7 +74,8 @@ impl SqlError {
     /// 25P02.
     #[must_use]
     pub fn in_failed_transaction() -> Self {
-        SqlError::new("25P02", "current transaction is aborted, commands ignored until end of transaction block", "")
+        let message = "current transaction is aborted, commands ignored until end of transaction block";
+        SqlError::new(Self::FAILED_TRANSACTION, message, "")
     }
 
     /// Appends it as an ErrorResponse.

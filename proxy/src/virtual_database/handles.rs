@@ -52,6 +52,16 @@ impl Drop for CancelGuard {
     }
 }
 
+/// See [`SessionHandle::cancellable`].
+#[derive(Debug)]
+pub struct Cancellable(Arc<SessionHandle>);
+
+impl Drop for Cancellable {
+    fn drop(&mut self) {
+        self.0.set_running(None);
+    }
+}
+
 impl SessionHandle {
     /// A new handle.
     #[must_use]
@@ -82,6 +92,13 @@ impl SessionHandle {
     /// Says what a CancelRequest should hit.
     pub fn set_running(&self, key: Option<CancelKey>) {
         *self.running.lock() = key.map_or(Running::Nothing, Running::Here);
+    }
+
+    /// The same, for as long as the guard lives.
+    #[must_use]
+    pub fn cancellable(self: &Arc<Self>, key: Option<CancelKey>) -> Cancellable {
+        self.set_running(key);
+        Cancellable(self.clone())
     }
 
     /// The statement is run together with those of others; it cannot be cancelled before it runs alone again.

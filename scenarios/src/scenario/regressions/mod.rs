@@ -10,9 +10,11 @@ mod client_not_reading;
 mod combined_inserts;
 mod committed_then_cut;
 mod constants_behind_set;
+mod copy_cancelled;
 mod copy_fails_at_start;
 mod copy_imaged;
 mod copy_imaged_over_kills;
+mod copy_out_of_step;
 mod copy_pipelined;
 mod copy_undone_beside_advisory;
 mod ddl_beside_lock;
@@ -23,6 +25,7 @@ mod deallocate_parsed;
 mod discard_over_lead_kill;
 mod dummy_update_over_lead_kill;
 mod error_at_flush;
+mod errors_in_order;
 mod execute_means_what_it_meant;
 mod execute_redone_at_start;
 mod filled_over_lead_kill;
@@ -44,6 +47,7 @@ mod meaning_refused;
 mod named_not_locked;
 mod notifications_flow;
 mod parameter_status_at_commit;
+mod portal_runs_again;
 mod prepare_in_transaction;
 mod read_only_with_settings;
 mod row_too_large_to_capture;
@@ -165,6 +169,10 @@ cases! {
     Shared notifications_flow,
     Shared read_only_with_settings,
     Shared copy_pipelined,
+    Shared copy_out_of_step,
+    Shared copy_cancelled,
+    Shared errors_in_order,
+    Shared portal_runs_again,
     Own token_of_locks_redone,
     Own copy_undone_beside_advisory,
     Own temporary_shadowed,
