@@ -8,7 +8,7 @@ use crate::clients::Raw;
 use crate::cluster::Cluster;
 
 /// Indexes of the case's table that are valid.
-const VALID: &str = "select string_agg(indexrelid::regclass::text, ' ' order by 1) from pg_index \
+const VALID: &str = "select string_agg(indexrelid::regclass::text, ' ' order by indexrelid::regclass::text) from pg_index \
                      where indrelid = 'cc'::regclass and indisvalid";
 
 pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
