@@ -1,7 +1,7 @@
 //! Transaction control, settings, utilities: commands that are handled one by one, in both protocols, by their text.
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{Command, Isolation, SessionChange, TransactionModes, Utility};
+use raidb_core::sql::analysis::{Command, Isolation, Refusal, SessionChange, TransactionModes, TwoPhase, Utility};
 
 use super::Session;
 use super::frames::quote_identifier;
@@ -17,7 +17,10 @@ use crate::wire::encode;
 pub fn allowed_when_failed(command: &Command) -> bool {
     matches!(
         command,
-        Command::Commit { .. } | Command::Rollback { .. } | Command::RollbackTo(_) | Command::PrepareTransaction(_)
+        Command::Commit { .. }
+            | Command::Rollback { .. }
+            | Command::RollbackTo(_)
+            | Command::TwoPhase { command: TwoPhase::Prepare, .. }
     )
 }
 
@@ -39,7 +42,8 @@ pub fn is_control(command: &Command) -> bool {
         | Command::Token(_)
         | Command::Route { .. }
         | Command::Notification(_)
-        | Command::PrepareTransaction(_)
+        | Command::Concurrently(_)
+        | Command::TwoPhase { .. }
         | Command::Refused(_) => true,
         Command::Utility(utility) => !utility.transactional,
         Command::Empty
@@ -78,21 +82,30 @@ impl Session {
                 Ok(())
             }
             Command::Utility(utility) => self.utility_outside(statement, utility).await,
-            Command::PrepareTransaction(_) if self.block == Block::Failed => self.rollback_command(false).await,
-            Command::Refused(refusal) | Command::PrepareTransaction(refusal) => {
-                self.database.counters.refusals.add();
-                Err(SqlError::refused(&refusal.reason, refusal.hint.clone()).into())
-            }
+            Command::Concurrently(concurrently) => self.concurrently(statement, concurrently).await,
+            Command::TwoPhase { command, refusal } => self.two_phase(statement, command, refusal).await,
+            Command::Refused(refusal) => Err(self.refused(refusal).into()),
             _ => Err(SqlError::new("XX000", "not a control command", "Report this.").into()),
         }
+    }
+
+    /// It runs nowhere.
+    pub(super) fn refused(&self, refusal: &Refusal) -> SqlError {
+        self.database.counters.refusals.add();
+        SqlError::refused(&refusal.reason, refusal.hint.clone())
     }
 
     pub(super) fn complete(&mut self, tag: &str) {
         encode::command_complete(&mut self.staged, tag);
     }
 
-    fn warn(&mut self, sqlstate: &str, message: &str) {
-        let fields = [(b'S', "WARNING"), (b'V', "WARNING"), (b'C', sqlstate), (b'M', message)];
+    pub(super) fn warn(&mut self, sqlstate: &str, message: &str) {
+        self.tell("WARNING", sqlstate, message);
+    }
+
+    /// A message that is no error.
+    pub(super) fn tell(&mut self, severity: &str, sqlstate: &str, message: &str) {
+        let fields = [(b'S', severity), (b'V', severity), (b'C', sqlstate), (b'M', message)];
         encode::notice_or_error(&mut self.staged, b'N', &fields);
     }
 
@@ -172,7 +185,7 @@ impl Session {
         }
     }
 
-    async fn rollback_command(&mut self, chain: bool) -> Result<(), Trouble> {
+    pub(super) async fn rollback_command(&mut self, chain: bool) -> Result<(), Trouble> {
         if self.block == Block::Idle {
             self.no_block(chain.then_some("ROLLBACK AND CHAIN"))?;
         }
@@ -187,7 +200,7 @@ impl Session {
 
     /// COMMIT or ROLLBACK that no BEGIN was before: it ends what the message has done so far, with a warning; `chain` has nothing to
     /// go on with.
-    fn no_block(&mut self, chain: Option<&str>) -> Result<(), SqlError> {
+    pub(super) fn no_block(&mut self, chain: Option<&str>) -> Result<(), SqlError> {
         chain.map_or(Ok(()), |what| self.in_block(what))?;
         self.warn("25P01", "there is no transaction in progress");
         Ok(())
@@ -381,7 +394,7 @@ impl Session {
     }
 
     /// VACUUM and the like: member by member, lead first, outside transactions. They change no contents.
-    async fn utility_outside(&mut self, statement: &Statement, utility: &Utility) -> Result<(), Trouble> {
+    pub(super) async fn utility_outside(&mut self, statement: &Statement, utility: &Utility) -> Result<(), Trouble> {
         if self.open.is_some() {
             // The lead refuses it in a transaction block, in its own words.
             return self.simple_on_lead(statement).await;

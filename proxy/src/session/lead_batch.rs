@@ -241,7 +241,8 @@ impl Session {
             let plain = Statement { bound: None, ..statement.clone() };
             return self.copy_in(&plain, &copy.clone()).await;
         }
-        if matches!(command, Command::Token(_) | Command::Notification(_) | Command::Route { .. }) {
+        let by_protocol = matches!(command, Command::Concurrently(_) | Command::TwoPhase { .. });
+        if by_protocol || matches!(command, Command::Token(_) | Command::Notification(_) | Command::Route { .. }) {
             // It may have a parameter, and its rows were described by then.
             self.run_unit(unit, None).await?;
             return self.control(&statement).await;

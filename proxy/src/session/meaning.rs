@@ -76,7 +76,10 @@ impl Session {
         }
         // Whatever the proxy does by itself, settings above all, may be what helps.
         let own = is_control(command)
-            && !matches!(command, Command::CopyIn(_) | Command::Utility(_) | Command::Notification(_));
+            && !matches!(
+                command,
+                Command::CopyIn(_) | Command::Utility(_) | Command::Concurrently(_) | Command::Notification(_)
+            );
         let names = !own && !matches!(command, Command::Empty);
         let told = || SqlError::retry("the lead does not tell what names mean under the settings of this session");
         names.then(|| if self.view.down { SqlError::no_member() } else { told() })

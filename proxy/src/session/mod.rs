@@ -21,6 +21,7 @@ pub mod combined;
 mod combined_batch;
 pub mod commit;
 pub mod commit_at_once;
+mod concurrently;
 pub mod control;
 mod copied_rows;
 pub mod copy;
@@ -65,6 +66,7 @@ pub mod token;
 pub mod transaction;
 mod transaction_settings;
 pub mod trouble;
+mod two_phase;
 mod unproven;
 
 use std::future::{Future, poll_fn};

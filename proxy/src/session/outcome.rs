@@ -69,6 +69,12 @@ impl Session {
                 Ok(())
             }
             Command::Fill(fill) => self.after_fill(statement, fill, &end, took).await,
+            Command::Concurrently(concurrently) => Err(SqlError::new(
+                "XX000",
+                format!("{} ran in a transaction block", concurrently.kind.name()),
+                "Report this.",
+            )
+            .into()),
             Command::Unknown { what } => Err(SqlError::refused(
                 format!("it names {what}, which the proxy's catalog does not know"),
                 "If it was made on the members directly, run any DDL statement through raidb to have the catalog read again.",

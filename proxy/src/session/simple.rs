@@ -283,6 +283,8 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::Advisory(_)
         | Command::Notification(_)
         | Command::Utility(_)
+        | Command::Concurrently(_)
+        | Command::TwoPhase { .. }
         | Command::Unknown { .. } => true,
         Command::Empty
         | Command::Begin(_)
@@ -293,7 +295,6 @@ fn belongs_to_block(command: &Command) -> bool {
         | Command::RollbackTo(_)
         | Command::Token(_)
         | Command::Route { .. }
-        | Command::PrepareTransaction(_)
         | Command::Refused(_) => false,
     }
 }

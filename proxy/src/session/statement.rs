@@ -330,7 +330,11 @@ impl Session {
             &statement.analysis.command,
             Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
         );
-        let (prefix, hidden): (&[u8], usize) = if probe { (PROBE_BEGIN, 2) } else { (b"", 0) };
+        let (prefix, hidden): (&[u8], usize) = match &statement.analysis.command {
+            _ if probe => (PROBE_BEGIN, 2),
+            Command::Concurrently(_) => (IN_BLOCK, 1),
+            _ => (b"", 0),
+        };
         Ok(LeadPlan { prefix, hidden, text, rows, probe })
     }
 
@@ -399,6 +403,9 @@ struct LeadPlan<'a> {
     probe: bool,
 }
 
+/// Before what works concurrently: a message of several statements is a transaction block, in which the lead refuses it, whatever
+/// else is open there.
+const IN_BLOCK: &[u8] = b"SAVEPOINT raidb_block;";
 /// A read that is not proven runs where a write is refused (CORRECTNESS.md row 7).
 const PROBE_BEGIN: &[u8] = b"SAVEPOINT raidb_probe;SET LOCAL transaction_read_only=on;";
 /// And behind it everything is as before.
@@ -452,7 +459,8 @@ impl CommandExt for Command {
             | Command::Route { .. }
             | Command::Notification(_)
             | Command::Unknown { .. }
-            | Command::PrepareTransaction(_)
+            | Command::Concurrently(_)
+            | Command::TwoPhase { .. }
             | Command::Refused(_) => false,
         }
     }

@@ -75,6 +75,9 @@ const CARRIED_OUT: &[&str] = &[
     "DROP TABLE own",
     "ALTER TABLE parent ADD COLUMN x int DEFAULT 0",
     "CREATE INDEX ON parent (name)",
+    "CREATE INDEX CONCURRENTLY ON parent (name)",
+    "DROP INDEX CONCURRENTLY i",
+    "REINDEX TABLE CONCURRENTLY parent",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "GRANT SELECT ON parent TO public",
     "TRUNCATE parent",
@@ -92,6 +95,8 @@ const CARRIED_OUT: &[&str] = &[
     "SELECT pg_notify('a', $1)",
     "SAVEPOINT s",
     "COMMIT",
+    "PREPARE TRANSACTION 'x'",
+    "COMMIT PREPARED 'x'",
     "SHOW raidb.token",
     "SELECT raidb.outcome('…')",
     "EXPLAIN ROUTE DELETE FROM parent",
@@ -140,7 +145,7 @@ const REFUSED: &[&str] = &[
     "CREATE TABLESPACE s LOCATION '/s'",
     "ALTER SYSTEM SET work_mem = '1GB'",
     "REINDEX DATABASE d",
-    "CREATE INDEX CONCURRENTLY ON parent (name)",
+    "ALTER TABLE parent DETACH PARTITION child CONCURRENTLY",
     "CREATE PUBLICATION p",
     "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p",
     "CREATE SERVER s FOREIGN DATA WRAPPER w",
@@ -149,7 +154,6 @@ const REFUSED: &[&str] = &[
     "ALTER ROLE app SET search_path = a",
     "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
     "DECLARE c CURSOR FOR SELECT * FROM parent FOR UPDATE",
-    "PREPARE TRANSACTION 'x'",
     "COPY parent FROM '/file'",
     "COPY serial (name) FROM STDIN (FREEZE)",
     "COPY always FROM STDIN",
@@ -213,9 +217,12 @@ fn refused() -> String {
     let mut table = "| for instance | why | instead | under \"warn\" |\n|---|---|---|---|\n".to_owned();
     for sql in REFUSED {
         let (catalog, settings) = (catalog_for(sql), settings());
-        let (Command::Refused(refusal) | Command::PrepareTransaction(refusal)) =
-            analyse(sql.as_bytes(), &catalog, &settings).command
-        else {
+        let command = analyse(sql.as_bytes(), &catalog, &settings).command;
+        let command = match &command {
+            Command::Concurrently(concurrently) => &concurrently.plain.command,
+            other => other,
+        };
+        let Command::Refused(refusal) = command else {
             panic!("{sql} is not refused: {:?}", route_of(sql).lines(""));
         };
         let runs = refusal.severity == Severity::Doubtful

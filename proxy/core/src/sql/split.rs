@@ -36,6 +36,16 @@ pub fn start_of_token(text: &[u8], token: usize, standard_conforming: bool) -> u
     tokens(text, standard_conforming).nth(token).map_or(text.len(), |t| t.start)
 }
 
+/// The text with blanks in place of these tokens (counted from 0): what stands behind them keeps its place.
+#[must_use]
+pub fn blanked(text: &[u8], words: &[usize], standard_conforming: bool) -> Vec<u8> {
+    let mut blanked = text.to_vec();
+    for (_, token) in tokens(text, standard_conforming).enumerate().filter(|(i, _)| words.contains(i)) {
+        blanked[token.range()].fill(b' ');
+    }
+    blanked
+}
+
 /// One statement up to the token in hand.
 #[derive(Default)]
 struct Statement {

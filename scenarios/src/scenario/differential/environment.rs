@@ -8,9 +8,9 @@ use crate::cluster::{Cluster, ClusterOptions, Member, MemberOptions};
 use crate::sql::Endpoint;
 use crate::{Options, Result};
 
-/// Settings of all servers: nothing runs at moments of its own, two-phase commands are possible, and no flush is
-/// waited for, since no server is killed.
-const SETTINGS: [&str; 4] = ["autovacuum=off", "max_prepared_transactions=10", "fsync=off", "jit=off"];
+/// Settings of all servers: nothing runs at moments of its own, and no flush is waited for, since no server is killed. No
+/// transaction can be prepared, as is PostgreSQL's default.
+const SETTINGS: [&str; 4] = ["autovacuum=off", "max_prepared_transactions=0", "fsync=off", "jit=off"];
 
 /// [`SETTINGS`], as members take them.
 pub(super) fn settings() -> Vec<String> {

@@ -29,7 +29,6 @@ const IMPOSSIBLE: &[&str] = &[
     "do $$ begin create table er_made_c(id int); insert into er_keyed values (9, (random() * 10)::int); end $$",
     "update er_always set v = 2 where current of er_cursor",
     "alter system set work_mem = '1GB'",
-    "prepare transaction 'x'",
     "set session_replication_role = replica",
     "select lo_create(0)",
     "select pg_advisory_xact_lock(id) from er_keyed",

@@ -9,6 +9,7 @@ mod captured_in_latin1;
 mod client_not_reading;
 mod combined_inserts;
 mod committed_then_cut;
+mod concurrently;
 mod constants_behind_set;
 mod copy_cancelled;
 mod copy_fails_at_start;
@@ -75,6 +76,8 @@ mod terminated_line;
 mod text_parameter_now;
 mod time_limit_in_transaction;
 mod token_of_locks_redone;
+mod two_phase;
+mod two_phase_refused;
 mod unnamed_statement;
 mod unreadable_message;
 
@@ -101,6 +104,8 @@ enum Setup {
     Relayed,
     /// Its own, with few connections to members.
     Narrow,
+    /// Its own, on which transactions can be prepared.
+    Prepared,
 }
 
 struct Case {
@@ -173,6 +178,8 @@ cases! {
     Shared copy_cancelled,
     Shared errors_in_order,
     Shared portal_runs_again,
+    Shared concurrently,
+    Shared two_phase,
     Own token_of_locks_redone,
     Own copy_undone_beside_advisory,
     Own temporary_shadowed,
@@ -193,6 +200,7 @@ cases! {
     Own client_not_reading,
     Own terminated_line,
     Narrow same_name_other_statement,
+    Prepared two_phase_refused,
     Relayed committed_then_cut,
     Relayed for_update_over_lead_change,
 }
@@ -233,7 +241,10 @@ async fn start(options: &Options, setup: Setup) -> Result<Cluster> {
     let follower_delay = (setup == Setup::Relayed).then_some(Delay::NONE);
     let few = format!("max_connections_per_member = {}", same_name_other_statement::CLIENTS);
     let virtual_database = if setup == Setup::Narrow { vec![few] } else { Vec::new() };
-    Cluster::start(options, ClusterOptions { follower_delay, virtual_database, ..ClusterOptions::default() }).await
+    let prepared = "max_prepared_transactions = 10".to_owned();
+    let member_settings = if setup == Setup::Prepared { vec![prepared] } else { Vec::new() };
+    let setup = ClusterOptions { follower_delay, virtual_database, member_settings, ..ClusterOptions::default() };
+    Cluster::start(options, setup).await
 }
 
 async fn run_case(case: &Case, cluster: &mut Cluster) -> Result<()> {

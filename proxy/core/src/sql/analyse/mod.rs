@@ -8,6 +8,7 @@
 mod advisory;
 mod call;
 mod capture;
+mod concurrent;
 mod copy;
 mod delete;
 mod effects;
@@ -233,6 +234,9 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         "lock" => locks::judge(text, scope),
         "listen" | "unlisten" | "notify" => notification::judge(text, &first),
         "declare" | "fetch" | "move" | "close" => read::cursor(text, &first, scope),
-        _ => utility::judge(text, &first, scope),
+        _ => match concurrent::judge(text, &first, scope)? {
+            Some(judged) => Ok(judged),
+            None => utility::judge(text, &first, scope),
+        },
     }
 }

@@ -1,6 +1,7 @@
 //! Transaction control, read from tokens: it is in every client's path, and its spellings are few.
 
-use super::super::analysis::{Command, Isolation, Refusal, Severity, TransactionModes};
+use super::super::analysis::{Command, Isolation, Refusal, Severity, TransactionModes, TwoPhase};
+use super::super::lexer::TokenKind;
 use super::super::text::Text;
 use super::{Judged, Stop, unknown};
 
@@ -16,19 +17,37 @@ pub(crate) fn judge(text: &Text<'_>, first: &str) -> Option<Result<Judged, Stop>
         "rollback" | "abort" if !text.is(1, "prepared") => rollback(text),
         "savepoint" => only_name(text, 1).map(Command::Savepoint),
         "release" => only_name(text, 1 + usize::from(text.is(1, "savepoint") && text.len() > 2)).map(Command::Release),
-        "commit" | "rollback" => return Some(Err(Stop::Refused(two_phase()))),
-        "prepare" if text.is(1, "transaction") => Some(Command::PrepareTransaction(two_phase())),
+        "commit" | "rollback" => return Some(two_phase(text, first)),
+        // The name of a prepared statement may be the same word.
+        "prepare" if text.is(1, "transaction") && !text.is(2, "as") && !text.symbol(2, "(") => {
+            return Some(two_phase(text, first));
+        }
         _ => return None,
     };
     Some(command.map(Judged::plain).ok_or_else(|| unknown("this form of transaction control")))
 }
 
-fn two_phase() -> Refusal {
-    Refusal {
+/// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED 'identifier'.
+fn two_phase(text: &Text<'_>, first: &str) -> Result<Judged, Stop> {
+    use TokenKind::{DollarString, EscapeString, String, UnicodeString};
+    let refusal = Refusal {
         severity: Severity::Impossible,
         reason: "two-phase commit is not supported by this version".to_owned(),
         hint: "use BEGIN and COMMIT".to_owned(),
+    };
+    if !matches!(text.kind(2), Some(String | EscapeString | UnicodeString | DollarString)) {
+        // A syntax error, which the lead will tell.
+        return Err(unknown("this form of transaction control"));
     }
+    let identifier = text.string(2).and_then(|value| std::string::String::from_utf8(value).ok());
+    let command = match (first, identifier) {
+        // Perhaps UESCAPE: what cannot be read must not be tried.
+        _ if text.len() > 3 => return Err(Stop::Refused(refusal)),
+        ("prepare", _) => TwoPhase::Prepare,
+        (_, Some(identifier)) => TwoPhase::Finish { commit: first == "commit", identifier },
+        (_, None) => return Err(Stop::Refused(refusal)),
+    };
+    Ok(Judged::plain(Command::TwoPhase { command, refusal }))
 }
 
 /// [WORK | TRANSACTION] [AND [NO] CHAIN] from `at` to the end.

@@ -8,7 +8,7 @@ use super::super::footprint::Footprint;
 use super::super::text::Text;
 use super::relations::{Relations, check_writable};
 use super::utility_checks::{check_alter_table, check_no_frozen_time};
-use super::{Judged, Scope, Stop, fill, hidden, read, refuse, temporary, unknown};
+use super::{Judged, Scope, Stop, concurrent, fill, hidden, read, refuse, temporary, unknown};
 
 /// Kinds of objects that CREATE, ALTER and DROP may name; longer ones first.
 const KINDS: &[&str] = &[
@@ -109,7 +109,7 @@ pub(crate) fn judge(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<J
         "reassign" => Ok(ddl()),
         "vacuum" | "analyze" | "analyse" | "checkpoint" | "cluster" => Ok(alone()),
         "reindex" => {
-            check_not_concurrent(text)?;
+            concurrent::check_plain(text)?;
             if text.any(1, &["database", "system"]) {
                 return Err(refuse(
                     "REINDEX of a whole database names it, and members may name it differently",
@@ -173,12 +173,14 @@ pub(super) fn is_kind(text: &Text<'_>, at: usize, kind: &str) -> bool {
 
 pub(super) fn check_not_concurrent(text: &Text<'_>) -> Result<(), Stop> {
     if (0..text.len().min(8)).any(|i| text.is(i, "concurrently")) {
-        return Err(refuse(
-            "CONCURRENTLY works in several transactions and is not supported by this version",
-            "leave out CONCURRENTLY",
-        ));
+        return Err(misplaced());
     }
     Ok(())
+}
+
+/// Where the word belongs it was read before (`concurrent.rs`). In a transaction, where this is tried, no form of it runs.
+pub(super) fn misplaced() -> Stop {
+    unknown("CONCURRENTLY where it does not belong")
 }
 
 /// CREATE, ALTER, DROP.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::super::text::Text;
+use super::utility::misplaced;
 use super::{Scope, Stop, refuse, scan};
 
 /// Refuses a definition that holds the time at which it is executed: `DEFAULT 'now'` is not `DEFAULT now()`.
@@ -25,10 +26,7 @@ pub(crate) fn check_no_frozen_time(text: &Text<'_>) -> Result<(), Stop> {
 /// Refuses actions of ALTER TABLE that give existing rows values which members would not agree on.
 pub(crate) fn check_alter_table(text: &Text<'_>, at: usize, scope: &Scope<'_>) -> Result<(), Stop> {
     if (0..text.len()).any(|i| text.is(i, "concurrently")) {
-        return Err(refuse(
-            "CONCURRENTLY works in several transactions and is not supported by this version",
-            "leave out CONCURRENTLY",
-        ));
+        return Err(misplaced());
     }
     for action in actions(text, at) {
         check_action(text, action, scope)?;

@@ -1,13 +1,13 @@
 //! Writes, locks and utilities: what the lead gets, and what followers get.
 
 use super::super::analysis::{
-    Capture, CapturedOperation, CopyForm, CopyIn, Fill, Imaged, Locked, RowLock, Severity, Unproven, Utility, Write,
-    WriteForm,
+    Capture, CapturedOperation, Concurrently, CopyForm, CopyIn, Fill, Imaged, Locked, RowLock, Severity, Unproven,
+    Utility, Write, WriteForm,
 };
 use super::super::catalog::Table;
 use super::super::rows::{CapturedRows, follower_statements};
 use super::super::split::{end_of_last_token, start_of_token};
-use super::{Goes, Of, Route};
+use super::{Goes, Of, Route, route};
 
 /// Why the recovery log has nothing of it.
 const OF_SESSION: &str = "temporary objects stand on every connection of their session, and in no log";
@@ -114,6 +114,22 @@ impl Of<'_> {
             .with("catalog", catalog)
             .with("before", copies)
             .with("followers", "the same statement")
+    }
+
+    /// The statement without the word.
+    pub(super) fn concurrently(&self, concurrently: &Concurrently) -> Route {
+        let mut plain = route(self.text, &concurrently.plain, self.catalog);
+        if plain.class == "refused" {
+            return plain;
+        }
+        plain.facts.retain(|(name, _)| *name != "because");
+        let because = "CONCURRENTLY leaves something unfinished where it fails: it runs as without the word, under its stronger \
+                       lock, and outside transaction blocks only";
+        plain.facts.insert(0, ("because", because.to_owned()));
+        match &concurrently.wrong {
+            Some(error) => plain.with("error", error.as_str()),
+            None => plain,
+        }
     }
 
     pub(super) fn fill(&self, fill: &Fill) -> Route {

@@ -120,7 +120,8 @@ pub fn route(text: &[u8], analysis: &Analysis, catalog: &Catalog) -> Route {
         Command::Unknown { what } => Route::new("unknown", "", Goes::Lead)
             .with("because", format!("it names {what}, which the catalog does not know"))
             .with("lead", "runs it where it can be undone, so that the client gets PostgreSQL's own error; if it succeeds, it is undone and refused"),
-        Command::PrepareTransaction(refusal) => refused(refusal).with("in a failed block", "it is ROLLBACK"),
+        Command::Concurrently(concurrently) => of.concurrently(concurrently),
+        Command::TwoPhase { command, refusal } => objects::two_phase(command, refusal),
         Command::Refused(refusal) => refused(refusal),
     }
 }

@@ -1,6 +1,6 @@
 //! What belongs to a session: prepared names, advisory locks, notifications.
 
-use super::super::analysis::{Advisory, AdvisoryCall, NotificationCommand};
+use super::super::analysis::{Advisory, AdvisoryCall, NotificationCommand, Refusal, TwoPhase};
 use super::{Goes, Route};
 
 /// PREPARE; what it prepares comes on top.
@@ -52,4 +52,18 @@ pub(super) fn notification(command: &NotificationCommand) -> Route {
         }
     };
     Route::new("notification", "", Goes::Nowhere).with("because", because)
+}
+
+/// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
+pub(super) fn two_phase(command: &TwoPhase, refusal: &Refusal) -> Route {
+    let otherwise = format!("refused: {}", refusal.reason);
+    let (goes, failed) = match command {
+        TwoPhase::Prepare => (Goes::Lead, "it is ROLLBACK"),
+        TwoPhase::Finish { .. } => (Goes::Nowhere, ""),
+    };
+    Route::new("two-phase", "", goes)
+        .with("because", "where the lead has max_prepared_transactions = 0, the answer is PostgreSQL's error")
+        .with("where it is more", otherwise)
+        .with("hint", refusal.hint.as_str())
+        .with("in a failed block", failed)
 }

@@ -87,7 +87,8 @@ pub(super) fn check(analysis: &Analysis, catalog: &Catalog) -> Check {
         | Command::Unproven(_)
         | Command::Token(_)
         | Command::Route { .. }
-        | Command::PrepareTransaction(_) => Check::NotRun,
+        | Command::Concurrently(_)
+        | Command::TwoPhase { .. } => Check::NotRun,
         Command::Utility(_)
         | Command::Empty
         | Command::Begin(_)

@@ -1,12 +1,13 @@
 //! One line for an analysis, for tests.
 
 use super::super::super::analysis::{
-    Analysis, Capture, Command, CopyForm, CopyIn, FootprintHint, KeyValue, PinnedKey, Proof, Read, Severity, WriteForm,
+    Analysis, Capture, Command, Concurrently, CopyForm, CopyIn, FootprintHint, KeyValue, PinnedKey, Proof, Read,
+    Severity, WriteForm,
 };
 use super::super::super::catalog::Table;
 use super::super::super::footprint::Footprint;
 use super::super::super::literals::Literals;
-use super::super::super::split::start_of_token;
+use super::super::super::split::{blanked, start_of_token};
 
 /// `what [details] [footprint]`.
 pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
@@ -75,7 +76,21 @@ pub(super) fn describe(sql: &str, analysis: &Analysis) -> String {
             touched(&utility.footprint)
         ),
         Command::Unknown { what } => format!("unknown {what}"),
-        Command::Refused(refusal) | Command::PrepareTransaction(refusal) => {
+        Command::Concurrently(concurrently) => {
+            let Concurrently { kind, word, plain, name, wrong } = concurrently;
+            let name = name.as_ref().map(|(schema, name)| {
+                format!(" {}{name}", schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default())
+            });
+            let sql = String::from_utf8(blanked(sql.as_bytes(), word, true)).expect("UTF-8");
+            let words = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+            let error = wrong.as_ref().map(|error| format!(" error {error}")).unwrap_or_default();
+            format!("{kind:?}{} {words} => {}{error}", name.unwrap_or_default(), describe(&sql, plain))
+        }
+        Command::TwoPhase { command, refusal } => {
+            assert!(!refusal.hint.is_empty(), "{refusal:?}");
+            format!("two-phase {command:?}")
+        }
+        Command::Refused(refusal) => {
             assert!(!refusal.hint.is_empty() && !refusal.reason.ends_with('.'), "{refusal:?}");
             format!("refused {}", refusal.reason)
         }

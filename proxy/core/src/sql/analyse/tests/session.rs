@@ -1,5 +1,9 @@
 //! Transaction control, session, utilities.
 
+use super::super::super::analysis::Command;
+use super::super::super::catalog::{RelationKind, Table};
+use super::super::super::testing::{catalog, settings};
+use super::super::analyse;
 use super::check;
 
 #[test]
@@ -33,9 +37,16 @@ fn transaction_control() {
         ("rollback to a", "RollbackTo(\"a\")"),
         ("rollback work to savepoint a", "RollbackTo(\"a\")"),
         ("rollback transaction to savepoint \"x y\"", "RollbackTo(\"x y\")"),
-        ("commit prepared 'x'", "refused two-phase commit…"),
-        ("rollback prepared 'x'", "refused two-phase commit…"),
-        ("prepare transaction 'x'", "refused two-phase commit…"),
+        ("commit prepared 'x''y'", "two-phase Finish { commit: true, identifier: \"x'y\" }"),
+        ("rollback prepared E'\\x41'", "two-phase Finish { commit: false, identifier: \"A\" }"),
+        ("commit prepared u&'\\0041'", "refused two-phase commit…"),
+        ("prepare transaction 'x'", "two-phase Prepare"),
+        ("prepare transaction $$x$$;", "two-phase Prepare"),
+        ("prepare transaction u&'!0041' uescape '!'", "refused two-phase commit…"),
+        ("prepare transaction x", "unknown this form of transaction control"),
+        ("commit prepared", "unknown this form of transaction control"),
+        ("prepare transaction as select 1", "prepare transaction: read nothing"),
+        ("prepare transaction(int) as select 1", "prepare transaction: read nothing"),
     ]);
 }
 
@@ -122,8 +133,6 @@ fn utilities() {
         ("create temp table x (a int)", "utility ddl temporary nothing"),
         ("create unlogged table x (a int)", "refused an unlogged object…"),
         ("create unique index i on parent (name)", ddl),
-        ("create index concurrently i on parent (name)", "refused CONCURRENTLY…"),
-        ("drop index concurrently i", "refused CONCURRENTLY…"),
         ("create or replace view v as select * from parent", ddl),
         ("create or replace function f() returns int language sql as $$ delete from parent; select 1 $$", ddl),
         ("create rule r as on insert to parent do also (delete from child; delete from doc)", ddl),
@@ -154,7 +163,6 @@ fn utilities() {
         ("alter table parent alter column id add generated always as identity", ddl),
         ("alter table parent alter column name type int using random()", "refused USING with random()…"),
         ("alter table parent disable trigger user, rename to x", ddl),
-        ("alter table parent detach partition p concurrently", "refused CONCURRENTLY…"),
         ("alter sequence s restart", ddl),
         ("alter type t add value 'x'", ddl),
         ("alter default privileges grant select on tables to bob", ddl),
@@ -168,12 +176,91 @@ fn utilities() {
         ("truncate triggered", "refused table \"triggered\" has triggers of users"),
         ("analyze", "utility alone everything"),
         ("reindex table parent", "utility alone everything"),
-        ("reindex table concurrently parent", "refused CONCURRENTLY…"),
         ("checkpoint", "utility alone everything"),
         ("do $$ begin end $$", "imaged (): DO runs code…"),
         ("call p()", "imaged (): CALL runs code…"),
         ("merge into parent using child on true when matched then delete", "imaged (parent): MERGE…"),
         ("security label on table parent is 'x'", "refused security labels…"),
+    ]);
+}
+
+#[test]
+fn concurrently_on_a_partitioned_table() {
+    let catalog = catalog(vec![Table::new(1, "public", "parted", RelationKind::Partitioned)]);
+    let wrong = |sql: &str| match analyse(sql.as_bytes(), &catalog, &settings()).command {
+        Command::Concurrently(concurrently) => concurrently.wrong,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let error = "cannot create index on partitioned table \"parted\" concurrently";
+    assert_eq!(wrong("create index concurrently on only public.parted (id)").as_deref(), Some(error));
+    assert_eq!(wrong("create index concurrently i on other (id)"), None);
+    assert_eq!(wrong("drop index concurrently parted"), None);
+}
+
+#[test]
+fn concurrently() {
+    let unknown = "unknown CONCURRENTLY where it does not belong";
+    check(&[
+        (
+            "create unique index Concurrently i on parent (name)",
+            "CreateIndex create unique index i on parent (name) => utility ddl everything",
+        ),
+        (
+            "create index concurrently if not exists i on only a.b (c)",
+            "CreateIndex create index if not exists i on only a.b (c) => utility ddl everything",
+        ),
+        ("create index i concurrently on parent (name)", unknown),
+        ("create index concurrently concurrently on parent (name)", unknown),
+        ("create index \"concurrently\" on parent (name)", "utility ddl everything"),
+        ("drop index concurrently a.i", "DropIndex a.i drop index a.i => utility ddl everything"),
+        (
+            "drop index concurrently if exists i restrict",
+            "DropIndex i drop index if exists i restrict => utility ddl everything",
+        ),
+        (
+            "drop index concurrently i, j cascade",
+            "DropIndex i drop index i, j cascade => utility ddl everything \
+             error DROP INDEX CONCURRENTLY does not support dropping multiple objects",
+        ),
+        (
+            "drop index concurrently i cascade",
+            "DropIndex i drop index i cascade => utility ddl everything error DROP INDEX CONCURRENTLY does not support CASCADE",
+        ),
+        ("drop index if exists concurrently i", unknown),
+        ("reindex table concurrently a.t", "ReindexTable a.t reindex table a.t => utility alone everything"),
+        ("reindex (concurrently) index i", "ReindexIndex i reindex index i => utility alone everything"),
+        (
+            "reindex (verbose, concurrently on, tablespace x) index concurrently i",
+            "ReindexIndex i reindex (verbose , tablespace x) index i => utility alone everything",
+        ),
+        (
+            "reindex (concurrently, concurrently 'off', concurrently true, verbose) schema s",
+            "ReindexSchema s reindex ( verbose) schema s => utility alone everything",
+        ),
+        (
+            "reindex (verbose, concurrently) table t",
+            "ReindexTable t reindex (verbose ) table t => utility alone everything",
+        ),
+        ("reindex (concurrently false) table t", "utility alone everything"),
+        ("reindex (verbose) table t", "utility alone everything"),
+        ("reindex (\"concurrently\") table t", "refused raidb cannot read these options…"),
+        ("reindex (concurrently 2) table t", "refused raidb cannot read these options…"),
+        ("reindex (concurrently ", unknown),
+        ("reindex (concurrently) table", unknown),
+        ("reindex concurrently table t", unknown),
+        (
+            "reindex system concurrently d",
+            "ReindexDatabase d reindex system d => refused REINDEX of a whole database names it, and members may name it \
+             differently error cannot reindex system catalogs concurrently",
+        ),
+        (
+            "alter table if exists only a.parent detach partition p concurrently",
+            "Detach a.parent alter table if exists only a.parent detach partition p => refused DETACH PARTITION CONCURRENTLY \
+             leaves a CHECK constraint on what was the partition, and DETACH PARTITION, in one transaction on all members, \
+             leaves none",
+        ),
+        ("alter table parent detach partition p finalize", "utility ddl everything"),
+        ("alter table parent detach partition p concurrently, add x int", unknown),
     ]);
 }
 
