@@ -15,8 +15,8 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
         .execute("create table cc_a(v text primary key); create table cc_b(id serial primary key, v text unique)")
         .await?;
     for (table, copy) in [("cc_a", "copy cc_a from stdin"), ("cc_b", "copy cc_b(v) from stdin")] {
-        for (extended, in_block) in [(false, false), (true, false), (false, true), (true, true)] {
-            cancelled(&endpoint, copy, extended, in_block).await?;
+        for (extended, before) in [(false, ""), (true, ""), (false, "begin"), (true, "begin")] {
+            cancelled(&endpoint, copy, extended, before).await?;
         }
         endpoint.execute(&format!("insert into {table}(v) values ('here')")).await?;
         expect_on_all(&cluster.members, &format!("select string_agg(v, ' ') from {table}"), "here").await?;
@@ -24,15 +24,13 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn cancelled(endpoint: &Endpoint, copy: &str, extended: bool, in_block: bool) -> Result<()> {
+async fn cancelled(endpoint: &Endpoint, copy: &str, extended: bool, before: &str) -> Result<()> {
     let mut raw = Raw::open(endpoint).await?;
     raw.start_up(endpoint, &[]).await?;
     let started = raw.until(b'Z').await?;
     let key = started.iter().find(|message| message.kind == b'K').map(|message| message.body.clone());
     let key = key.ok_or_else(|| Failure::new("no BackendKeyData"))?;
-    if in_block {
-        query(&mut raw, "begin").await?;
-    }
+    query(&mut raw, before).await?;
     if extended {
         parse(&mut raw, copy).await?;
         bind(&mut raw, &[]).await?;
@@ -54,10 +52,10 @@ async fn cancelled(endpoint: &Endpoint, copy: &str, extended: bool, in_block: bo
     let answers = raw.until(b'Z').await?;
     if kinds(&answers) != "EZ" || error_code(&answers).as_deref() != Some("57014") {
         let told = (kinds(&answers), error_code(&answers));
-        return fail(format!("{copy}, extended {extended}, in a block {in_block}: {told:?}"));
+        return fail(format!("{copy}, extended {extended}, {before}: {told:?}"));
     }
-    let next = query(&mut raw, if in_block { "rollback" } else { "select 1" }).await?;
-    let wanted = if in_block { "CZ" } else { "TDCZ" };
+    let (next, wanted) = if before.is_empty() { ("select 1", "TDCZ") } else { ("rollback", "CZ") };
+    let next = query(&mut raw, next).await?;
     if kinds(&next) != wanted {
         return fail(format!("behind {copy}: {}", kinds(&next)));
     }
