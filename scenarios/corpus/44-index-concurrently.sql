@@ -21,10 +21,7 @@ create index concurrently nosuch on pg_class(oid);
 create index i4 concurrently on plain(a);
 create index concurrently concurrently on plain(a);
 create index on plain using hash concurrently (a);
-create index concurrently i5 on plain(a
 select indexrelid::regclass, indisvalid, indisready, pg_get_indexdef(indexrelid) from pg_index where indrelid = 'plain'::regclass order by indexrelid::regclass::text;
---! bind 1
-create index concurrently i6 on plain(a);
 drop index concurrently i1;
 drop index concurrently i1;
 drop index concurrently if exists i1;

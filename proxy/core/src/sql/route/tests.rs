@@ -74,7 +74,7 @@ fn classes_and_places() {
         ("select pg_advisory_unlock_all()", "advisory lock", "given back", Goes::EveryConnection),
         ("listen a", "notification", "", Goes::Nowhere),
         ("select pg_notify('a', $1)", "notification", "", Goes::Nowhere),
-        ("prepare transaction 'x'", "refused", "", Goes::Nowhere),
+        ("prepare transaction 'x'", "two-phase", "", Goes::Lead),
         ("begin", "transaction", "", Goes::Lead),
         ("commit", "transaction", "", Goes::LeadThenFollowers),
         ("show raidb.token", "answered by the proxy", "", Goes::Nowhere),
