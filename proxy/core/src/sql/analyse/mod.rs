@@ -9,6 +9,7 @@ mod advisory;
 mod call;
 mod capture;
 mod copy;
+mod cursor;
 mod delete;
 mod effects;
 mod explain;
@@ -232,7 +233,7 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         "copy" => copy::judge(text, scope),
         "lock" => locks::judge(text, scope),
         "listen" | "unlisten" | "notify" => notification::judge(text, &first),
-        "declare" | "fetch" | "move" | "close" => read::cursor(text, &first, scope),
+        "declare" | "fetch" | "move" | "close" => cursor::judge(text, &first, scope),
         _ => utility::judge(text, &first, scope),
     }
 }
