@@ -218,12 +218,7 @@ impl Session {
         result
     }
 
-    async fn commit_members(
-        &mut self,
-        lead: MemberId,
-        lead_first: bool,
-        ticket: &Arc<Ticket>,
-    ) -> Result<(), Trouble> {
+    async fn commit_members(&mut self, lead: MemberId, lead_first: bool, ticket: &Arc<Ticket>) -> Result<(), Trouble> {
         let members: Vec<MemberId> = self.view.members().filter(|m| ticket.commits_on(*m)).collect();
         if lead_first {
             // The lead certifies: its COMMIT decides, then the others follow.
@@ -271,9 +266,8 @@ impl Session {
         let unmarked = is_lead && self.open.as_ref().is_some_and(|open| !open.writes());
         let position = if unmarked { Position::START } else { self.decided };
         let length = self.open.as_ref().map_or(0, |open| open.transcript.len());
-        // On followers nothing is limited. A lead that may refuse may as well run out of time.
-        let holds_cursor = self.open.as_ref().is_some_and(|open| open.holds_cursor);
-        let limited = is_lead && !holds_cursor && (self.settings.time_limits || self.open.as_ref().is_some_and(|open| open.limited));
+        // On followers nothing is limited.
+        let limited = is_lead && (self.settings.time_limits || self.open.as_ref().is_some_and(|open| open.limited));
         let slot = self.slot(member);
         // Since it agreed its connection may have been lost, and opened again: then nothing is open there, and a COMMIT would
         // leave a marker without its rows. It gets this transaction from the log.

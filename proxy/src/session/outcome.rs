@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{CapturedOperation, Command, CursorUse, FootprintHint, Proof, Read, RowLock, Write, WriteForm};
+use raidb_core::sql::analysis::{
+    CapturedOperation, Command, CursorUse, FootprintHint, Proof, Read, RowLock, Write, WriteForm,
+};
 use raidb_core::sql::catalog::Table;
 use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
 use raidb_core::sql::footprint::Footprint;

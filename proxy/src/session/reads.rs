@@ -66,11 +66,12 @@ impl Session {
             // Its state goes to the followers with a transaction.
             return None;
         }
+        let probe = *proof == Proof::Probe && sequences.is_empty();
         Some(ReadPlan {
             footprint: self.read_footprint(statement),
-            // Catalogs, and functions of users, may show temporary objects.
-            lead_only: *lead_only || !sequences.is_empty() || self.has_temporary(),
-            probe: *proof == Proof::Probe && sequences.is_empty(),
+            // Catalogs, and functions of users, may show temporary objects. A function may fetch from a cursor.
+            lead_only: *lead_only || !sequences.is_empty() || self.has_temporary() || probe && self.held_cursors.any(),
+            probe,
             statements: 1,
             sequences: sequences.clone(),
         })

@@ -1,7 +1,10 @@
 //! Cursors WITH HOLD: on the lead's connection behind their transaction, whose COMMIT may fail there; what is lost with the connection is
 //! told, and is never read as something else.
 
-use tokio_postgres::Client;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_postgres::{Client, NoTls};
 
 use super::support::{code, error_code, expect_on_all, kinds, one_by_one, outcome, session, terminate};
 use crate::clients::Raw;
@@ -66,17 +69,30 @@ async fn commit_refused(cluster: &Cluster, client: &Client) -> Result<()> {
     fails(client, &bad, "22012").await?;
     all(client, &["begin", &bad]).await?;
     fails(client, "commit", "22012").await?;
-    all(client, &["begin", "insert into held values (100, 0)", &bad, "savepoint s", "insert into held values (101, 0)"])
-        .await?;
+    all(
+        client,
+        &["begin", "insert into held values (100, 0)", &bad, "savepoint s", "insert into held values (101, 0)"],
+    )
+    .await?;
     expect(client, "fetch 1 from bad", "0").await?;
     fails(client, "commit", "22012").await?;
     fails(client, "fetch bad", "34000").await?;
     fails(client, &format!("insert into held values (100, 0); {bad}"), "22012").await?;
-    // What the client's time limit ends is the lead's COMMIT alone.
-    let slow = declare("slow", "select id, pg_sleep(0.03) from held");
-    all(client, &["set statement_timeout = 100", "begin", "insert into held values (100, 0)", &slow]).await?;
-    fails(client, "commit", "57014").await?;
-    all(client, &["reset statement_timeout"]).await?;
+    // It takes its time, and can be cancelled.
+    let slow = declare("slow", "select id, pg_sleep(0.2) from held");
+    for written in [&["begin", &slow][..], &["begin", "insert into held values (100, 0)", &slow]] {
+        all(client, written).await?;
+        let cancel = async {
+            sleep(Duration::from_millis(300)).await;
+            client.cancel_token().cancel_query(NoTls).await
+        };
+        let (committed, cancelled) = tokio::join!(client.batch_execute("commit"), cancel);
+        cancelled?;
+        if outcome(&committed) != "57014" {
+            return fail(format!("a COMMIT that was cancelled: {}", outcome(&committed)));
+        }
+        all(client, &["rollback"]).await?;
+    }
     expect_on_all(&cluster.members, "select count(*) from held where id >= 100", "0").await
 }
 

@@ -13,8 +13,8 @@ use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
 use super::{
-    Judged, Scope, Stop, advisory, delete, fallback, fill, hidden, insert, judge_query, notification, refuse, row_lock,
-    scan, session, unknown, update,
+    Judged, Scope, Stop, advisory, delete, fallback, fill, hidden, insert, notification, refuse, row_lock, scan,
+    session, unknown, update,
 };
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
