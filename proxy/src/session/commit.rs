@@ -14,7 +14,6 @@ use bytes::Bytes;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use raidb_core::member::Reason;
-use raidb_core::sql::analysis::Isolation;
 use raidb_core::transaction::follower::Step;
 use tokio::time::Instant;
 
@@ -115,7 +114,7 @@ impl Session {
         if !self.any_follower_involved() {
             // Nothing was written or locked: the lead alone has something to end.
             self.take_notice_place();
-            self.lead_command("COMMIT").await?;
+            self.lead_commit().await?;
             self.close_committed().await;
             return Ok(());
         }
@@ -160,7 +159,7 @@ impl Session {
     /// From here on the transaction is committed wherever a member lives.
     pub(super) async fn decide(&mut self, lead: MemberId) -> Result<(), Trouble> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
-        let serializable = open.isolation == Isolation::Serializable;
+        let lead_first = open.lead_commits_first();
         let ddl = open.changes_catalog;
         self.cancels_done().await;
         if self.view.down {
@@ -183,7 +182,7 @@ impl Session {
         };
         let ddl = ddl.then(|| self.database.start_ddl());
         let result = match self.decided_behind_proof(lead, &ticket, &mut None).await {
-            Ok(()) => self.commit_members(lead, serializable, &ticket).await,
+            Ok(()) => self.commit_members(lead, lead_first, &ticket).await,
             Err(trouble) => Err(trouble),
         };
         let result = self.committed(&ticket, result).await;
@@ -219,18 +218,16 @@ impl Session {
         result
     }
 
-    async fn commit_members(
-        &mut self,
-        lead: MemberId,
-        serializable: bool,
-        ticket: &Arc<Ticket>,
-    ) -> Result<(), Trouble> {
+    async fn commit_members(&mut self, lead: MemberId, lead_first: bool, ticket: &Arc<Ticket>) -> Result<(), Trouble> {
         let members: Vec<MemberId> = self.view.members().filter(|m| ticket.commits_on(*m)).collect();
-        if serializable {
+        if lead_first {
             // The lead certifies: its COMMIT decides, then the others follow.
             self.send_commit(lead);
+            self.commit_may_be_cancelled();
             self.reach(FaultPoint::CommitSentToCertify).await;
-            self.committed_on(&[lead], ticket).await?;
+            let certified = self.committed_on(&[lead], ticket).await;
+            self.handle.set_running(None);
+            certified?;
             if let Some(refusal) = self.refused_by(lead) {
                 return Err(Trouble::Answer(refusal));
             }
@@ -361,9 +358,9 @@ impl Session {
         refusal
     }
 
-    /// Under SERIALIZABLE the lead may refuse its COMMIT, alone and first.
+    /// The lead may refuse its COMMIT, alone and first ([`OpenTransaction::lead_commits_first`]).
     fn lead_certifies(&self, member: MemberId) -> bool {
-        self.open.as_ref().is_some_and(|o| o.isolation == Isolation::Serializable && o.lead == member)
+        self.open.as_ref().is_some_and(|open| open.lead_commits_first() && open.lead == member)
     }
 
     /// The first member has committed: the others have `member_timeout` from now.
@@ -406,6 +403,7 @@ impl Session {
         }
         self.database.leave(open.epoch);
         self.names.end_transaction();
+        self.hold_cursors(open.lead, open.declared.into_iter().map(|(_, name)| name).collect());
         self.settings_committed(open.settings).await;
         self.temporary_committed(open.temporary, open.until_commit).await;
         if open.sequences_doubted {

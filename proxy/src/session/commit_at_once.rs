@@ -83,6 +83,7 @@ impl Session {
         let Some(open) = &self.open else { return false };
         let plain = open.lead_begun
             && open.isolation == Isolation::ReadCommitted
+            && !open.holds_cursor
             && !open.deferred
             && !open.meaning_changed
             && open.own_catalog.is_none()

@@ -269,6 +269,7 @@ impl Session {
         if let Some(undo) = open.transcript.rollback_to(name) {
             ddl_undone = open.own_catalog.is_some() && undo.length <= open.own_catalog_at;
             open.settings.retain(|s| s.at <= undo.length);
+            open.cursors_undone(undo.length);
             open.read_only_at = open.read_only_at.filter(|at| *at < undo.length);
             self.notices.undo(undo.length);
             for member in self.view.members().filter(|m| *m != lead) {

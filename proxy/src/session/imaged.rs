@@ -41,6 +41,7 @@ const INSTALLED_MAX: usize = 64;
 const COLUMNS: usize = 6;
 
 /// Settings that a function must not change behind the proxy's back: what texts mean, and who writes. The role stands at [`ROLE`].
+/// And cursors that run their query at COMMIT.
 macro_rules! settings {
     () => {
         "SELECT 'settings', pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role'), \
@@ -48,7 +49,8 @@ macro_rules! settings {
          pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('session_replication_role'), \
          pg_catalog.current_setting('transaction_read_only')), \
          pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
-         pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('raidb.capture')), pg_catalog.current_setting('TimeZone')"
+         pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('raidb.capture')), pg_catalog.current_setting('TimeZone') \
+         UNION ALL SELECT 'held cursor', name, creation_time::text, NULL, NULL, NULL FROM pg_catalog.pg_cursors WHERE is_holdable"
     };
 }
 

@@ -14,7 +14,6 @@ use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 use raidb_core::log::{Context, Intent, IntentEntry, IntentStatement, Position};
-use raidb_core::sql::analysis::Isolation;
 
 use super::Session;
 use super::transaction::{Entry, Payload};
@@ -188,7 +187,7 @@ impl Session {
             },
             token: self.transaction_token(),
             // (A marker tells that it was. Without writes there is none, and nothing to redo.)
-            certified_by: (open.isolation == Isolation::Serializable && open.writes()).then(|| name(open.lead)),
+            certified_by: (open.lead_commits_first() && open.writes()).then(|| name(open.lead)),
             sequences: open.sequences.iter().map(|(name, value)| (name.clone(), *value)).collect(),
             // Locks and settings alone (with a token) leave nothing that could be redone, and later they could be answered otherwise.
             entries: logged_all(open.transcript.iter().filter(|entry| entry.logged && open.writes())),

@@ -200,7 +200,8 @@ impl Session {
     }
 
     fn sql_cursor(&self, portal: &Bytes) -> bool {
-        !portal.is_empty() && !self.names.has_portal(portal) && self.open.as_ref().is_some_and(|o| o.lead_begun)
+        let any = self.held_cursors.any() || self.open.as_ref().is_some_and(|open| open.lead_begun);
+        any && !portal.is_empty() && !self.names.has_portal(portal)
     }
 
     fn check_block(&mut self, command: &Command) -> Result<(), SqlError> {
@@ -285,7 +286,7 @@ fn answered_here(command: &Command) -> Result<bool, SqlError> {
 
 /// Execute of a portal that SQL made (DECLARE): a read of the lead's.
 fn cursor_fetch() -> Statement {
-    let read = Read { proof: Proof::Proven, lead_only: true, sequences: Vec::new() };
+    let read = Read { proof: Proof::Proven, lead_only: true, sequences: Vec::new(), cursor: None };
     let analysis = raidb_core::sql::analysis::Analysis {
         command: Command::Read(read),
         tables: Vec::new(),

@@ -124,6 +124,8 @@ pub(crate) struct MemberSlot {
     pub(crate) differed_at: usize,
     /// The connection was opened when the session had temporary objects: it has none of them, nor of those that come.
     pub(crate) lacks_temporary: bool,
+    /// The session's cursors WITH HOLD stand on the connection.
+    pub(crate) holds_cursors: bool,
     /// What the connection has of the session's advisory locks.
     pub(crate) locks: SlotLocks,
 }
@@ -298,6 +300,7 @@ impl Session {
         let lacks_temporary = self.new_link_lacks_temporary();
         let slot = self.slot(member);
         slot.lacks_temporary = lacks_temporary;
+        slot.holds_cursors = false;
         slot.locks = SlotLocks::default();
         slot.refused = None;
         slot.link = Some(link);

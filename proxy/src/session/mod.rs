@@ -33,6 +33,7 @@ mod fill;
 mod following;
 pub mod foreground;
 pub mod frames;
+mod held;
 pub mod imaged;
 mod insert_names;
 pub mod intent;
@@ -172,6 +173,8 @@ pub struct Session {
     pub(crate) locks: HeldLocks,
     /// Its temporary objects.
     pub(crate) temporary: temporary::Temporary,
+    /// Its cursors WITH HOLD.
+    pub(crate) held_cursors: held::HeldCursors,
     /// What its open transaction does with notifications.
     pub(crate) notices: Notices,
     /// Notifications for it; none before its first LISTEN.
@@ -248,6 +251,7 @@ impl Session {
             last_reader: None,
             locks: HeldLocks::default(),
             temporary: temporary::Temporary::default(),
+            held_cursors: held::HeldCursors::default(),
             notices: Notices::default(),
             mailbox: None,
             notice_place: None,

@@ -50,6 +50,7 @@ impl Session {
                     self.settings.discard();
                     self.locks_discarded();
                     self.temporary_discarded();
+                    self.held_cursors.clear();
                     self.unlisten_all();
                     self.read_meaning_surely().await;
                 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{CapturedOperation, Command, FootprintHint, Proof, Read, RowLock, Write, WriteForm};
+use raidb_core::sql::analysis::{
+    CapturedOperation, Command, CursorUse, FootprintHint, Proof, Read, RowLock, Write, WriteForm,
+};
 use raidb_core::sql::catalog::Table;
 use raidb_core::sql::catalog_query::{CATALOG_RESULTS, CATALOG_SQL};
 use raidb_core::sql::footprint::Footprint;
@@ -105,6 +107,9 @@ impl Session {
         if probed && is_read_only_violation(frame) && !self.released {
             return Trouble::Writes;
         }
+        if let Some(error) = self.explain_lost_cursor(cursor_of(&statement.analysis.command), frame) {
+            return error.into();
+        }
         Trouble::Answer(shift_position(frame, shift))
     }
 
@@ -166,6 +171,9 @@ impl Session {
                 }
                 other => other,
             };
+        }
+        if let Some(cursor) = &read.cursor {
+            self.cursor_used(cursor);
         }
         if read.lead_only
             && let Some(open) = self.open.as_mut()
@@ -371,4 +379,12 @@ pub(super) fn null_refused(column: &str) -> SqlError {
         format!("column \"{column}\" becomes NULL, which its domain (NOT NULL) lets through in this statement only"),
         "Use coalesce, or declare the column NOT NULL and the domain without it.",
     )
+}
+
+/// The cursor that a statement is about.
+pub(super) fn cursor_of(command: &Command) -> Option<&CursorUse> {
+    match command {
+        Command::Read(read) => read.cursor.as_ref(),
+        _ => None,
+    }
 }

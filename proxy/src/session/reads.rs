@@ -12,6 +12,7 @@ use super::Session;
 use super::foreground::{Reading, Rows, Step, UnitEnd};
 use super::frames;
 use super::imaged::as_imaged;
+use super::outcome::cursor_of;
 use super::statement::Statement;
 use super::temporary::{is_temporary_sequence, temporary_is_lost};
 use super::trouble::{SqlError, Trouble, shift_position};
@@ -60,16 +61,17 @@ impl Session {
                 sequences: Vec::new(),
             });
         };
-        let Read { proof, lead_only, sequences } = read;
+        let Read { proof, lead_only, sequences, .. } = read;
         if sequences.iter().any(|name| is_temporary_sequence(name)) {
             // Its state goes to the followers with a transaction.
             return None;
         }
+        let probe = *proof == Proof::Probe && sequences.is_empty();
         Some(ReadPlan {
             footprint: self.read_footprint(statement),
-            // Catalogs, and functions of users, may show temporary objects.
-            lead_only: *lead_only || !sequences.is_empty() || self.has_temporary(),
-            probe: *proof == Proof::Probe && sequences.is_empty(),
+            // Catalogs, and functions of users, may show temporary objects. A function may fetch from a cursor.
+            lead_only: *lead_only || !sequences.is_empty() || self.has_temporary() || probe && self.held_cursors.any(),
+            probe,
             statements: 1,
             sequences: sequences.clone(),
         })
@@ -96,6 +98,7 @@ impl Session {
         if !matches!(&result, Ok(end) if end.error.is_none()) {
             self.prepared_unsure(statement);
         }
+        let cursor = cursor_of(&statement.analysis.command);
         match result?.error {
             Some(frame) if plan.probe && super::lead::is_read_only_violation(&frame) && !self.released => {
                 // It has done nothing: READ ONLY. It runs again where what it writes is found.
@@ -105,8 +108,14 @@ impl Session {
                 self.learn_that_it_writes(&statement);
                 self.simple_on_lead(&statement).await
             }
-            Some(frame) => Err(Trouble::Answer(shift_position(&frame, shift))),
-            None => Ok(()),
+            Some(frame) => match self.explain_lost_cursor(cursor, &frame) {
+                Some(error) => Err(error.into()),
+                None => Err(Trouble::Answer(shift_position(&frame, shift))),
+            },
+            None => {
+                cursor.into_iter().for_each(|cursor| self.cursor_used(cursor));
+                Ok(())
+            }
         }
     }
 

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::Isolation;
 
 use super::Session;
 use super::commit_at_once::Submitted;
@@ -47,13 +46,13 @@ impl Session {
     pub(super) fn register_commit(&mut self) -> Result<Option<Arc<Ticket>>, Trouble> {
         self.database.faults.at(FaultPoint::CommitRegistering);
         let Some(open) = &self.open else { return Err(Trouble::ViewChanged) };
-        let (lead, begun, isolation) = (open.lead, open.lead_begun, open.isolation);
+        let (lead, begun, lead_first) = (open.lead, open.lead_begun, open.lead_commits_first());
         let candidate = Candidate {
             footprint: open.footprint.clone(),
             seen: &open.seen,
             members: self.view.enabled,
             provisional: self.early,
-            certified: isolation == Isolation::Serializable,
+            certified: lead_first,
         };
         let current = || self.database.view_version() == self.view.version;
         match self.database.in_flight.register(candidate, &self.handle, current) {
@@ -62,8 +61,8 @@ impl Session {
                 self.ticket = Some(ticket.clone());
                 self.take_notice_place();
                 // Advisory locks of the session may be why nobody else touches the rows: they, too, must be held still.
-                // Under SERIALIZABLE the lead's COMMIT comes first, and says it.
-                let ask = (!order_kept || !self.locks.is_empty()) && begun && isolation != Isolation::Serializable;
+                // Where the lead's COMMIT comes first, it says it.
+                let ask = (!order_kept || !self.locks.is_empty()) && begun && !lead_first;
                 self.slot(lead).proof = if ask { Proof::Asked } else { Proof::NotNeeded };
                 if ask && let Some(link) = self.link(lead) {
                     encode::bare(link.out(), b'S');

@@ -73,7 +73,7 @@ impl Session {
             self.slot(member).cursor.undo(&undo);
         }
         self.take_notice_place();
-        match self.lead_command("COMMIT").await {
+        match self.lead_commit().await {
             // It has ended with its lead, and there is nothing that another one could have to commit.
             Ok(()) | Err(Trouble::LeadChanged) => {}
             Err(other) => return Err(other),
@@ -101,6 +101,7 @@ impl Session {
         let undo = open.transcript.failed();
         open.seen.roughly();
         open.settings.retain(|s| s.at <= undo.length);
+        open.cursors_undone(undo.length);
         self.notices.undo(undo.length);
         let lead = open.lead;
         for member in self.view.members().filter(|m| *m != lead) {

@@ -1,7 +1,7 @@
 //! The simple query protocol: one message, any number of statements.
 
 use bytes::{Bytes, BytesMut};
-use raidb_core::sql::analysis::{Command, Fill};
+use raidb_core::sql::analysis::{Command, CursorUse, Fill, Read};
 use raidb_core::sql::split::{split, start_of_token};
 
 use super::Session;
@@ -140,8 +140,7 @@ impl Session {
     pub(super) fn check_in_block(&self, statement: &Statement) -> Result<(), SqlError> {
         let what = match statement.analysis.command {
             Command::LockTable(_) => "LOCK TABLE",
-            // Those WITH HOLD are refused.
-            Command::Read(_) if declares_cursor(&statement.sql) => "DECLARE CURSOR",
+            Command::Read(Read { cursor: Some(CursorUse::Declare { hold: false, .. }), .. }) => "DECLARE CURSOR",
             _ => return Ok(()),
         };
         if self.block != Block::Idle || (self.open.is_some() && what == "LOCK TABLE") {
@@ -197,10 +196,6 @@ impl Session {
             }
         }
     }
-}
-
-fn declares_cursor(sql: &[u8]) -> bool {
-    starts_with(sql, "declare")
 }
 
 /// FETCH or MOVE: what it runs is the query of a cursor.

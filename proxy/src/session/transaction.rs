@@ -173,6 +173,10 @@ pub struct OpenTransaction {
     pub deferred: bool,
     /// Something exists on the lead alone (a cursor, a portal): a change of lead aborts.
     pub lead_only_state: bool,
+    /// A cursor WITH HOLD was declared in it.
+    pub holds_cursor: bool,
+    /// Those that are left of them, with the length of the transcript before.
+    pub declared: Vec<(usize, String)>,
     /// A setting was made in it that changes what statements mean: when it ends, the lead is asked again.
     pub meaning_changed: bool,
     /// DDL ran that is not about temporary objects alone.
@@ -221,6 +225,13 @@ impl OpenTransaction {
         self.transcript.iter().any(|entry| entry.logged && !entry.frame) || !self.sequences.is_empty()
     }
 
+    /// The lead may still refuse its COMMIT: under SERIALIZABLE, or because it runs the query of a cursor WITH HOLD to its end. So it
+    /// decides, first and alone.
+    #[must_use]
+    pub fn lead_commits_first(&self) -> bool {
+        self.isolation == Isolation::Serializable || self.holds_cursor
+    }
+
     /// A transaction under `epoch`, led by `lead`; nothing has been sent.
     #[must_use]
     pub fn new(lead: MemberId, epoch: LeadEpoch, begin: Bytes, explicit: bool, isolation: Isolation) -> Self {
@@ -241,6 +252,8 @@ impl OpenTransaction {
             seen: Seen::default(),
             deferred: false,
             lead_only_state: false,
+            holds_cursor: false,
+            declared: Vec::new(),
             meaning_changed: false,
             changes_catalog: false,
             own_catalog: None,

@@ -108,7 +108,11 @@ impl Session {
         let settings = self.open.as_mut().map(|open| std::mem::take(&mut open.settings)).unwrap_or_default();
         let temporary = self.open.as_mut().and_then(|open| open.temporary.take());
         let until_commit = self.open.as_ref().is_some_and(|open| open.until_commit);
+        let declared = self.open.as_mut().map(|open| (open.lead, std::mem::take(&mut open.declared)));
         self.close_transaction();
+        if let Some((lead, declared)) = declared {
+            self.hold_cursors(lead, declared.into_iter().map(|(_, name)| name).collect());
+        }
         self.temporary_committed(temporary, until_commit).await;
         self.settings_committed(settings).await;
     }

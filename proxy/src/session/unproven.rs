@@ -23,7 +23,8 @@ use crate::wire::encode;
 /// Whether catalogs may have been changed in this transaction. Counts of earlier transactions may still be among these: then the
 /// catalog is read once too often.
 const CATALOG_CHANGED_SQL: &str = "SELECT pg_catalog.current_setting('track_counts') <> 'on' OR EXISTS (SELECT \
-     FROM pg_catalog.pg_stat_xact_sys_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0)";
+     FROM pg_catalog.pg_stat_xact_sys_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0);\
+     SELECT name FROM pg_catalog.pg_cursors WHERE is_holdable";
 
 impl Session {
     /// What the configuration makes of a statement.
@@ -157,6 +158,8 @@ impl Session {
     /// It may have been DDL.
     async fn look_after_unproven(&mut self) -> Result<(), Trouble> {
         let results = self.lead_results(CATALOG_CHANGED_SQL).await?;
+        let cursors = results.iter().skip(1).flatten().filter_map(|row| row.first()?.as_deref());
+        self.check_held_cursors(cursors)?;
         let value = results.into_iter().next().and_then(|rows| rows.into_iter().next()?.into_iter().next()?);
         if value.as_deref() == Some("f") {
             return Ok(());

@@ -2,7 +2,7 @@
 
 from django.contrib.postgres.aggregates import ArrayAgg, StringAgg
 from django.contrib.postgres.search import SearchQuery, SearchVector, TrigramSimilarity
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Avg, Case, Count, Exists, F, OuterRef, Prefetch, Q, Subquery, Sum, Value, When, Window
 from django.db.models.functions import ExtractYear, RowNumber, TruncYear
 from shop.models import Author, Book, Tag
@@ -109,6 +109,18 @@ def iterating():
         "slices", list(names.values_list("name", flat=True)[3:6]), names.first().name, names.last().name, names.exists()
     )
     say("iterator", sum(1 for _ in Author.objects.iterator(chunk_size=20)))
+    # In autocommit its cursor is WITH HOLD: it goes on beside writes, and the transactions of others.
+    pieces = names.values_list("pk", "name").iterator(chunk_size=2)
+    first = [next(pieces) for _ in range(3)]
+    with transaction.atomic():
+        Author.objects.filter(pk=first[0][0]).update(name="Renamed")
+        second = [next(pieces)[1] for _ in range(2)]
+    rest = [name for _, name in pieces]
+    Author.objects.filter(pk=first[0][0]).update(name=first[0][1])
+    say("iterator beside writes", [name for _, name in first], second, len(rest), "Renamed" in rest)
+    left = names.iterator(chunk_size=2)
+    say("iterator left behind", next(left).name)
+    left.close()
     say("raw", [a.name for a in Author.objects.raw("select * from shop_author where country = %s order by id", ["de"])])
     say("explain", Book.objects.filter(pk=1).explain().splitlines()[0].split("  ")[0])
     with connection.cursor() as cursor:

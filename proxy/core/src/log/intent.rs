@@ -34,7 +34,7 @@ pub struct Intent {
     pub entries: Vec<IntentEntry>,
     /// Sequences (quoted, with schema) of which it has used values, with the highest.
     pub sequences: Vec<(String, i64)>,
-    /// Name of the lead whose COMMIT decides, alone and first (SERIALIZABLE): what it does not hold was never carried out, and must
+    /// Name of the lead whose COMMIT decides, alone and first (SERIALIZABLE, cursors WITH HOLD): what it does not hold was never carried out, and must
     /// not be.
     pub certified_by: Option<String>,
 }

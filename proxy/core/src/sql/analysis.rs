@@ -169,6 +169,26 @@ pub struct Read {
     /// Calls of nextval/setval and the like with a constant name: (quoted, schema-qualified sequence). Such a statement runs on
     /// the lead; the sequences' state is then carried to the followers. Not empty only if that is all it changes.
     pub sequences: Vec<String>,
+    /// What it does with a cursor, if that is what it is about. Cursors stand on the lead's connection alone.
+    pub cursor: Option<CursorUse>,
+}
+
+/// DECLARE, FETCH, MOVE, CLOSE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorUse {
+    /// DECLARE.
+    Declare {
+        /// Its name, as PostgreSQL stores it.
+        name: String,
+        /// WITH HOLD: its query runs to its end when its transaction commits, and its rows stay behind that.
+        hold: bool,
+    },
+    /// FETCH or MOVE of this one; `None`: its name is not simple to tell.
+    Move(Option<String>),
+    /// CLOSE.
+    Close(Option<String>),
+    /// CLOSE ALL.
+    CloseAll,
 }
 
 /// Where the value of a key column comes from.

@@ -9,6 +9,10 @@ struct Feature {
     on: bool,
 }
 
+const fn on(name: &'static str) -> Feature {
+    Feature { name, on: true }
+}
+
 const fn off(name: &'static str) -> Feature {
     Feature { name, on: false }
 }
@@ -32,7 +36,7 @@ const FEATURES: &[Feature] = &[
     // PREPARE TRANSACTION, COMMIT PREPARED.
     off("two_phase"),
     // DECLARE … WITH HOLD: Django's iterator() outside a transaction.
-    off("hold_cursors"),
+    on("hold_cursors"),
     // WITH x AS (INSERT, UPDATE or DELETE …).
     off("writing_cte"),
     // DO, CALL, SELECT of a function that writes.

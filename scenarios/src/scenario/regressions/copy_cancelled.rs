@@ -12,9 +12,9 @@ const CANCEL: i32 = 80_877_102;
 pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let endpoint = cluster.endpoint();
     endpoint
-        .execute("create table cc_a(v text primary key); create table cc_b(id serial primary key, v text unique)")
+        .execute("create table cn_a(v text primary key); create table cn_b(id serial primary key, v text unique)")
         .await?;
-    for (table, copy) in [("cc_a", "copy cc_a from stdin"), ("cc_b", "copy cc_b(v) from stdin")] {
+    for (table, copy) in [("cn_a", "copy cn_a from stdin"), ("cn_b", "copy cn_b(v) from stdin")] {
         for (extended, before) in [(false, ""), (true, ""), (false, "begin"), (true, "begin")] {
             cancelled(&endpoint, copy, extended, before).await?;
         }

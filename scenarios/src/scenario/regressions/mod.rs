@@ -33,6 +33,7 @@ mod filled_over_lead_kill;
 mod follower_dies_idle;
 mod for_update_over_lead_change;
 mod full_batch;
+mod held_cursors;
 mod hidden_at_commit;
 mod hidden_from_probes;
 mod hidden_in_cursors;
@@ -164,6 +165,7 @@ cases! {
     Shared limits_not_at_commit,
     Shared time_limit_in_transaction,
     Shared meaning_refused,
+    Shared held_cursors,
     Shared hidden_at_commit,
     Shared hidden_from_probes,
     Shared hidden_row_locks,

@@ -34,7 +34,8 @@ pub(crate) fn query(text: &Text<'_>, scope: &Scope<'_>, error: &str) -> Result<J
     let catalogs = (0..text.len())
         .filter_map(|i| text.name(i))
         .any(|name| name.starts_with("pg_") || name == "information_schema");
-    let read = Read { proof: Proof::Probe, lead_only: effects.member_bound || catalogs, sequences: Vec::new() };
+    let read =
+        Read { proof: Proof::Probe, lead_only: effects.member_bound || catalogs, sequences: Vec::new(), cursor: None };
     let because = format!("raidb cannot read it (parser: {error})").into();
     Ok(Judged { read_footprint: Footprint::Everything, because, ..Judged::plain(Command::Read(read)) })
 }

@@ -10,6 +10,7 @@ mod call;
 mod capture;
 mod concurrent;
 mod copy;
+mod cursor;
 mod delete;
 mod effects;
 mod explain;
@@ -233,7 +234,7 @@ fn judge(text: &Text<'_>, scope: &Scope<'_>) -> Result<Judged, Stop> {
         "copy" => copy::judge(text, scope),
         "lock" => locks::judge(text, scope),
         "listen" | "unlisten" | "notify" => notification::judge(text, &first),
-        "declare" | "fetch" | "move" | "close" => read::cursor(text, &first, scope),
+        "declare" | "fetch" | "move" | "close" => cursor::judge(text, &first, scope),
         _ => match concurrent::judge(text, &first, scope)? {
             Some(judged) => Ok(judged),
             None => utility::judge(text, &first, scope),

@@ -13,8 +13,8 @@ use super::pin::{Target, pinned_key, pins, qualifies};
 use super::relations::{Relations, relations};
 use super::tree::{self, Facts, fold, split_name};
 use super::{
-    Judged, Scope, Stop, advisory, delete, fallback, fill, hidden, insert, judge_query, notification, refuse, row_lock,
-    scan, session, unknown, update,
+    Judged, Scope, Stop, advisory, delete, fallback, fill, hidden, insert, notification, refuse, row_lock, scan,
+    session, unknown, update,
 };
 
 /// SELECT, VALUES, TABLE, WITH, or a parenthesis.
@@ -139,7 +139,7 @@ pub(crate) fn judge_read(
         None => "".into(),
     };
     let lead_only = effects.member_bound || relations.member_bound;
-    Ok((Read { proof, lead_only, sequences: effects.sequences }, because))
+    Ok((Read { proof, lead_only, sequences: effects.sequences, cursor: None }, because))
 }
 
 /// `SELECT … FROM t WHERE key = constant` on one qualifying table and nothing else.
@@ -220,47 +220,12 @@ fn set_config(text: &Text<'_>) -> Option<Result<Judged, Stop>> {
 
 /// A read that touches no rows.
 pub(crate) fn harmless(lead_only: bool) -> Judged {
-    Judged::plain(Command::Read(Read { proof: Proof::Proven, lead_only, sequences: Vec::new() }))
+    Judged::plain(Command::Read(Read { proof: Proof::Proven, lead_only, sequences: Vec::new(), cursor: None }))
 }
 
 /// SHOW.
 pub(crate) fn show() -> Judged {
     harmless(false)
-}
-
-/// DECLARE … CURSOR FOR query, FETCH, MOVE, CLOSE: cursors live on the lead, inside the transaction.
-pub(crate) fn cursor(text: &Text<'_>, first: &str, scope: &Scope<'_>) -> Result<Judged, Stop> {
-    if first != "declare" {
-        return Ok(harmless(true));
-    }
-    let cursor = (1..text.len()).find(|&i| text.is(i, "cursor")).ok_or_else(|| unknown("this form of DECLARE"))?;
-    let start = (cursor..text.len()).find(|&i| text.is(i, "for")).ok_or_else(|| unknown("this form of DECLARE"))?;
-    if (cursor..start).any(|i| text.are(i, &["with", "hold"])) {
-        return Err(refuse(
-            "a cursor WITH HOLD lives on one member alone",
-            "use a cursor inside a transaction, or fetch the rows at once",
-        ));
-    }
-    let inner = Text::new(
-        &text.bytes[text.tokens.get(start + 1).map_or(text.bytes.len(), |t| t.start)..],
-        text.standard_conforming,
-    );
-    if row_lock::has_clause(&inner) {
-        return Err(refuse(
-            "a cursor that locks rows cannot be captured",
-            "lock the rows with SELECT … FOR UPDATE without a cursor",
-        ));
-    }
-    let judged = judge_query(&inner, scope)?;
-    match judged.command {
-        Command::Read(read) if read.proof == Proof::Proven && read.sequences.is_empty() => {
-            Ok(Judged { command: Command::Read(Read { lead_only: true, ..read }), read_key: None, ..judged })
-        }
-        _ => Err(refuse(
-            "the cursor's query is not known to be a plain read",
-            "send the query without a cursor (a driver's fetch size works without DECLARE)",
-        )),
-    }
 }
 
 /// Whether an expression is the word DEFAULT.

@@ -40,6 +40,12 @@ pub fn judge(before: &Report, behind: &Report, catalog: &Catalog) -> Finding {
             "SET track_counts = on (or in postgresql.conf of every member)",
         );
     }
+    if before.held_cursors != behind.held_cursors {
+        return refused(
+            "a function that it calls opens or closes a cursor WITH HOLD, whose query runs when the transaction commits",
+            "DECLARE it, and CLOSE it, by a statement of its own",
+        );
+    }
     if behind.advisory != before.advisory {
         return refused(
             "a function that it calls takes or gives back an advisory lock, which would be held on one member alone",
@@ -212,6 +218,8 @@ mod tests {
     fn what_followers_cannot_repeat_is_refused() {
         assert!(found(&[], &["advisory|0 1 1 ExclusiveLock|~|~|~|~"]).contains("advisory"));
         assert!(found(&["advisory|0 1 1 ExclusiveLock|~|~|~|~"], &[]).contains("advisory"));
+        assert!(found(&[], &["held cursor|h|2026-11-27|~|~|~"]).contains("WITH HOLD"));
+        assert!(found(&["held cursor|h|2026-11-27|~|~|~"], &["held cursor|h|2026-11-28|~|~|~"]).contains("WITH HOLD"));
         assert!(found(&["blind|~|~|~|~|~"], &["blind|~|~|~|~|~"]).contains("track_counts"));
         assert!(found(&[], &["reset|public|S|~|~|~"]).contains("RESTART IDENTITY"));
         assert!(found(&["settings|a|~|~|~|~"], &["settings|b|~|~|~|~"]).contains("setting"));

@@ -56,6 +56,8 @@ pub struct Report {
     pub blind: bool,
     /// Settings that say what statements mean.
     pub settings: Vec<String>,
+    /// Cursors WITH HOLD of the session, and when they were made.
+    pub held_cursors: BTreeSet<(String, String)>,
     /// Images, in the order in which they were taken.
     pub images: Vec<Image>,
 }
@@ -79,6 +81,7 @@ impl Report {
             b"forbidden" => self.permission = Permission::Forbidden(text(0)?),
             b"read only" => self.permission = Permission::ReadOnly,
             b"settings" => self.settings = (0..rest.len()).map(|at| text(at).unwrap_or_default()).collect(),
+            b"held cursor" => _ = self.held_cursors.insert((text(0)?, text(1)?)),
             b"advisory" => _ = self.advisory.insert(text(0)?),
             b"reset" => _ = self.resets.insert(quote_qualified(&text(0)?, &text(1)?)),
             b"alone" => _ = self.alone.insert((text(0)?, text(1)?)),

@@ -9,7 +9,7 @@ mod objects;
 #[cfg(test)]
 mod tests;
 
-use super::analysis::{Analysis, Command, Proof, Read, Refusal, Severity};
+use super::analysis::{Analysis, Command, CursorUse, Proof, Read, Refusal, Severity};
 use super::catalog::Catalog;
 use super::lexer::tokens;
 
@@ -160,6 +160,8 @@ impl Of<'_> {
             Some((table, hint)) => self.hint(table, hint),
             None => self.touched(&self.analysis.read_footprint),
         };
+        let hold = matches!(read.cursor, Some(CursorUse::Declare { hold: true, .. }));
+        let commit = if hold { "the lead's comes first, and may fail: it runs the query to its end" } else { "" };
         let probe = match form {
             "probed" => {
                 "the same statement in a READ ONLY transaction; if it writes, it runs again on the lead, imaged"
@@ -172,6 +174,7 @@ impl Of<'_> {
             .with("waits for commits of", waits)
             .with("sequences", self.sequences(&read.sequences))
             .with("member", probe)
+            .with("COMMIT", commit)
     }
 
     fn prepare(&self, inner: usize, analysis: &Analysis) -> Route {
