@@ -40,6 +40,10 @@ type Said = (&'static str, &'static str, String);
 impl Session {
     /// Runs it; its answer is staged. What it does is committed: with the word it is a transaction of its own, whatever follows.
     pub(super) async fn concurrently(&mut self, statement: &Statement, how: &Concurrently) -> Result<(), Trouble> {
+        if let Some(error) = self.lost_transaction.take_if(|_| self.block == Block::Idle) {
+            // What came before it in a pipeline.
+            return Err(error.into());
+        }
         if self.block != Block::Idle || (self.open.is_some() && statement.bound.is_none()) {
             self.open_implicit();
             return self.simple_on_lead(&Statement { bound: None, ..statement.clone() }).await;
@@ -186,7 +190,7 @@ fn verdict(kind: ConcurrentKind, name: &str, results: &[TextRows]) -> Verdict {
         }
         ConcurrentKind::ReindexIndex => Verdict::Runs,
         ConcurrentKind::ReindexTable if is(row, 0) => system(),
-        ConcurrentKind::ReindexTable => table(name, is(row, 1), is(row, 2), rows(1)),
+        ConcurrentKind::ReindexTable => table(name, Facts { partitioned: is(row, 1), toast: is(row, 2) }, rows(1)),
         ConcurrentKind::ReindexSchema if is(row, 0) => {
             let message = "cannot reindex system catalogs concurrently, skipping all".to_owned();
             Verdict::Nothing(vec![("WARNING", "0A000", message)])
@@ -204,8 +208,15 @@ fn verdict(kind: ConcurrentKind, name: &str, results: &[TextRows]) -> Verdict {
 const PASSES_OVER: &str =
     "with CONCURRENTLY it passes over indexes that are invalid or of exclusion constraints, and without it does not";
 
+/// What REINDEX TABLE has to know of a table.
+struct Facts {
+    partitioned: bool,
+    /// It has a TOAST table, whose index is rebuilt as well.
+    toast: bool,
+}
+
 /// REINDEX TABLE of a table with these indexes: name, is of an exclusion constraint, is valid.
-fn table(name: &str, partitioned: bool, toast: bool, indexes: &TextRows) -> Verdict {
+fn table(name: &str, Facts { partitioned, toast }: Facts, indexes: &TextRows) -> Verdict {
     let is = |row: &[Option<String>], column: usize| row.get(column).is_some_and(|v| v.as_deref() == Some("t"));
     let (left_out, rebuilt): (Vec<_>, Vec<_>) = indexes.iter().partition(|row| is(row, 1) || !is(row, 2));
     // An exclusion constraint's index is rebuilt all the same; one that is invalid would be made valid, or fail.

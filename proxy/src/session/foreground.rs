@@ -91,6 +91,8 @@ pub struct UnitEnd {
     pub tags: Vec<Bytes>,
     /// The first error, as the member sent it.
     pub error: Option<Bytes>,
+    /// Of its ReadyForQuery: I, T or E.
+    pub status: u8,
     /// Captured rows.
     pub captured: Vec<CapturedRow>,
     /// ParseCompletes that arrived.
@@ -245,7 +247,10 @@ impl Session {
                 }
                 release = staged.len() > STAGED_BYTES_MAX;
             }
-            b'Z' => over = true,
+            b'Z' => {
+                end.status = frame.get(5).copied().unwrap_or_default();
+                over = true;
+            }
             b'E' => {
                 if is_fatal(frame) {
                     let message = decode::error_field(frame, b'M').unwrap_or(b"?");

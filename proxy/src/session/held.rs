@@ -13,6 +13,7 @@ use raidb_core::ids::MemberId;
 use raidb_core::sql::analysis::CursorUse;
 
 use super::Session;
+use super::foreground::UnitEnd;
 use super::transaction::OpenTransaction;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Link;
@@ -154,9 +155,17 @@ impl Session {
     /// COMMIT on the lead, where nobody else has anything to commit. The client may cancel it while it runs the query of a cursor.
     pub(super) async fn lead_commit(&mut self) -> Result<(), Trouble> {
         self.commit_may_be_cancelled();
-        let result = self.lead_command("COMMIT").await;
+        let end = self.lead_end("COMMIT", false).await;
         self.handle.set_running(None);
-        result
+        if self.open.as_ref().is_some_and(|open| open.holds_cursor) {
+            self.cancels_done().await;
+        }
+        match end? {
+            // It has committed, whatever came behind that: a cancel that was late.
+            end if end.tags.last().is_some_and(|tag| &tag[..] == b"COMMIT") => Ok(()),
+            UnitEnd { error: Some(frame), .. } => Err(Trouble::Answer(frame)),
+            _ => Ok(()),
+        }
     }
 
     /// The lead's COMMIT is the query of a cursor as well.

@@ -126,6 +126,15 @@ impl Session {
     }
 
     async fn lead_query(&mut self, sql: &str, no_notices: bool) -> Result<UnitEnd, Trouble> {
+        let end = self.lead_end(sql, no_notices).await?;
+        match end.error {
+            Some(frame) => Err(Trouble::Answer(frame)),
+            None => Ok(end),
+        }
+    }
+
+    /// The same; an error of the lead is in the result, with what came before it.
+    pub(super) async fn lead_end(&mut self, sql: &str, no_notices: bool) -> Result<UnitEnd, Trouble> {
         let lead = self.lead();
         let begin = self.take_begin();
         let Some(link) = self.link(lead) else {
@@ -133,11 +142,7 @@ impl Session {
         };
         link.simple(&[&begin, sql.as_bytes()], Owner::Foreground);
         let reading = Reading { rows: Rows::Discard, silent: true, no_notices, ..Reading::default() };
-        let end = self.read_unit(lead, reading).await?;
-        match end.error {
-            Some(frame) => Err(Trouble::Answer(frame)),
-            None => Ok(end),
-        }
+        self.read_unit(lead, reading).await
     }
 
     /// Runs queries of the proxy's own and gives the rows of each statement, as text.

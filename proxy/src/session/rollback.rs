@@ -68,14 +68,15 @@ impl Session {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         // Before the lead: whoever gets a lock there may have to be served before the lead's answer comes, or never does.
         let undo = open.transcript.clear();
-        let lead = open.lead;
+        let (lead, holds_cursor) = (open.lead, open.holds_cursor);
         for member in self.view.members().filter(|m| *m != lead) {
             self.slot(member).cursor.undo(&undo);
         }
         self.take_notice_place();
         match self.lead_commit().await {
             // It has ended with its lead, and there is nothing that another one could have to commit.
-            Ok(()) | Err(Trouble::LeadChanged) => {}
+            Ok(()) => {}
+            Err(Trouble::LeadChanged) if !holds_cursor => {}
             Err(other) => return Err(other),
         }
         self.followers_clean().await;

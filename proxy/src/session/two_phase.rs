@@ -55,6 +55,11 @@ impl Session {
         if self.block == Block::Failed {
             return self.rollback_command(false).await;
         }
+        // Also of a pipeline, which is no block.
+        if let Some(error) = self.lost_transaction.take() {
+            self.block = Block::Idle;
+            return Err(error.into());
+        }
         if self.block == Block::Idle {
             self.no_block(None)?;
             // A message of several statements is a block; up to Sync there is none, and what came before is committed.
@@ -80,24 +85,29 @@ impl Session {
         if !self.no_places().await? {
             return Err(self.refused(refusal).into());
         }
-        let told = match std::str::from_utf8(&statement.sql) {
+        let end = match std::str::from_utf8(&statement.sql) {
             // A lead that is lost from here on has prepared nothing either: the next one is asked again.
-            Ok(sql) => self.lead_command(sql).await,
+            Ok(sql) => self.lead_end(sql, false).await?,
             Err(_) => return Err(self.refused(refusal).into()),
         };
-        match told {
-            Ok(()) => Err(Trouble::Fatal(SqlError::new(
+        let Some(frame) = end.error else {
+            return Err(Trouble::Fatal(SqlError::new(
                 "XX000",
                 "the lead has prepared a transaction, and had said that it does not",
                 "Look at pg_prepared_xacts on the members, and report this.",
-            ))),
-            Err(Trouble::Answer(frame)) => {
-                // Whatever the error is, the block ends with it, as with COMMIT.
-                self.block = Block::Idle;
-                Err(if self.images_are_temporary(&frame) { disabled().into() } else { Trouble::Answer(frame) })
-            }
-            Err(other) => Err(other),
+            )));
+        };
+        if end.status != b'I' {
+            // It was refused before it began (its text cannot be read): the block stays, and has failed.
+            return Err(Trouble::Answer(frame));
         }
+        self.block = Block::Idle;
+        if self.open.as_ref().is_some_and(|open| open.imaged && open.deferred) {
+            // Triggers that had waited have run. They are undone, but not what they took from sequences, nor locks of the session.
+            self.any_sequence_advanced();
+            self.drop_lead_locks();
+        }
+        Err(if self.images_are_temporary(&frame) { disabled().into() } else { Trouble::Answer(frame) })
     }
 
     /// The lead blames temporary objects, and the session has none: those that hold images of rows are meant.

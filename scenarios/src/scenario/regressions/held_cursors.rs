@@ -30,7 +30,7 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     life(&client).await?;
     commit_refused(cluster, &client).await?;
     hidden(cluster, &client).await?;
-    let mut raw = Raw::open(&endpoint).await?;
+    let mut raw = Raw::connect(&endpoint, &[]).await?;
     described(&mut raw).await?;
     lost(cluster, &client).await
 }
