@@ -207,6 +207,7 @@ async fn serve_database(database: Arc<VirtualDatabase>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(heartbeat::run_all(database.clone()));
     tasks.spawn(database.clone().carry_sequences());
+    tasks.spawn(database.clone().hear_lead());
     tasks.spawn(crate::rejoin::rotation::run(database.clone()));
     tasks.spawn(crate::virtual_database::cycle_breaker::run(database));
     while tasks.join_next().await.is_some() {}

@@ -24,7 +24,6 @@ notify a, 'to both';
 create table t(id int primary key);
 create function tell() returns trigger language plpgsql as $$ begin perform pg_notify('a', new.id::text); return new; end $$;
 create trigger tell after insert on t for each row execute function tell();
---! known a notification that a trigger or function sends reaches nobody through the proxy
 insert into t values (1), (2);
 --! session 2
 select 1;

@@ -46,7 +46,7 @@ impl Session {
                 Err(Trouble::ViewChanged) => {}
                 Ok(()) => {
                     self.token_committed();
-                    self.notices_committed(place);
+                    self.notices_committed(place).await;
                     return Ok(());
                 }
                 other => return other,

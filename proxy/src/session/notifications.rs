@@ -1,6 +1,6 @@
 //! LISTEN, UNLISTEN, NOTIFY: part of the transaction, as in PostgreSQL, and carried out when it has committed.
 //!
-//! No member hears of them: see [`crate::virtual_database::notifications`].
+//! No member hears of NOTIFY: see [`crate::virtual_database::notifications`].
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::Session;
 use super::statement::{Bound, Statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
-use crate::virtual_database::notifications::{Mailbox, Notification, Place};
+use crate::virtual_database::notifications::{Lost, Mailbox, Notification, Place};
 use crate::wire::{decode, encode};
 
 /// A channel's name is shorter than this, in bytes.
@@ -153,11 +153,13 @@ impl Session {
     }
 
     /// The transaction has committed on every member.
-    pub(super) fn notices_committed(&mut self, place: Option<Place>) {
+    pub(super) async fn notices_committed(&mut self, place: Option<Place>) {
         let (listens, sent) = self.notices.take();
+        let mut listens_to_more = false;
         for action in listens {
             match action {
                 Action::Listen(channel) => {
+                    listens_to_more = true;
                     let handle = &self.handle;
                     let mailbox = self.mailbox.get_or_insert_with(|| Mailbox::new(handle.clone()));
                     self.database.notifications.listen(&channel, mailbox);
@@ -173,6 +175,12 @@ impl Session {
         if let Some(place) = place {
             place.send(u32::try_from(self.handle.id.0).unwrap_or(u32::MAX), sent);
         }
+        if listens_to_more {
+            // What functions notify from now on is heard, too. (A lead that does not answer is about to leave.)
+            let (database, within) = (self.database.clone(), self.database.settings.member_timeout);
+            let heard = async move { tokio::time::timeout(within, database.notifications.is_heard()).await };
+            let _late = self.drive(heard).await;
+        }
     }
 
     /// DISCARD ALL, or the end.
@@ -185,15 +193,22 @@ impl Session {
     /// Gives the client what has come for it, unless it is in a transaction.
     ///
     /// # Errors
-    /// [`Trouble::Fatal`] with 53400: more came than it took.
+    /// [`Trouble::Fatal`]: 53400, more came than it took; 57P01, some may be lost with the lead.
     pub(super) fn take_notifications(&mut self) -> Result<(), Trouble> {
         let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.notifications_wait()) else { return Ok(()) };
-        mailbox.take(self.client.out(), OUT_BYTES_MAX).map_err(|_| {
-            Trouble::Fatal(SqlError::new(
-                "53400",
-                "the client does not take its notifications",
-                "Read from the connection while it listens, and end transactions; then LISTEN again on a new connection.",
-            ))
+        mailbox.take(self.client.out(), OUT_BYTES_MAX).map_err(|lost| {
+            Trouble::Fatal(match lost {
+                Lost::Overflown => SqlError::new(
+                    "53400",
+                    "the client does not take its notifications",
+                    "Read from the connection while it listens, and end transactions; then LISTEN again on a new connection.",
+                ),
+                Lost::WithLead => SqlError::new(
+                    "57P01",
+                    "the lead was lost, and perhaps notifications that functions or triggers had sent",
+                    "LISTEN again on a new connection, and look then at what there is.",
+                ),
+            })
         })
     }
 }

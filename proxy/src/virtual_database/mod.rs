@@ -6,6 +6,7 @@ pub mod counters;
 pub mod cycle_breaker;
 pub mod ddl_gate;
 pub mod handles;
+mod hearing;
 pub mod heartbeat;
 pub mod in_flight;
 pub mod journal;

@@ -1,15 +1,16 @@
 //! Notifications: from the transaction that has sent them to the sessions that listen, in the order of commit.
 //!
 //! All sessions of a virtual database are sessions of this process, so no member has to carry a notification from one
-//! to another: nothing is lost with a lead, and nothing comes twice. **Order**: a transaction takes its place before its
+//! to another: nothing is lost with a lead, and nothing comes twice. (What functions notify comes from the lead: see [`super::hearing`].) **Order**: a transaction takes its place before its
 //! COMMIT leaves, so whoever follows it on a row has a later one; what is sent waits for all places before it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::handles::SessionHandle;
 use crate::wire::encode;
@@ -31,7 +32,13 @@ pub struct Notification {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Notifications(Mutex<Inner>);
+pub struct Notifications {
+    inner: Mutex<Inner>,
+    /// Another channel is listened to, or one less.
+    changed: Notify,
+    /// The lead is listened to as of a later version.
+    heard: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -39,6 +46,10 @@ struct Inner {
     /// Commits by their places; `Some`: it has ended, and these are to be sent.
     places: BTreeMap<u64, Option<(u32, Vec<Notification>)>>,
     next: u64,
+    /// Counts changes of the channels.
+    version: u64,
+    /// The version as of which the lead is listened to.
+    heard: u64,
 }
 
 /// A commit's place among the others. Dropped: it did not take effect, and sends nothing.
@@ -52,13 +63,13 @@ impl Place {
     /// The transaction has committed: its notifications are sent when all places before it have ended. `pid`: as which
     /// process its client knows itself.
     pub fn send(self, pid: u32, notifications: Vec<Notification>) {
-        self.all.0.lock().places.insert(self.number, Some((pid, notifications)));
+        self.all.inner.lock().places.insert(self.number, Some((pid, notifications)));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut inner = self.all.0.lock();
+        let mut inner = self.all.inner.lock();
         if let Some(open @ None) = inner.places.get_mut(&self.number) {
             *open = Some((0, Vec::new()));
         }
@@ -70,7 +81,7 @@ impl Notifications {
     /// The next place.
     #[must_use]
     pub fn place(self: &Arc<Self>) -> Place {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         let number = inner.next;
         inner.next += 1;
         inner.places.insert(number, None);
@@ -79,7 +90,11 @@ impl Notifications {
 
     /// From now on, what is sent to the channel goes into the mailbox.
     pub fn listen(&self, channel: &str, mailbox: &Arc<Mailbox>) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
+        if !inner.listeners.contains_key(channel) {
+            inner.version += 1;
+            self.changed.notify_one();
+        }
         let listeners = inner.listeners.entry(channel.to_owned()).or_default();
         if !listeners.iter().any(|other| Arc::ptr_eq(other, mailbox)) {
             listeners.push(mailbox.clone());
@@ -88,13 +103,63 @@ impl Notifications {
 
     /// No more. `None`: of no channel.
     pub fn unlisten(&self, channel: Option<&str>, mailbox: &Arc<Mailbox>) {
-        self.0.lock().listeners.retain(|name, listeners| {
+        let mut inner = self.inner.lock();
+        let before = inner.listeners.len();
+        inner.listeners.retain(|name, listeners| {
             if channel.is_none_or(|channel| channel == name) {
                 listeners.retain(|other| !Arc::ptr_eq(other, mailbox));
             }
             !listeners.is_empty()
         });
+        if inner.listeners.len() < before {
+            inner.version += 1;
+            self.changed.notify_one();
+        }
+        drop(inner);
         mailbox.forget(channel);
+    }
+
+    /// The channels that sessions listen to, and the version of that.
+    #[must_use]
+    pub fn wanted(&self) -> (u64, BTreeSet<String>) {
+        let inner = self.inner.lock();
+        (inner.version, inner.listeners.keys().cloned().collect())
+    }
+
+    /// Resolves when the channels have changed since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The lead is listened to as of this version.
+    pub fn heard_up_to(&self, version: u64) {
+        let mut inner = self.inner.lock();
+        if inner.heard < version {
+            inner.heard = version;
+            self.heard.notify_waiters();
+        }
+    }
+
+    /// Resolves when the lead is listened to as sessions listen now.
+    pub async fn is_heard(&self) {
+        let version = self.inner.lock().version;
+        loop {
+            let heard = self.heard.notified();
+            tokio::pin!(heard);
+            heard.as_mut().enable();
+            if self.inner.lock().heard >= version {
+                return;
+            }
+            heard.await;
+        }
+    }
+
+    /// Something that was sent to these channels may be lost: who listens to one is told so.
+    pub fn lost(&self, channels: &BTreeSet<String>) {
+        let inner = self.inner.lock();
+        for mailbox in channels.iter().filter_map(|channel| inner.listeners.get(channel)).flatten() {
+            mailbox.lose(Lost::WithLead);
+        }
     }
 }
 
@@ -118,7 +183,7 @@ impl Inner {
 #[derive(Debug)]
 pub struct Mailbox {
     handle: Arc<SessionHandle>,
-    /// Something is in it, or it has overflown.
+    /// Something is in it, or is missing.
     filled: AtomicBool,
     waiting: Mutex<Waiting>,
 }
@@ -128,12 +193,18 @@ struct Waiting {
     /// Each with its channel.
     frames: VecDeque<(Arc<str>, Bytes)>,
     bytes: usize,
-    overflown: bool,
+    /// Behind these something is missing.
+    lost: Option<Lost>,
 }
 
-/// More came for a session than it took: see [`MAILBOX_BYTES_MAX`].
+/// Why notifications did not come to a session that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflown;
+pub enum Lost {
+    /// More came than it took: see [`MAILBOX_BYTES_MAX`].
+    Overflown,
+    /// The lead was lost, and with it perhaps what functions have notified.
+    WithLead,
+}
 
 impl Mailbox {
     /// An empty one.
@@ -145,12 +216,20 @@ impl Mailbox {
     fn put(&self, channel: Arc<str>, frame: Bytes) {
         let mut waiting = self.waiting.lock();
         let bytes = waiting.bytes + frame.len() + OVERHEAD_BYTES;
-        waiting.overflown |= bytes > MAILBOX_BYTES_MAX;
-        if !waiting.overflown {
+        if bytes > MAILBOX_BYTES_MAX {
+            waiting.lost.get_or_insert(Lost::Overflown);
+        }
+        if waiting.lost.is_none() {
             waiting.bytes = bytes;
             waiting.frames.push_back((channel, frame));
         }
         drop(waiting);
+        self.filled.store(true, Ordering::Release);
+        self.handle.wake();
+    }
+
+    fn lose(&self, lost: Lost) {
+        self.waiting.lock().lost.get_or_insert(lost);
         self.filled.store(true, Ordering::Release);
         self.handle.wake();
     }
@@ -166,17 +245,17 @@ impl Mailbox {
         let mut waiting = self.waiting.lock();
         waiting.frames.retain(|(of, _)| channel.is_some_and(|channel| channel != &**of));
         waiting.bytes = waiting.frames.iter().map(|(_, frame)| frame.len() + OVERHEAD_BYTES).sum();
-        self.filled.store(!waiting.frames.is_empty() || waiting.overflown, Ordering::Release);
+        self.filled.store(!waiting.frames.is_empty() || waiting.lost.is_some(), Ordering::Release);
     }
 
     /// Moves frames to `out` until that holds `bytes_max`.
     ///
     /// # Errors
-    /// [`Overflown`]: all that were kept are taken.
-    pub fn take(&self, out: &mut BytesMut, bytes_max: usize) -> Result<(), Overflown> {
+    /// [`Lost`]: all that were kept are taken.
+    pub fn take(&self, out: &mut BytesMut, bytes_max: usize) -> Result<(), Lost> {
         let mut waiting = self.waiting.lock();
-        if waiting.overflown && waiting.frames.is_empty() {
-            return Err(Overflown);
+        if let Some(lost) = waiting.lost.filter(|_| waiting.frames.is_empty()) {
+            return Err(lost);
         }
         while out.len() < bytes_max
             && let Some((_, frame)) = waiting.frames.pop_front()
@@ -184,7 +263,7 @@ impl Mailbox {
             waiting.bytes -= frame.len() + OVERHEAD_BYTES;
             out.extend_from_slice(&frame);
         }
-        self.filled.store(!waiting.frames.is_empty() || waiting.overflown, Ordering::Release);
+        self.filled.store(!waiting.frames.is_empty() || waiting.lost.is_some(), Ordering::Release);
         Ok(())
     }
 }
@@ -241,6 +320,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_lost_is_told_behind_what_came() {
+        let all = Arc::new(Notifications::default());
+        let (listener, other) = (mailbox(), mailbox());
+        all.listen("c", &listener);
+        all.listen("d", &other);
+        assert_eq!(all.wanted(), (2, ["c", "d"].map(str::to_owned).into()));
+        all.place().send(1, note("came"));
+        all.lost(&["c".to_owned()].into());
+        all.place().send(1, note("behind it"));
+        assert_eq!(taken(&listener), ["came"]);
+        assert_eq!(listener.take(&mut BytesMut::new(), usize::MAX), Err(Lost::WithLead));
+        assert!(!other.is_filled());
+    }
+
+    #[test]
     fn who_does_not_read_loses_the_session_and_holds_up_nobody() {
         let all = Arc::new(Notifications::default());
         let (slow, quick) = (mailbox(), mailbox());
@@ -254,6 +348,6 @@ mod tests {
         // What was kept comes first.
         assert_eq!(taken(&slow).len(), 15);
         assert!(slow.is_filled());
-        assert_eq!(slow.take(&mut BytesMut::new(), usize::MAX), Err(Overflown));
+        assert_eq!(slow.take(&mut BytesMut::new(), usize::MAX), Err(Lost::Overflown));
     }
 }

@@ -253,6 +253,8 @@ pub struct Catalog {
     pub probe_tells_little: bool,
     /// Functions of users take or give back advisory locks.
     pub advisory_functions: bool,
+    /// Functions or rules of users notify.
+    pub notifying_functions: bool,
     /// Policies of row security call functions that may write.
     pub policies_may_write: bool,
     /// Casts, input functions of types or checks of domains call volatile functions of users.

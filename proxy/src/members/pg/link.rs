@@ -65,6 +65,8 @@ pub struct Link {
     units: VecDeque<Owner>,
     prepared: PreparedNames,
     partial: UnitOutcome,
+    /// Notifications that came: of a connection that listens.
+    notifications: VecDeque<Bytes>,
 }
 
 /// See [`Link::prepare`].
@@ -99,7 +101,13 @@ impl Link {
             units: VecDeque::new(),
             prepared: PreparedNames::default(),
             partial: UnitOutcome::plain(),
+            notifications: VecDeque::new(),
         }
+    }
+
+    /// The next notification that came, as its frame. Only the proxy's own connections listen.
+    pub fn take_notification(&mut self) -> Option<Bytes> {
+        self.notifications.pop_front()
     }
 
     /// The member behind it.
@@ -262,6 +270,9 @@ impl Link {
         if head.tag == b'Z' && !head.continued {
             self.units.pop_front();
         }
+        if head.tag == b'A' {
+            self.notifications.push_back(Bytes::copy_from_slice(self.channel.peek(head)));
+        }
         self.channel.consume(head);
     }
 
@@ -293,6 +304,7 @@ impl Link {
                 self.partial.error = Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
                 self.partial.error_frame = Some(Bytes::copy_from_slice(frame));
             }
+            b'A' => self.notifications.push_back(Bytes::copy_from_slice(frame)),
             b'Z' => self.partial.status = frame.get(5).copied().unwrap_or(b'I'),
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! The proxy's own queries on a member: heartbeat, catalog, sequences. Never the data of a client.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use super::connect::{self, ConnectError};
@@ -76,6 +77,32 @@ impl Maintenance {
             Ok(results)
         };
         tokio::time::timeout(within, work).await.unwrap_or(Err(QueryError::TimedOut(within)))
+    }
+}
+
+impl Maintenance {
+    /// Waits for the next notification of a channel that it LISTENs to: process, channel, payload.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what has come stays for the next call.
+    pub async fn notification(&mut self) -> Result<(u32, String, String), QueryError> {
+        let link = &mut self.link;
+        let frame = std::future::poll_fn(|cx| {
+            let ended = link.poll_background(cx);
+            match (link.take_notification(), ended) {
+                (Some(frame), _) => Poll::Ready(Ok(frame)),
+                (None, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                (None, Poll::Ready(Ok(_)) | Poll::Pending) => Poll::Pending,
+            }
+        });
+        let frame = frame.await?;
+        let pid = frame.get(5..9).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes).unwrap_or_default();
+        let mut texts = frame.get(9..).unwrap_or_default().split(|b| *b == 0);
+        let mut text = || String::from_utf8_lossy(texts.next().unwrap_or_default()).into_owned();
+        Ok((pid, text(), text()))
     }
 }
 

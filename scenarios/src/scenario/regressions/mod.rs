@@ -48,6 +48,7 @@ mod lost_before_sync;
 mod meaning_refused;
 mod named_not_locked;
 mod notifications_flow;
+mod notified_by_functions;
 mod parameter_status_at_commit;
 mod portal_runs_again;
 mod prepare_in_transaction;
@@ -182,6 +183,7 @@ cases! {
     Shared portal_runs_again,
     Shared concurrently,
     Shared two_phase,
+    Shared notified_by_functions,
     Own token_of_locks_redone,
     Own copy_undone_beside_advisory,
     Own temporary_shadowed,

@@ -109,6 +109,7 @@ pub fn parse(results: &Results, builtins: &Arc<Builtins>) -> Result<Catalog, Cat
         advisory_functions: rows(results, 4).map(|row| row.flag(2)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         policies_may_write: rows(results, 4).map(|row| row.flag(3)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         temporary_others: rows(results, 4).map(|row| row.flag(5)).collect::<Result<Vec<_>, _>>()?.contains(&true),
+        notifying_functions: rows(results, 4).map(|row| row.flag(6)).collect::<Result<Vec<_>, _>>()?.contains(&true),
         ..Catalog::default()
     };
     let mut tables = relations(results)?;

@@ -128,7 +128,13 @@ pub const CATALOG_SQL: &str = concat!(
     "AND d.refclassid = 'pg_proc'::regclass WHERE c.contypid <> 0))), ",
     // Is there anything but relations in the session's temporary schema?
     "EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_my_temp_schema() ",
-    "AND classid <> 'pg_class'::regclass);",
+    "AND classid <> 'pg_class'::regclass), ",
+    // Does anything notify beside statements?
+    "EXISTS (SELECT FROM pg_proc p WHERE oid >= 16384 AND pronamespace IS DISTINCT FROM to_regnamespace('raidb') AND (prosrc ~* 'notify' ",
+    "OR (to_jsonb(p) ->> 'prosqlbody') IS NOT NULL OR prolang NOT IN (",
+    "SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c', 'sql', 'plpgsql'))) AND oid NOT IN (",
+    trusted!(),
+    ")) OR EXISTS (SELECT FROM pg_rewrite WHERE oid >= 16384 AND ev_action::text ~ 'NOTIFYSTMT');",
     // 5: relations
     "SELECT c.oid, ",
     schema_name!(),

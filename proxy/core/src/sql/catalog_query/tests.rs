@@ -17,7 +17,7 @@ fn results() -> Vec<Rows> {
         rows(&["pg_catalog"]),
         rows(&["f|f|2|f|f", "uuid_generate_v4|f|2|t|f"]),
         rows(&["~=="]),
-        rows(&["f|t|t|t|f|t"]),
+        rows(&["f|t|t|t|f|t|t"]),
         rows(&[
             "16400|public|parent|r|f|f|f|f|2|f",
             "16401|public|child|r|f|f|f|t|0|t",
@@ -66,6 +66,7 @@ fn a_catalog_from_rows() {
             && catalog.probe_tells_little
             && catalog.temporary_others
             && catalog.advisory_functions
+            && catalog.notifying_functions
             && catalog.policies_may_write
     );
     assert_eq!(catalog.functions.get("now").expect("now").volatility, Volatility::Stable);
