@@ -391,7 +391,9 @@ fn take_control(tag: u8, frame: &[u8], reading: &mut Reading, end: &mut UnitEnd,
             }
             done_step(reading, staged);
         }
-        // Notices, parameter changes, notifications, COPY out, function results.
+        // The proxy delivers notifications; a function may have listened to something on this connection.
+        b'A' => {}
+        // Notices, parameter changes, COPY out, function results.
         _ if !reading.silent || tag == b'S' || tag == b'N' && !reading.no_notices => staged.extend_from_slice(frame),
         _ => {}
     }

@@ -472,7 +472,8 @@ impl Session {
         if self.mailbox.is_some() {
             // Its own notifications come before it is told that the statement is over, as in PostgreSQL.
             self.let_go();
-            self.take_notifications()?;
+            // That some are missing is told behind ReadyForQuery, or the statement, which has taken effect, would look failed.
+            let _told_later = self.take_notifications();
         }
         encode::ready(&mut self.staged, self.block.status());
         self.let_go();

@@ -176,10 +176,14 @@ impl Session {
             place.send(u32::try_from(self.handle.id.0).unwrap_or(u32::MAX), sent);
         }
         if listens_to_more {
-            // What functions notify from now on is heard, too. (A lead that does not answer is about to leave.)
+            // What functions notify from now on is heard, too; or, if the lead cannot be listened to, the client is told that it is not.
             let (database, within) = (self.database.clone(), self.database.settings.member_timeout);
             let heard = async move { tokio::time::timeout(within, database.notifications.is_heard()).await };
-            let _late = self.drive(heard).await;
+            if self.drive(heard).await.is_err()
+                && let Some(mailbox) = &self.mailbox
+            {
+                mailbox.lose(Lost::WithLead);
+            }
         }
     }
 

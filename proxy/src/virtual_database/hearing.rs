@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use raidb_core::ids::LeadEpoch;
 use raidb_core::sql::quote_ident;
+use tokio::time::Instant;
 
 use super::VirtualDatabase;
 use super::leaving::PROBE_MAX;
@@ -24,6 +25,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Pause before a lead that does not answer is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// What an old lead has still to tell is waited for so long.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// A connection that listens.
 struct Ear {
     /// The epoch of the lead that it is to.
@@ -32,23 +36,34 @@ struct Ear {
     channels: BTreeSet<String>,
 }
 
+/// What is known of what may have been missed.
+#[derive(Default)]
+struct Doubts {
+    /// Something was heard: DO, or a function that is gone by now, may notify again.
+    ever_heard: bool,
+    /// Channels of which something may have been missed since the last lead was listened to.
+    channels: BTreeSet<String>,
+}
+
 impl VirtualDatabase {
     /// Hears what the lead notifies, until the process ends.
     pub async fn hear_lead(self: Arc<Self>) {
         let mut ear: Option<Ear> = None;
+        let mut doubts = Doubts::default();
         loop {
             let (version, wanted) = self.notifications.wanted();
             if wanted.is_empty() {
                 ear = None;
+                doubts.channels.clear();
                 self.notifications.heard_up_to(version);
                 self.notifications.changed().await;
                 continue;
             }
             if let Some(lost) = ear.take_if(|ear| ear.epoch != self.view().lead_epoch) {
-                self.deaf(lost).await;
+                self.deaf(lost, &mut doubts).await;
             }
             let worked = match &mut ear {
-                Some(ear) => self.hear(ear, version, wanted).await.is_ok(),
+                Some(ear) => self.hear(ear, version, wanted, &mut doubts).await.is_ok(),
                 none => {
                     *none = self.open_ear().await;
                     none.is_some()
@@ -56,7 +71,7 @@ impl VirtualDatabase {
             };
             if !worked {
                 if let Some(lost) = ear.take() {
-                    self.deaf(lost).await;
+                    self.deaf(lost, &mut doubts).await;
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -66,12 +81,19 @@ impl VirtualDatabase {
     async fn open_ear(&self) -> Option<Ear> {
         let view = self.view();
         let lead = self.member(view.lead);
-        let connection = Maintenance::connect(&lead.target, &lead.login, PROBE_MAX).await.ok()?;
+        let mut connection = Maintenance::connect(&lead.target, &lead.login, PROBE_MAX).await.ok()?;
+        connection.keep_notifications();
         Some(Ear { epoch: view.lead_epoch, connection, channels: BTreeSet::new() })
     }
 
     /// Listens to what is wanted, then passes on what it hears, for a while.
-    async fn hear(&self, ear: &mut Ear, version: u64, wanted: BTreeSet<String>) -> Result<(), QueryError> {
+    async fn hear(
+        &self,
+        ear: &mut Ear,
+        version: u64,
+        wanted: BTreeSet<String>,
+        doubts: &mut Doubts,
+    ) -> Result<(), QueryError> {
         let within = self.settings.member_timeout;
         for (verb, channel) in wanted
             .difference(&ear.channels)
@@ -81,36 +103,53 @@ impl VirtualDatabase {
             match ear.connection.query(&[&format!("{verb} {}", quote_ident(channel))], within).await {
                 Ok(_) => {}
                 // A name that the member's encoding does not have: no function there can use it.
-                Err(QueryError::Server { message, .. }) => tracing::debug!(channel, "not heard: {message}"),
+                Err(QueryError::Server { sqlstate, message }) if matches!(&sqlstate, b"22P05" | b"22021") => {
+                    tracing::debug!(channel, "not heard: {message}");
+                }
                 Err(error) => return Err(error),
             }
         }
         ear.channels = wanted;
+        // What was committed between the last lead and this LISTEN was heard by nobody.
+        self.tell_doubts(doubts);
+        doubts.channels.clear();
         self.notifications.heard_up_to(version);
         tokio::select! {
-            heard = ear.connection.notification() => {
-                let (pid, channel, payload) = heard?;
-                self.notifications.place().send(pid, vec![Notification { channel, payload }]);
-            }
+            heard = ear.connection.notification() => self.pass_on(heard?, doubts),
             () = self.notifications.changed() => {}
             () = tokio::time::sleep(LOOK_PAUSE) => {}
         }
         Ok(())
     }
 
+    fn pass_on(&self, (pid, channel, payload): (u32, String, String), doubts: &mut Doubts) {
+        doubts.ever_heard = true;
+        self.notifications.place().send(pid, vec![Notification { channel, payload }]);
+    }
+
     /// The lead has changed, or its connection was lost. What came is passed on; what did not come is not known.
-    async fn deaf(&self, mut lost: Ear) {
-        while let Ok(Ok((pid, channel, payload))) =
-            tokio::time::timeout(LOOK_PAUSE, lost.connection.notification()).await
+    async fn deaf(&self, mut lost: Ear, doubts: &mut Doubts) {
+        // Before anybody is told: who listens from now on waits for the next one.
+        self.notifications.unheard();
+        let until = Instant::now() + LAST_WORDS;
+        while Instant::now() < until
+            && let Ok(Ok(heard)) = tokio::time::timeout(LOOK_PAUSE, lost.connection.notification()).await
         {
-            self.notifications.place().send(pid, vec![Notification { channel, payload }]);
+            self.pass_on(heard, doubts);
         }
-        if self.catalog().notifying_functions {
+        doubts.channels.append(&mut lost.channels);
+        self.tell_doubts(doubts);
+    }
+
+    /// Ends the sessions that may have missed something, if there is anything that notifies.
+    fn tell_doubts(&self, doubts: &Doubts) {
+        let may_notify = doubts.ever_heard || self.catalog().notifying_functions || self.ddl_generation().is_none();
+        if may_notify && !doubts.channels.is_empty() {
             tracing::warn!(
                 virtual_database = self.name,
                 "the lead was lost, and perhaps what functions have notified: sessions that listen end"
             );
-            self.notifications.lost(&lost.channels);
+            self.notifications.lost(&doubts.channels);
         }
     }
 }

@@ -140,6 +140,11 @@ impl Notifications {
         }
     }
 
+    /// Nobody listens to the lead at present.
+    pub fn unheard(&self) {
+        self.inner.lock().heard = 0;
+    }
+
     /// Resolves when the lead is listened to as sessions listen now.
     pub async fn is_heard(&self) {
         let version = self.inner.lock().version;
@@ -228,7 +233,8 @@ impl Mailbox {
         self.handle.wake();
     }
 
-    fn lose(&self, lost: Lost) {
+    /// Something is missing from here on.
+    pub fn lose(&self, lost: Lost) {
         self.waiting.lock().lost.get_or_insert(lost);
         self.filled.store(true, Ordering::Release);
         self.handle.wake();
@@ -244,6 +250,9 @@ impl Mailbox {
     fn forget(&self, channel: Option<&str>) {
         let mut waiting = self.waiting.lock();
         waiting.frames.retain(|(of, _)| channel.is_some_and(|channel| channel != &**of));
+        if channel.is_none() && waiting.lost == Some(Lost::WithLead) {
+            waiting.lost = None;
+        }
         waiting.bytes = waiting.frames.iter().map(|(_, frame)| frame.len() + OVERHEAD_BYTES).sum();
         self.filled.store(!waiting.frames.is_empty() || waiting.lost.is_some(), Ordering::Release);
     }

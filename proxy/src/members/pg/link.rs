@@ -65,8 +65,8 @@ pub struct Link {
     units: VecDeque<Owner>,
     prepared: PreparedNames,
     partial: UnitOutcome,
-    /// Notifications that came: of a connection that listens.
-    notifications: VecDeque<Bytes>,
+    /// Notifications that came, if somebody takes them.
+    notifications: Option<VecDeque<Bytes>>,
 }
 
 /// See [`Link::prepare`].
@@ -101,13 +101,14 @@ impl Link {
             units: VecDeque::new(),
             prepared: PreparedNames::default(),
             partial: UnitOutcome::plain(),
-            notifications: VecDeque::new(),
+            notifications: None,
         }
     }
 
-    /// The next notification that came, as its frame. Only the proxy's own connections listen.
+    /// The next notification that came, as its frame. Before the first call none is kept: a session's function may LISTEN here, and
+    /// nobody takes what comes of that.
     pub fn take_notification(&mut self) -> Option<Bytes> {
-        self.notifications.pop_front()
+        self.notifications.get_or_insert_default().pop_front()
     }
 
     /// The member behind it.
@@ -270,8 +271,10 @@ impl Link {
         if head.tag == b'Z' && !head.continued {
             self.units.pop_front();
         }
-        if head.tag == b'A' {
-            self.notifications.push_back(Bytes::copy_from_slice(self.channel.peek(head)));
+        if head.tag == b'A'
+            && let Some(notifications) = &mut self.notifications
+        {
+            notifications.push_back(Bytes::copy_from_slice(self.channel.peek(head)));
         }
         self.channel.consume(head);
     }
@@ -304,7 +307,11 @@ impl Link {
                 self.partial.error = Some((decode::sqlstate(frame), String::from_utf8_lossy(message).into_owned()));
                 self.partial.error_frame = Some(Bytes::copy_from_slice(frame));
             }
-            b'A' => self.notifications.push_back(Bytes::copy_from_slice(frame)),
+            b'A' => {
+                if let Some(notifications) = &mut self.notifications {
+                    notifications.push_back(Bytes::copy_from_slice(frame));
+                }
+            }
             b'Z' => self.partial.status = frame.get(5).copied().unwrap_or(b'I'),
             _ => {}
         }

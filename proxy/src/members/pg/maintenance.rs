@@ -81,6 +81,11 @@ impl Maintenance {
 }
 
 impl Maintenance {
+    /// From now on notifications are kept for [`Maintenance::notification`].
+    pub fn keep_notifications(&mut self) {
+        let _none_yet = self.link.take_notification();
+    }
+
     /// Waits for the next notification of a channel that it LISTENs to: process, channel, payload.
     ///
     /// # Errors
@@ -91,6 +96,10 @@ impl Maintenance {
     pub async fn notification(&mut self) -> Result<(u32, String, String), QueryError> {
         let link = &mut self.link;
         let frame = std::future::poll_fn(|cx| {
+            // What has come first: no more is read from the member before that is taken.
+            if let Some(frame) = link.take_notification() {
+                return Poll::Ready(Ok(frame));
+            }
             let ended = link.poll_background(cx);
             match (link.take_notification(), ended) {
                 (Some(frame), _) => Poll::Ready(Ok(frame)),
