@@ -47,3 +47,54 @@ impl Certified {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use raidb_core::log::Applied;
+
+    use super::*;
+    use crate::recovery_log::FileLog;
+
+    fn told(name: &str, held: &[Position]) -> Told {
+        let applied = Applied::new(Position::START, held.iter().copied());
+        Told { database: "bench".into(), name: name.into(), epoch: 1, applied }
+    }
+
+    /// Whether an intent that `lead` was to decide is aborted when these members were asked.
+    async fn aborted(asked: &[(&str, bool)]) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::new(Arc::new(FileLog::open(dir.path(), "bench").unwrap().log), 0);
+        let position =
+            journal.intent(&Intent { certified_by: Some("lead".into()), ..Intent::default() }).await.unwrap();
+        let mut certified = Certified::default();
+        journal.read(position, 1 << 20).await.unwrap().iter().for_each(|record| certified.record(record).unwrap());
+        let asked: Vec<Told> = asked
+            .iter()
+            .map(|(name, holds)| told(name, if *holds { std::slice::from_ref(&position) } else { &[] }))
+            .collect();
+        certified.abort_those_not_held(&asked.iter().collect::<Vec<_>>(), &journal).await.unwrap();
+        let last = journal.read(journal.end(), 1 << 20).await.unwrap();
+        assert_eq!(
+            journal.is_aborted(position),
+            last.iter().any(|record| record.kind == RecordKind::Outcome),
+            "durably"
+        );
+        journal.is_aborted(position)
+    }
+
+    #[tokio::test]
+    async fn the_leads_own_lack_says_that_it_was_never_carried_out() {
+        assert!(aborted(&[("lead", false), ("other", false)]).await);
+    }
+
+    /// Acknowledged writes would be lost: a member that has just joined lacks what the log was about to bring it.
+    #[tokio::test]
+    async fn that_others_lack_it_says_nothing() {
+        assert!(!aborted(&[("joined", false)]).await);
+        assert!(!aborted(&[("joined", false), ("other", false)]).await);
+        assert!(!aborted(&[("lead", true), ("joined", false)]).await);
+        assert!(!aborted(&[("lead", false), ("rebuilt", true)]).await);
+    }
+}

@@ -119,10 +119,8 @@ impl Session {
             }
             Owner::Follower if matches!(self.slot(member).commit, CommitState::Sent { .. }) => {
                 let (agreed, whole) = match &self.slot(member).commit {
-                    // Whatever an error behind it says: a cancel that came too late is told with what the server notes of the statement.
-                    CommitState::Sent { expects: expects @ Expects::Commit } => (expects.met_by(&outcome), false),
                     CommitState::Sent { expects } => {
-                        (outcome.error.is_none() && expects.met_by(&outcome), matches!(expects, Expects::Statements(_)))
+                        (expects.took_effect(&outcome), matches!(expects, Expects::Statements(_)))
                     }
                     CommitState::None | CommitState::Done { .. } => (false, false),
                 };

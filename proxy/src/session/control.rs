@@ -147,15 +147,22 @@ impl Session {
         Ok(())
     }
 
+    /// The transaction that is to end was lost: its block ends by that. Also of a pipeline, which is no block.
+    pub(super) fn tell_lost(&mut self) -> Result<(), SqlError> {
+        match self.lost_transaction.take() {
+            Some(error) => {
+                self.block = Block::Idle;
+                Err(error)
+            }
+            None => Ok(()),
+        }
+    }
+
     async fn commit_command(&mut self, chain: bool) -> Result<(), Trouble> {
         if self.block == Block::Failed {
             return self.rollback_command(chain).await;
         }
-        // Also of a pipeline, which is no block.
-        if let Some(error) = self.lost_transaction.take() {
-            self.block = Block::Idle;
-            return Err(error.into());
-        }
+        self.tell_lost()?;
         if self.block == Block::Idle {
             self.no_block(chain.then_some("COMMIT AND CHAIN"))?;
             if self.open.is_none() {

@@ -85,6 +85,37 @@ impl Expects {
             Expects::Line(_) => false,
         }
     }
+
+    /// Whether the commit took effect. The tag COMMIT says so whatever an error behind it says: a cancel that came too late is told with
+    /// what the server notes of the statement, and a transaction that is taken for aborted then would be on this member alone.
+    pub(crate) fn took_effect(&self, outcome: &UnitOutcome) -> bool {
+        self.met_by(outcome) && (outcome.error.is_none() || matches!(self, Expects::Commit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A write that would be on one member only: the lead has committed it, and everybody else rolled it back.
+    #[test]
+    fn a_cancel_that_is_told_behind_the_commit_does_not_undo_it() {
+        let outcome = |tags: &[&'static str], cancelled: bool| UnitOutcome {
+            tags: tags.iter().map(|tag| Bytes::from_static(tag.as_bytes())).collect(),
+            error: cancelled.then(|| (*b"57014", "canceling statement due to user request".to_owned())),
+            ..UnitOutcome::plain()
+        };
+        let marked = ["INSERT 0 1", "COMMIT"];
+        assert!(Expects::Commit.took_effect(&outcome(&marked, false)));
+        assert!(Expects::Commit.took_effect(&outcome(&marked, true)));
+        // Cancelled before it, or with a block that had failed.
+        assert!(!Expects::Commit.took_effect(&outcome(&marked[..1], true)));
+        assert!(!Expects::Commit.took_effect(&outcome(&["ROLLBACK"], false)));
+        // Statements that commit by themselves: an error says that nothing was done.
+        let whole = Expects::Statements(vec![Bytes::from_static(b"INSERT 0 1")]);
+        assert!(whole.took_effect(&outcome(&["INSERT 0 1", "INSERT 0 1"], false)));
+        assert!(!whole.took_effect(&outcome(&["INSERT 0 1", "INSERT 0 1"], true)));
+    }
 }
 
 /// What the session has with one member.

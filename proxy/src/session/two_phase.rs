@@ -55,11 +55,7 @@ impl Session {
         if self.block == Block::Failed {
             return self.rollback_command(false).await;
         }
-        // Also of a pipeline, which is no block.
-        if let Some(error) = self.lost_transaction.take() {
-            self.block = Block::Idle;
-            return Err(error.into());
-        }
+        self.tell_lost()?;
         if self.block == Block::Idle {
             self.no_block(None)?;
             // A message of several statements is a block; up to Sync there is none, and what came before is committed.
