@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::{Command, Proof, Read};
+use raidb_core::sql::analysis::{Command, Isolation, Proof, Read};
 use raidb_core::sql::footprint::Footprint;
 use tokio::time::Instant;
 
@@ -67,10 +67,21 @@ impl Session {
             return None;
         }
         let probe = *proof == Proof::Probe && sequences.is_empty();
+        // What it reads is part of what the lead certifies for others: one that is still open there, and writes what this has not seen,
+        // must be refused if it has itself not seen what this has. So it runs there, and ends by a COMMIT: a ROLLBACK takes back what is
+        // known of its reads.
+        let certified = self.settings.isolation == Isolation::Serializable;
+        if certified && probe {
+            return None;
+        }
         Some(ReadPlan {
             footprint: self.read_footprint(statement),
             // Catalogs, and functions of users, may show temporary objects. A function may fetch from a cursor.
-            lead_only: *lead_only || !sequences.is_empty() || self.has_temporary() || probe && self.held_cursors.any(),
+            lead_only: *lead_only
+                || certified
+                || !sequences.is_empty()
+                || self.has_temporary()
+                || probe && self.held_cursors.any(),
             probe,
             statements: 1,
             sequences: sequences.clone(),

@@ -59,6 +59,7 @@ mod savepoint_gives_back;
 mod sequences_of_failed;
 mod serial_over_lead_kill;
 mod serial_restarted;
+mod serializable_lone_read;
 mod serialization_hint;
 mod set_config_again;
 mod set_in_transaction_redone;
@@ -157,6 +158,7 @@ cases! {
     Shared savepoint_gives_back,
     Shared named_not_locked,
     Shared full_batch,
+    Shared serializable_lone_read,
     Shared serialization_hint,
     Shared unreadable_message,
     Shared combined_inserts,
