@@ -19,10 +19,13 @@ const PAUSE_MS: u64 = 2000;
 /// Until the pause has begun, and a backend's end is complete.
 const MOMENT: Duration = Duration::from_millis(150);
 /// What the second needs may by chance be on the thread that stands still: then it is tried again, so many times in all.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 8;
 const LOST_RACE: &str = "the second transaction did not get the row within the pause";
 /// A client that waits longer hangs.
 const HANG_LIMIT: Duration = Duration::from_secs(15);
+
+/// One thread stands still, and what waits to be run there stands still with it: so there are more of them than cores.
+const THREADS: &str = "threads = 6";
 
 struct Case {
     name: &'static str,
@@ -79,7 +82,7 @@ const CASES: &[Case] = &[
 ];
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
-    let setup = ClusterOptions { listen: vec!["threads = 2".to_owned()], ..ClusterOptions::default() };
+    let setup = ClusterOptions { listen: vec![THREADS.to_owned()], ..ClusterOptions::default() };
     let mut bench = Bench::start(&options, setup, &["commit.registering"], &[]).await?;
     bench.cluster.endpoint().execute(SCHEMA).await?;
     for case in CASES {
