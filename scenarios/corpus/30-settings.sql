@@ -18,13 +18,12 @@ set my.setting to 'mine';
 select current_setting('my.setting');
 show my.setting;
 reset my.setting;
---! differs Describe of a SELECT of set_config alone is answered with NoData, and RowDescription comes behind Execute
 select set_config('my.setting', 'again', false);
---! differs Describe of a SELECT of set_config alone is answered with NoData, and RowDescription comes behind Execute
+select set_config('work_mem', 'lots', false);
+select pg_catalog.set_config('my.setting', 'again', false) as "Now";
 select set_config('my.setting', 'local', true);
 select current_setting('my.setting');
 begin;
---! differs Describe of a SELECT of set_config alone is answered with NoData, and RowDescription comes behind Execute
 select set_config('my.setting', 'in tx', true);
 select current_setting('my.setting');
 commit;

@@ -106,7 +106,6 @@ rollback to x;
 select 1;
 commit;
 select query_to_xml('insert into seen(what) values (''xml'') returning 1', true, false, '');
---! differs Describe of a SELECT of set_config alone is answered with NoData, and RowDescription comes behind Execute
 select pg_catalog.set_config('search_path', 'hidden_writes, public', false);
 select ts_stat('select to_tsvector(put(''ts_stat''))');
 select * from pg_get_keywords() where put('kw') is null;

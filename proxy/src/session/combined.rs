@@ -22,15 +22,15 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::{Command, Write, WriteForm};
+use raidb_core::sql::analysis::{Command, Isolation, Write, WriteForm};
 use raidb_core::sql::parametrised;
 use tokio::time::Instant;
 
 use super::Session;
+use super::characteristics::Characteristics;
 use super::foreground::{Reading, Rows};
 use super::frames::{self, write_limits, write_no_limits};
 use super::intent::unknown;
-use super::lead::PLAIN_BEGIN;
 use super::lead_unit::{LEAD_BEGIN, write_prepared_begin};
 use super::prepared::Prepared;
 use super::statement::Statement;
@@ -337,7 +337,8 @@ impl Session {
         let Some(link) = self.slots[index].link.as_mut() else { return Err(Trouble::LeadChanged) };
         // Nobody sees the answers: they are not counted by steps.
         let mut steps = VecDeque::new();
-        write_prepared_begin(link, &PLAIN_BEGIN, &mut steps);
+        // It is READ COMMITTED: nothing else is combined.
+        write_prepared_begin(link, &Characteristics::plain(Isolation::ReadCommitted).begin(), &mut steps);
         if !others.is_empty() {
             write_limits(link);
         }

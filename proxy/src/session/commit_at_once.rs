@@ -82,7 +82,7 @@ impl Session {
         let shared = self.group().is_some();
         let Some(open) = &self.open else { return false };
         let plain = open.lead_begun
-            && open.isolation == Isolation::ReadCommitted
+            && open.modes.isolation == Isolation::ReadCommitted
             && !open.holds_cursor
             && !open.deferred
             && !open.meaning_changed

@@ -1,13 +1,15 @@
 //! Transaction control, settings, utilities: commands that are handled one by one, in both protocols, by their text.
 
 use bytes::Bytes;
-use raidb_core::sql::analysis::{Command, Isolation, Refusal, SessionChange, TransactionModes, TwoPhase, Utility};
+use raidb_core::sql::analysis::{Command, Refusal, SessionChange, TransactionModes, TwoPhase, Utility};
 
 use super::Session;
+use super::characteristics::{Characteristics, set_transaction};
 use super::frames::quote_identifier;
+use super::meaning::Due;
 use super::settings::{Effect, SessionSettings};
 use super::statement::Statement;
-use super::transaction::{Block, Entry, Payload, isolation_of};
+use super::transaction::{Block, Entry, Payload};
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::Owner;
 use crate::wire::encode;
@@ -115,32 +117,21 @@ impl Session {
         let tag = if start { "START TRANSACTION" } else { "BEGIN" };
         if self.block == Block::Open {
             self.warn("25001", "there is already a transaction in progress");
-        } else if self.open.as_ref().is_some_and(|open| open.lead_begun) {
-            self.note_read_only(&modes);
-            // In a pipeline, or a message of several statements: what came before in it belongs to the block.
-            if let Some(sql) = set_transaction(&modes) {
-                self.lead_command_surely(&sql).await?;
-            }
-            if let Some(open) = self.open.as_mut() {
-                open.explicit = true;
-                open.begin = statement.sql.clone();
-                open.isolation = isolation_of(&modes, open.isolation);
-                self.block_begun = Some((open.begin.clone(), open.isolation));
-            }
-        } else if self.open.is_some() {
-            self.note_read_only(&modes);
-            let isolation = isolation_of(&modes, self.settings.isolation);
-            self.block_begun = Some((statement.sql.clone(), isolation));
-            if let Some(open) = self.open.as_mut() {
-                open.explicit = true;
-                open.begin = statement.sql.clone();
-                open.isolation = isolation;
-            }
-        } else {
-            let isolation = isolation_of(&modes, self.settings.isolation);
-            let text = statement.sql.clone();
-            self.block_begun = Some((text.clone(), isolation));
-            self.open_transaction(text, true, isolation);
+        }
+        if self.open.is_none() {
+            self.open_transaction(true, Characteristics::plain(self.settings.isolation));
+        }
+        // In a block, a pipeline or a message of several statements it is one transaction with what came before, and what BEGIN names
+        // holds for that as far as PostgreSQL lets it.
+        if self.open.as_ref().is_some_and(|open| open.lead_begun)
+            && let Some(sql) = set_transaction(&modes)
+        {
+            self.lead_command_surely(&sql).await?;
+        }
+        self.note_modes(&modes);
+        if let Some(open) = self.open.as_mut() {
+            open.explicit = true;
+            self.block_begun = Some(open.modes);
         }
         self.block = Block::Open;
         self.complete(tag);
@@ -180,14 +171,14 @@ impl Session {
     }
 
     /// How the next transaction of AND CHAIN begins: as this one, or as the one that was lost under its block.
-    fn again(&self) -> Option<(Bytes, Isolation)> {
-        let open = self.open.as_ref().map(|open| (open.begin.clone(), open.isolation));
-        open.or_else(|| self.block_begun.clone().filter(|_| self.block != Block::Idle))
+    fn again(&self) -> Option<Characteristics> {
+        let open = self.open.as_ref().map(|open| open.modes);
+        open.or(self.block_begun.filter(|_| self.block != Block::Idle))
     }
 
-    fn chain(&mut self, chain: bool, again: Option<(Bytes, Isolation)>) {
-        if let (true, Some((begin, isolation))) = (chain, again) {
-            self.open_transaction(begin, true, isolation);
+    fn chain(&mut self, chain: bool, again: Option<Characteristics>) {
+        if let (true, Some(modes)) = (chain, again) {
+            self.open_transaction(true, modes);
             self.block = Block::Open;
         }
     }
@@ -284,8 +275,9 @@ impl Session {
             }
         }
         self.block = Block::Open;
-        if self.open.as_ref().is_some_and(|open| open.meaning_changed) {
-            self.read_meaning_surely().await;
+        if let Some(open) = self.open.as_ref().filter(|open| open.meaning_changed) {
+            let due = if open.texts_changed { Due::Texts } else { Due::Names };
+            self.meaning_is_due(due).await;
         }
         let of_session = self.open.as_ref().is_some_and(|open| open.temporary.is_some());
         if ddl_undone || of_session {
@@ -303,24 +295,18 @@ impl Session {
         let effect = match change {
             SessionChange::Set { name, values } => {
                 // `SELECT set_config(…)` means the same, but is answered with a row: the member has that.
-                let is_set = statement.sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set"));
-                if is_set && self.open.is_none() && self.settings.already(name, &statement.sql) {
+                if is_set(statement) && self.open.is_none() && self.settings.already(name, &statement.sql) {
                     self.complete("SET");
                     return Ok(());
                 }
                 Some(Effect::Set { name: name.clone(), sql: statement.sql.clone(), values: values.clone() })
             }
             SessionChange::SessionModes(modes) => {
-                let key = "session characteristics";
-                if self.open.is_none() && self.settings.already(key, &statement.sql) {
+                if self.open.is_none() && self.settings.already_modes(modes) {
                     self.complete("SET");
                     return Ok(());
                 }
-                Some(Effect::Modes {
-                    sql: statement.sql.clone(),
-                    isolation: modes.isolation,
-                    read_only: modes.read_only,
-                })
+                Some(Effect::Modes(*modes))
             }
             SessionChange::Reset { name } => Some(Effect::Reset(name.clone())),
             SessionChange::ResetAll => {
@@ -429,17 +415,10 @@ impl Session {
     }
 }
 
-/// The modes of a BEGIN for a transaction that has begun already.
-fn set_transaction(modes: &TransactionModes) -> Option<String> {
-    let isolation = modes.isolation.map(|level| match level {
-        Isolation::ReadCommitted => "ISOLATION LEVEL READ COMMITTED",
-        Isolation::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
-        Isolation::Serializable => "ISOLATION LEVEL SERIALIZABLE",
-    });
-    let access = modes.read_only.map(|read_only| if read_only { "READ ONLY" } else { "READ WRITE" });
-    let deferrable = modes.deferrable.map(|deferrable| if deferrable { "DEFERRABLE" } else { "NOT DEFERRABLE" });
-    let modes: Vec<&str> = [isolation, access, deferrable].into_iter().flatten().collect();
-    (!modes.is_empty()).then(|| format!("SET TRANSACTION {}", modes.join(", ")))
+/// A change of settings that is not in the form of a query: `SELECT set_config(…)` is answered with a row, and takes a snapshot.
+pub(super) fn is_set(statement: &Statement) -> bool {
+    let begins = |word: &str| statement.sql.get(..word.len()).is_some_and(|b| b.eq_ignore_ascii_case(word.as_bytes()));
+    matches!(statement.analysis.command, Command::Session(_)) && (begins("set") || begins("reset"))
 }
 
 pub(super) fn change_of_meaning(change: &SessionChange) -> bool {

@@ -229,6 +229,8 @@ impl Session {
         let mut release = false;
         let mut over = false;
         match head.tag {
+            // The answer to a query of the proxy's own before the client's.
+            b'T' | b'D' if reading.hidden_commands > 0 => {}
             b'D' | b'd' => {
                 if !reading.silent && self.look.as_ref().is_some_and(|look| look.single) {
                     self.look = None;

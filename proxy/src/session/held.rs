@@ -181,6 +181,7 @@ mod tests {
     use raidb_core::ids::LeadEpoch;
     use raidb_core::sql::analysis::Isolation;
 
+    use super::super::characteristics::Characteristics;
     use super::super::transaction::{Entry, Payload};
     use super::*;
 
@@ -189,7 +190,7 @@ mod tests {
     }
 
     fn open() -> OpenTransaction {
-        OpenTransaction::new(MemberId(0), LeadEpoch(1), "BEGIN".into(), true, Isolation::ReadCommitted)
+        OpenTransaction::new(MemberId(0), LeadEpoch(1), true, Characteristics::plain(Isolation::ReadCommitted))
     }
 
     #[test]

@@ -47,7 +47,8 @@ macro_rules! settings {
         "SELECT 'settings', pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role'), \
          pg_catalog.concat_ws(' ', pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), \
          pg_catalog.current_setting('extra_float_digits'), pg_catalog.current_setting('session_replication_role'), \
-         pg_catalog.current_setting('transaction_read_only')), \
+         pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('default_transaction_isolation'), \
+         pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_setting('default_transaction_deferrable')), \
          pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
          pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('raidb.capture')), pg_catalog.current_setting('TimeZone') \
          UNION ALL SELECT 'held cursor', name, creation_time::text, NULL, NULL, NULL FROM pg_catalog.pg_cursors WHERE is_holdable"

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::advisory::locks_are_lost;
+use super::characteristics::Characteristics;
 use super::foreground::{Reading, Rows, UnitEnd};
 use super::temporary::{is_temporary_sequence, temporary_is_lost};
 use super::transaction::{Entry, Payload, TRANSCRIPT_BYTES_MAX};
@@ -20,15 +21,11 @@ use crate::virtual_database::member::PendingGuard;
 use crate::virtual_database::sequences::SequenceState;
 use crate::wire::decode;
 
-/// What a transaction that the proxy opens itself begins with.
-pub(crate) static PLAIN_BEGIN: Bytes = Bytes::from_static(b"BEGIN");
-
 impl Session {
     /// Opens a transaction around what the client sends without one.
     pub(crate) fn open_implicit(&mut self) {
         if self.open.is_none() {
-            let isolation = self.settings.isolation;
-            self.open_transaction(PLAIN_BEGIN.clone(), false, isolation);
+            self.open_transaction(false, Characteristics::plain(self.settings.isolation));
         }
     }
 
@@ -93,7 +90,7 @@ impl Session {
 
     /// A snapshot that lasts must hold every acknowledged commit, and none that only some members have.
     async fn before_first_statement(&mut self, lead: MemberId) -> Result<(), Trouble> {
-        let first = self.open.as_ref().is_some_and(|o| !o.lead_begun && o.isolation != Isolation::ReadCommitted);
+        let first = self.open.as_ref().is_some_and(|o| !o.lead_begun && o.modes.isolation != Isolation::ReadCommitted);
         if first {
             self.look(lead, &Footprint::Everything, false).await?;
         }
@@ -105,7 +102,7 @@ impl Session {
         match self.open.as_mut() {
             Some(open) if !open.lead_begun => {
                 open.lead_begun = true;
-                Bytes::from([&open.begin[..], b";"].concat())
+                Bytes::from([&open.modes.begin()[..], b";"].concat())
             }
             _ => Bytes::new(),
         }

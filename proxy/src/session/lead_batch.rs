@@ -12,7 +12,7 @@ use super::statement::{Bound, Statement};
 use super::token::{describe_portal, describe_statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
-use crate::wire::decode::{Named, Parse};
+use crate::wire::decode::{self, Named, Parse};
 
 impl Session {
     /// Works on a batch, message by message; an error skips the rest up to Sync.
@@ -103,7 +103,29 @@ impl Session {
         self.ready().await
     }
 
+    /// Whether the message is about a statement whose meaning may depend on a setting that the lead is still to be asked about.
+    async fn meaning_of_message(&mut self, message: &Message, unit: &mut Unit) -> Result<(), Trouble> {
+        if self.open.as_ref().is_none_or(|open| open.meaning_due.is_none()) {
+            return Ok(());
+        }
+        let analysis = match message {
+            Message::Parse(parse, _) => Some(self.analysis(&parse.text, false)),
+            Message::Bind(bind, _) => self.known_statement(&bind.statement).ok().map(|known| known.analysis),
+            Message::Execute(portal, ..) if !self.sql_cursor(portal) => {
+                self.portal_statement(portal).ok().map(|statement| statement.analysis)
+            }
+            _ => None,
+        };
+        if let Some(analysis) = analysis {
+            // What came before it in the pipeline is not to be answered by other settings.
+            self.run_unit(unit, None).await?;
+            self.meaning_for(&analysis.command).await;
+        }
+        Ok(())
+    }
+
     async fn lead_message(&mut self, message: Message, unit: &mut Unit) -> Result<(), Trouble> {
+        self.meaning_of_message(&message, unit).await?;
         match message {
             Message::Parse(parse, _) => {
                 self.check_parse_when_failed(&parse).await?;
@@ -145,7 +167,7 @@ impl Session {
                 let known = self.known_statement(&name)?;
                 let identity = known.prepared.identity;
                 let pending = if answered_here(&known.analysis.command)? {
-                    Pending::Local(describe_statement(&known.analysis, &known.prepared.types))
+                    Pending::Local(describe_statement(&known.analysis, &known.prepared))
                 } else {
                     Pending::DescribeStatement(known)
                 };
@@ -161,7 +183,7 @@ impl Session {
                 let identity = statement.bound.as_ref().map_or(0, |b| b.prepared.identity);
                 let pending = if answered_here(&statement.analysis.command)? {
                     let tail = statement.bound.as_ref().map(|bound| bound.tail.clone()).unwrap_or_default();
-                    Pending::Local(describe_portal(&statement.analysis.command, &tail))
+                    Pending::Local(describe_portal(&statement.analysis, &statement.sql, &tail))
                 } else {
                     Pending::DescribePortal(portal)
                 };
@@ -251,7 +273,12 @@ impl Session {
         if is_control(command) {
             self.run_unit(unit, None).await?;
             let plain = Statement { bound: None, ..statement };
-            return self.control(&plain).await;
+            let mark = self.staged.len();
+            let result = self.control(&plain).await;
+            // A setting in the form of a query has run by its text, and its row was described before, if the client asked.
+            let answer = self.staged.split_off(mark.min(self.staged.len()));
+            self.staged.extend_from_slice(&decode::kept(&answer, |tag| tag != b'T'));
+            return result;
         }
         if answered_here(command)? {
             self.run_unit(unit, None).await?;

@@ -33,7 +33,8 @@ impl Session {
         let started = Instant::now();
         loop {
             let Some(open) = &self.open else { return Ok(()) };
-            let carried = !open.lead_only_state && (open.isolation == Isolation::ReadCommitted || !open.lead_begun);
+            let carried =
+                !open.lead_only_state && (open.modes.isolation == Isolation::ReadCommitted || !open.lead_begun);
             if !carried {
                 return Err(SqlError::retry("the lead was lost, and with it a snapshot or cursor").into());
             }

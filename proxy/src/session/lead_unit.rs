@@ -46,6 +46,12 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    fn parses(&self) -> bool {
+        self.pending
+            .iter()
+            .any(|p| matches!(p, Pending::Parse(_) | Pending::Bind { .. } | Pending::DescribeStatement(_)))
+    }
+
     fn only_closes(&self) -> bool {
         let closes =
             |p: &Pending| matches!(p, Pending::CloseStatement(_) | Pending::ClosePortal(_) | Pending::Local(_));
@@ -215,9 +221,14 @@ impl Session {
                 Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
             )
         });
+        if execute.is_none() && unit.parses() {
+            // The parser takes one.
+            self.look_before_snapshot(lead).await?;
+        }
         if probe {
             // Awaited: if it were cancelled, the read would run where it may write.
-            self.lead_command(PROBE_BEGIN).await?;
+            let begin = [self.before_probe(), PROBE_BEGIN].concat();
+            self.lead_command(&begin).await?;
         }
         let described = self.describing(unit, execute)?;
         let prepare = self.prepare_for(lead, unit, execute.map(|(_, statement, _)| statement))?;
@@ -266,7 +277,10 @@ impl Session {
                     None => self.after_statement(statement, end, took, 0).await,
                 }
             }
-            None => end.error.map_or(Ok(()), |frame| Err(Trouble::Answer(frame))),
+            None => {
+                self.looked();
+                end.error.map_or(Ok(()), |frame| Err(Trouble::Answer(frame)))
+            }
         }
     }
 
@@ -313,7 +327,7 @@ impl Session {
         let begin = match self.open.as_mut() {
             Some(open) if !open.lead_begun => {
                 open.lead_begun = true;
-                Some(open.begin.clone())
+                Some(open.modes.begin())
             }
             _ => None,
         };

@@ -8,7 +8,9 @@ use raidb_core::sql::analysis::{Command, Isolation, Proof, Read, Write, WriteFor
 use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
+use super::control::is_set;
 use super::statement::Statement;
+use super::transaction::OpenTransaction;
 use super::trouble::Trouble;
 use crate::virtual_database::VirtualDatabase;
 use crate::virtual_database::in_flight::ReaderId;
@@ -55,14 +57,17 @@ impl Session {
     pub(super) async fn look_on_lead(&mut self, statement: &Statement, lead: MemberId) -> Result<(), Trouble> {
         let footprint = self.read_footprint(statement);
         let command = &statement.analysis.command;
-        let lasting = self.open.as_ref().filter(|open| open.isolation != Isolation::ReadCommitted);
+        let lasting = self.open.as_ref().filter(|open| open.modes.isolation != Isolation::ReadCommitted);
         match lasting.map(|open| open.lead_begun && open.has_snapshot) {
             Some(true) => self.wait_for_commits(lead, &footprint).await,
+            // A snapshot that lasts is taken by what comes later.
+            Some(false) if matches!(command, Command::LockTable(_)) || is_set(statement) => Ok(()),
             Some(false) => {
-                // It may be the one that takes the snapshot.
                 self.look(lead, &Footprint::Everything, false).await?;
+                // SHOW and the like may take none.
+                let takes = !matches!(command, Command::Read(_)) || !footprint.is_nothing();
                 if let Some(open) = self.open.as_mut() {
-                    open.has_snapshot = true;
+                    open.has_snapshot |= takes;
                 }
                 Ok(())
             }
@@ -76,6 +81,18 @@ impl Session {
                 self.look(lead, &footprint, single).await
             }
         }
+    }
+
+    /// What the proxy itself is about to ask on the lead, or has parsed there, takes the snapshot that lasts, if there is none yet.
+    pub(super) async fn look_before_snapshot(&mut self, lead: MemberId) -> Result<(), Trouble> {
+        let lasts = |open: &OpenTransaction| open.modes.isolation != Isolation::ReadCommitted && !open.has_snapshot;
+        if self.open.as_ref().is_some_and(lasts) {
+            self.look(lead, &Footprint::Everything, false).await?;
+            if let Some(open) = self.open.as_mut() {
+                open.has_snapshot = true;
+            }
+        }
+        Ok(())
     }
 
     /// The statement has its snapshot, or is over.

@@ -17,7 +17,8 @@ pub mod advisory;
 pub mod background;
 pub mod batch;
 mod behind_ddl;
-pub mod combined;
+pub mod characteristics;
+mod combined;
 mod combined_batch;
 pub mod commit;
 pub mod commit_at_once;
@@ -79,7 +80,6 @@ use bytes::{Bytes, BytesMut};
 use raidb_core::advisory::HeldLocks;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
-use raidb_core::sql::analysis::Isolation;
 use tokio::time::{Instant, Sleep};
 
 use crate::fault_points::FaultPoint;
@@ -146,7 +146,7 @@ pub struct Session {
     /// Why the open transaction was lost while the client was not asking anything: the next statement gets it.
     pub(crate) lost_transaction: Option<SqlError>,
     /// How the block that the client is in, or was in last, began.
-    pub(crate) block_begun: Option<(Bytes, Isolation)>,
+    pub(crate) block_begun: Option<characteristics::Characteristics>,
     /// The statement in hand, for incidents.
     pub(crate) current: Bytes,
     /// Somebody waits for the followers: nothing is held back.

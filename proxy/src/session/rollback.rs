@@ -68,7 +68,7 @@ impl Session {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         // Before the lead: whoever gets a lock there may have to be served before the lead's answer comes, or never does.
         let undo = open.transcript.clear();
-        let (lead, holds_cursor) = (open.lead, open.holds_cursor);
+        let (lead, lead_decides) = (open.lead, open.lead_commits_first());
         for member in self.view.members().filter(|m| *m != lead) {
             self.slot(member).cursor.undo(&undo);
         }
@@ -76,7 +76,7 @@ impl Session {
         match self.lead_commit().await {
             // It has ended with its lead, and there is nothing that another one could have to commit.
             Ok(()) => {}
-            Err(Trouble::LeadChanged) if !holds_cursor => {}
+            Err(Trouble::LeadChanged) if !lead_decides => {}
             Err(other) => return Err(other),
         }
         self.followers_clean().await;

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use raidb_core::sql::Settings;
-use raidb_core::sql::analysis::Isolation;
+use raidb_core::sql::analysis::{Isolation, TransactionModes};
 
+use super::characteristics::texts;
 use super::trouble::SqlError;
 use crate::members::pg::target::StartupParameters;
 use crate::virtual_database::settings::MemberDefaults;
@@ -39,14 +40,7 @@ pub enum Effect {
         values: Option<Vec<String>>,
     },
     /// `SET SESSION CHARACTERISTICS AS TRANSACTION`.
-    Modes {
-        /// The statement's text.
-        sql: Bytes,
-        /// Isolation level, if named.
-        isolation: Option<Isolation>,
-        /// READ ONLY or READ WRITE, if named.
-        read_only: Option<bool>,
-    },
+    Modes(TransactionModes),
     /// `RESET name`.
     Reset(String),
     /// `RESET ALL` or `DISCARD ALL`.
@@ -83,9 +77,11 @@ pub struct SessionSettings {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "settings of PostgreSQL that are booleans")]
 struct Defaults {
     search_path: Option<Vec<String>>,
     isolation: Isolation,
+    read_only: bool,
     time_limits: bool,
     utf8: bool,
 }
@@ -117,7 +113,12 @@ pub const TOLD_VALUES: [&str; 11] = [
     "transform_null_equals",
 ];
 
-/// Asks for [`Told`]. Schemas come as hex of UTF-8: the client's encoding may not be able to show them, which would be an error.
+/// The level of transactions that name none.
+const ISOLATION: &str = "default_transaction_isolation";
+/// READ ONLY of transactions that do not name it.
+const READ_ONLY: &str = "default_transaction_read_only";
+
+/// Asks for [`Told`], and behind its values for [`ISOLATION`] and [`READ_ONLY`]. Schemas come as hex of UTF-8: the client's encoding may not be able to show them, which would be an error.
 pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s::pg_catalog.text, \
     CASE WHEN pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.=) 'SQL_ASCII' \
     THEN 'SQL_ASCII'::pg_catalog.name ELSE 'UTF8'::pg_catalog.name END), 'hex') \
@@ -127,7 +128,8 @@ pub const MEANING_SQL: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(s:
     pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('TimeZone'), \
     pg_catalog.current_setting('timezone_abbreviations'), pg_catalog.current_setting('lc_monetary'), \
     pg_catalog.current_setting('array_nulls'), pg_catalog.current_setting('xmloption'), \
-    pg_catalog.current_setting('transform_null_equals')";
+    pg_catalog.current_setting('transform_null_equals'), \
+    pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.current_setting('default_transaction_read_only')";
 
 /// Client encodings in which a byte of a character may look like a quote or a backslash.
 const UNSAFE_ENCODINGS: [&str; 9] =
@@ -144,6 +146,7 @@ impl SessionSettings {
         let mut settings = SessionSettings::plain(Defaults {
             search_path: None,
             isolation: defaults.isolation,
+            read_only: false,
             time_limits: defaults.time_limits,
             utf8: true,
         });
@@ -166,7 +169,7 @@ impl SessionSettings {
             search_path: defaults.search_path.clone(),
             standard_conforming: true,
             isolation: defaults.isolation,
-            read_only: false,
+            read_only: defaults.read_only,
             utf8: defaults.utf8,
             inexact: Vec::new(),
             version: 1,
@@ -206,6 +209,27 @@ impl SessionSettings {
         self.journal.iter().rev().find(|j| j.name == name).is_some_and(|j| j.sql == *sql)
     }
 
+    /// The same for SET SESSION CHARACTERISTICS.
+    #[must_use]
+    pub fn already_modes(&self, modes: &TransactionModes) -> bool {
+        let mut named = journalled(modes).into_iter().peekable();
+        named.peek().is_some() && named.all(|entry| self.already(&entry.name, &entry.sql))
+    }
+
+    /// What the lead says are the defaults of `default_transaction_isolation` and `…_read_only` in this session: a role's own, or those of
+    /// a configuration that was read anew.
+    pub fn told_defaults(&mut self, (isolation, read_only): (Option<String>, Option<String>)) {
+        for (name, value) in [(ISOLATION, isolation), (READ_ONLY, read_only)] {
+            if let Some(value) = value {
+                self.interpret(name, Some(&[value]));
+            }
+        }
+        if self.journal.is_empty() {
+            self.defaults.isolation = self.isolation;
+            self.defaults.read_only = self.read_only;
+        }
+    }
+
     /// Settings that say how constants are read; empty: the lead was not asked since they were last changed.
     #[must_use]
     pub fn constants(&self) -> &[(&'static str, String)] {
@@ -226,13 +250,13 @@ impl SessionSettings {
                 self.journal.push(Journalled { name: name.clone(), sql: sql.clone() });
                 self.interpret(name, values.as_deref());
             }
-            Effect::Modes { sql, isolation, read_only } => {
-                let name = "session characteristics".to_owned();
-                // Not replaced: each may name another mode.
-                self.journal.retain(|j| j.sql != *sql);
-                self.journal.push(Journalled { name, sql: sql.clone() });
-                self.isolation = isolation.unwrap_or(self.isolation);
-                self.read_only = read_only.unwrap_or(self.read_only);
+            Effect::Modes(modes) => {
+                for entry in journalled(modes) {
+                    self.journal.retain(|j| j.name != entry.name);
+                    self.journal.push(entry);
+                }
+                self.isolation = modes.isolation.unwrap_or(self.isolation);
+                self.read_only = modes.read_only.unwrap_or(self.read_only);
             }
             Effect::Reset(name) => {
                 self.journal.retain(|j| j.name != *name);
@@ -260,6 +284,7 @@ impl SessionSettings {
         self.interpret(&name.to_ascii_lowercase(), Some(&values));
         self.defaults.search_path = self.search_path.clone();
         self.defaults.isolation = self.isolation;
+        self.defaults.read_only = self.read_only;
         self.defaults.time_limits = self.time_limits;
         self.defaults.utf8 = self.utf8;
     }
@@ -305,7 +330,7 @@ impl SessionSettings {
             "standard_conforming_strings" => {
                 self.standard_conforming = !matches!(first.as_deref(), Some("off" | "false" | "no" | "0"));
             }
-            "default_transaction_isolation" => {
+            ISOLATION => {
                 self.isolation = match first.as_deref() {
                     Some("serializable") => Isolation::Serializable,
                     Some("repeatable read") => Isolation::RepeatableRead,
@@ -313,8 +338,12 @@ impl SessionSettings {
                     _ => self.defaults.isolation,
                 };
             }
-            "default_transaction_read_only" => {
-                self.read_only = matches!(first.as_deref(), Some("on" | "true" | "yes" | "1"));
+            READ_ONLY => {
+                self.read_only = match first.as_deref() {
+                    Some("on" | "true" | "yes" | "1") => true,
+                    Some("off" | "false" | "no" | "0") => false,
+                    _ => self.defaults.read_only,
+                };
             }
             "datestyle" => self.exact_if("datestyle", first.is_none_or(|v| v.starts_with("iso") || v == "default")),
             "intervalstyle" => {
@@ -374,6 +403,22 @@ fn option_settings(options: &str) -> Vec<(String, String)> {
     found
 }
 
+/// SET SESSION CHARACTERISTICS as what it is: one setting for each mode that it names.
+fn journalled(modes: &TransactionModes) -> Vec<Journalled> {
+    let none = TransactionModes::default();
+    let each = [
+        (ISOLATION, TransactionModes { isolation: modes.isolation, ..none }),
+        (READ_ONLY, TransactionModes { read_only: modes.read_only, ..none }),
+        ("default_transaction_deferrable", TransactionModes { deferrable: modes.deferrable, ..none }),
+    ];
+    let entry = |(name, mode): (&str, TransactionModes)| {
+        let text = texts(&mode).into_iter().next()?;
+        let sql = Bytes::from(format!("SET SESSION CHARACTERISTICS AS TRANSACTION {text}"));
+        Some(Journalled { name: name.to_owned(), sql })
+    };
+    each.into_iter().filter_map(entry).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,6 +445,40 @@ mod tests {
         assert_eq!(s.meaning(&["c".to_owned()]).search_path, ["c"]);
         assert_eq!(s.meaning(&["d".to_owned()]).search_path, ["d"]);
         assert_eq!(s.journal().count(), 0);
+    }
+
+    #[test]
+    fn characteristics_are_settings() {
+        let modes = |isolation| TransactionModes { isolation: Some(isolation), ..TransactionModes::default() };
+        let serializable = set(ISOLATION, "serializable");
+        let Effect::Set { sql, .. } = &serializable else { return };
+        let mut s = SessionSettings::new(&MemberDefaults::default(), &Vec::new());
+        s.apply(&serializable);
+        assert!(s.already(ISOLATION, sql) && s.isolation == Isolation::Serializable);
+        let committed = modes(Isolation::ReadCommitted);
+        s.apply(&Effect::Modes(committed));
+        assert!(s.already_modes(&committed) && !s.already(ISOLATION, sql), "one setting, two names");
+        assert_eq!((s.isolation, s.journal().count()), (Isolation::ReadCommitted, 1));
+        s.apply(&serializable);
+        assert!(!s.already_modes(&committed));
+        s.apply(&Effect::Modes(modes(Isolation::Serializable)));
+        s.apply(&Effect::Reset(ISOLATION.to_owned()));
+        assert_eq!((s.isolation, s.journal().count()), (Isolation::ReadCommitted, 0));
+        let both = TransactionModes { read_only: Some(true), ..modes(Isolation::RepeatableRead) };
+        s.apply(&Effect::Modes(both));
+        assert_eq!(s.journal().count(), 2);
+        assert!(s.already_modes(&both) && s.already_modes(&modes(Isolation::RepeatableRead)) && s.read_only);
+    }
+
+    #[test]
+    fn a_role_may_have_its_own_default() {
+        let mut s = SessionSettings::new(&MemberDefaults::default(), &Vec::new());
+        s.told_defaults((Some("serializable".to_owned()), Some("on".to_owned())));
+        assert!(s.isolation == Isolation::Serializable && s.read_only);
+        s.apply(&set(ISOLATION, "read committed"));
+        assert_eq!(s.isolation, Isolation::ReadCommitted);
+        s.apply(&Effect::Reset(ISOLATION.to_owned()));
+        assert_eq!(s.isolation, Isolation::Serializable);
     }
 
     #[test]

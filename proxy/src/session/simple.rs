@@ -85,7 +85,10 @@ impl Session {
 
     async fn try_simple_statement(&mut self, sql: Bytes, single: bool) -> Result<(), Trouble> {
         let generation = self.judgeable().await?;
-        let analysis = self.analysis(&sql, false);
+        let mut analysis = self.analysis(&sql, false);
+        if self.meaning_for(&analysis.command).await {
+            analysis = self.analysis(&sql, false);
+        }
         let statement = Statement { sql, analysis, bound: None, executes: None, generation };
         let command = &statement.analysis.command;
         if let Some(error) = self.refusal_of_block(command) {

@@ -227,7 +227,7 @@ impl Session {
     /// The locked form rests on a lead that sees the rows which its followers see. A snapshot that lasts and is older than the
     /// locks shows others; one that is taken behind them does not.
     fn check_snapshot(&self) -> Result<(), SqlError> {
-        let old = |open: &OpenTransaction| open.lead_begun && open.isolation != Isolation::ReadCommitted;
+        let old = |open: &OpenTransaction| open.lead_begun && open.modes.isolation != Isolation::ReadCommitted;
         if !self.open.as_ref().is_some_and(old) {
             return Ok(());
         }
@@ -331,11 +331,18 @@ impl Session {
             Command::Read(Read { proof: Proof::Probe, .. }) | Command::CopyOut(Read { proof: Proof::Probe, .. })
         );
         let (prefix, hidden): (&[u8], usize) = match &statement.analysis.command {
+            _ if probe && !self.before_probe().is_empty() => (PROBE_BEGIN_CERTIFIED, 3),
             _ if probe => (PROBE_BEGIN, 2),
             Command::Concurrently(_) => (IN_BLOCK, 1),
             _ => (b"", 0),
         };
         Ok(LeadPlan { prefix, hidden, text, rows, probe })
+    }
+
+    /// What must be run before the begin of a probe.
+    pub(super) fn before_probe(&self) -> &'static str {
+        let certified = |open: &OpenTransaction| open.modes.isolation == Isolation::Serializable;
+        if self.open.as_ref().is_some_and(certified) { TAKES_SNAPSHOT } else { "" }
     }
 
     /// How the rows of the statement's answer are read.
@@ -408,6 +415,12 @@ struct LeadPlan<'a> {
 const IN_BLOCK: &[u8] = b"SAVEPOINT raidb_block;";
 /// A read that is not proven runs where a write is refused (CORRECTNESS.md row 7).
 const PROBE_BEGIN: &[u8] = b"SAVEPOINT raidb_probe;SET LOCAL transaction_read_only=on;";
+/// The same behind [`TAKES_SNAPSHOT`].
+const PROBE_BEGIN_CERTIFIED: &[u8] = b"SELECT 1;SAVEPOINT raidb_probe;SET LOCAL transaction_read_only=on;";
+/// Under SERIALIZABLE, before a probe: the snapshot that is taken while the transaction is READ ONLY makes PostgreSQL take it for one
+/// that never writes, also when that was undone, and it certifies without what the transaction reads and writes later
+/// (`GetSerializableTransactionSnapshotInt` in predicate.c).
+const TAKES_SNAPSHOT: &str = "SELECT 1;";
 /// And behind it everything is as before.
 const PROBE_END: &[u8] = b"ROLLBACK TO SAVEPOINT raidb_probe;RELEASE SAVEPOINT raidb_probe";
 

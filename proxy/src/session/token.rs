@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use raidb_core::log::{Position, RecordKind, TokenRecord};
 use raidb_core::sql::analysis::{Analysis, Command, NotificationCommand, TokenCommand, TokenText};
+use raidb_core::sql::column_of_setting;
 use raidb_core::token::{NotTaken, Token};
 
 use super::Session;
 use super::lead_unit::result_formats_at;
 use super::notifications::parameters_of;
+use super::prepared::Prepared;
 use super::statement::{Bound, Statement};
 use super::trouble::{SqlError, Trouble};
 use crate::time::utc;
@@ -306,9 +308,10 @@ fn column(command: &TokenCommand) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// The answer to Describe of a statement (`types`: those of its Parse) that the proxy runs itself.
-pub(super) fn describe_statement(analysis: &Analysis, types: &[u8]) -> Bytes {
+/// The answer to Describe of a statement that the proxy runs itself.
+pub(super) fn describe_statement(analysis: &Analysis, prepared: &Prepared) -> Bytes {
     let mut out = BytesMut::new();
+    let types = &prepared.types;
     let command = &analysis.command;
     let parameters = match command {
         Command::Route { .. } => analysis.parameters,
@@ -325,21 +328,21 @@ pub(super) fn describe_statement(analysis: &Analysis, types: &[u8]) -> Bytes {
             out.put_u32(if declared == 0 { TEXT_OID } else { declared });
         }
     });
-    describe_rows(command, false, &mut out);
+    describe_rows(analysis, &prepared.text, false, &mut out);
     out.freeze()
 }
 
 /// The answer to Describe of a portal (`tail`: that of its Bind) of a statement that the proxy runs itself.
-pub(super) fn describe_portal(command: &Command, tail: &[u8]) -> Bytes {
+pub(super) fn describe_portal(analysis: &Analysis, text: &[u8], tail: &[u8]) -> Bytes {
     let formats = result_formats_at(tail).and_then(|at| tail.get(at..)).unwrap_or_default();
     let mut out = BytesMut::new();
     // One column: one format, for it or for all.
-    describe_rows(command, matches!(formats, [0, 1, 0, 1]), &mut out);
+    describe_rows(analysis, text, matches!(formats, [0, 1, 0, 1]), &mut out);
     out.freeze()
 }
 
-fn describe_rows(command: &Command, binary: bool, out: &mut BytesMut) {
-    match command {
+fn describe_rows(analysis: &Analysis, text: &[u8], binary: bool, out: &mut BytesMut) {
+    match &analysis.command {
         Command::Notification(NotificationCommand::Function { column, .. }) => {
             encode::void_row_description(out, column);
         }
@@ -348,6 +351,11 @@ fn describe_rows(command: &Command, binary: bool, out: &mut BytesMut) {
             None => return encode::bare(out, b'n'),
         },
         Command::Route { .. } => encode::text_row_description(out, &[super::route::COLUMN]),
+        // SELECT set_config(…).
+        Command::Session(_) => match column_of_setting(text, analysis.standard_conforming) {
+            Some(column) => encode::text_row_description(out, &[&column]),
+            None => return encode::bare(out, b'n'),
+        },
         _ => return encode::bare(out, b'n'),
     }
     if binary && let Some(format) = out.last_mut() {
@@ -359,30 +367,48 @@ fn describe_rows(command: &Command, binary: bool, out: &mut BytesMut) {
 mod tests {
     use super::*;
 
+    const OUTCOME: &str = "select raidb.outcome($1)";
+
+    fn prepared(text: &str, types: &'static [u8]) -> Prepared {
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        Prepared { identity: 1, name: Bytes::new(), text, types: Bytes::from_static(types), by_sql: None }
+    }
+
     #[test]
     fn descriptions() {
         let analysed = |sql: &str| {
             let settings = raidb_core::sql::Settings { search_path: Vec::new(), standard_conforming_strings: true };
             raidb_core::sql::analyse(sql.as_bytes(), &raidb_core::sql::catalog::Catalog::default(), &settings)
         };
-        let outcome = |token| Command::Token(TokenCommand::Outcome { token, show: false });
+        let asked_about = |sql: &str, types: &'static [u8]| describe_statement(&analysed(sql), &prepared(sql, types));
         let one_text = |frames: &[u8]| frames.windows(4).filter(|w| *w == TEXT_OID.to_be_bytes()).count();
-        let asked = describe_statement(&analysed("select raidb.outcome($1)"), &[0, 0]);
+        let asked = asked_about("select raidb.outcome($1)", &[0, 0]);
         assert_eq!((asked[0], &asked[5..11], asked[11]), (b't', &[0, 1, 0, 0, 0, 25][..], b'T'));
         assert_eq!(one_text(&asked), 2);
-        let varchar = describe_statement(&analysed("select raidb.outcome($1)"), &[0, 1, 0, 0, 4, 19]);
+        let varchar = asked_about("select raidb.outcome($1)", &[0, 1, 0, 0, 4, 19]);
         assert_eq!(&varchar[5..11], &[0, 1, 0, 0, 4, 19]);
-        let literal = describe_statement(&analysed("select raidb.outcome('x')"), &[0, 0]);
+        let literal = asked_about("select raidb.outcome('x')", &[0, 0]);
         assert_eq!((&literal[5..7], literal[7]), (&[0, 0][..], b'T'));
-        let set = describe_statement(&analysed("set raidb.token = $1"), &[0, 0]);
+        let set = asked_about("set raidb.token = $1", &[0, 0]);
         assert_eq!((set[0], set[11]), (b't', b'n'));
-        let route = describe_statement(&analysed("explain route select $1, $2"), &[0, 1, 0, 0, 0, 23]);
+        for (sql, column) in [
+            ("select set_config('a.b', 'c', false)", "set_config"),
+            ("select pg_catalog.set_config('a.b', 'c', true) as \"Was\"", "Was"),
+            ("select set_config('a.b', 'c', true) was", "was"),
+        ] {
+            let asked = asked_about(sql, &[0, 0]);
+            let mut row = BytesMut::new();
+            encode::text_row_description(&mut row, &[column]);
+            assert_eq!((&asked[..7], &asked[7..]), (&[b't', 0, 0, 0, 6, 0, 0][..], &row[..]), "{sql}");
+        }
+        assert_eq!(asked_about("set a.b = 'c'", &[0, 0])[7], b'n');
+        let route = asked_about("explain route select $1, $2", &[0, 1, 0, 0, 0, 23]);
         assert_eq!((&route[5..15], route[15]), (&[0, 2, 0, 0, 0, 23, 0, 0, 0, 25][..], b'T'));
-        assert_eq!(describe_portal(&Command::Begin(Default::default()), &[0, 0, 0, 0, 0, 0])[0], b'n');
+        assert_eq!(describe_portal(&analysed("begin"), b"begin", &[0, 0, 0, 0, 0, 0])[0], b'n');
         for (tail, format) in
             [(&[0, 0, 0, 0, 0, 0][..], 0), (&[0, 0, 0, 0, 0, 1, 0, 1], 1), (&[0, 0, 0, 0, 0, 1, 0, 0], 0)]
         {
-            let frame = describe_portal(&outcome(TokenText::Parameter), tail);
+            let frame = describe_portal(&analysed(OUTCOME), OUTCOME.as_bytes(), tail);
             assert_eq!((frame[0], frame.last()), (b'T', Some(&format)), "{tail:?}");
         }
     }
@@ -390,14 +416,7 @@ mod tests {
     #[test]
     fn tokens_in_texts_and_parameters() {
         let of = |text: &TokenText, tail: &[u8]| {
-            let prepared = super::super::prepared::Prepared {
-                identity: 1,
-                name: Bytes::new(),
-                text: Bytes::new(),
-                types: Bytes::from_static(&[0, 0]),
-                by_sql: None,
-            };
-            let bound = Bound { prepared: prepared.into(), tail: Bytes::copy_from_slice(tail) };
+            let bound = Bound { prepared: prepared("", &[0, 0]).into(), tail: Bytes::copy_from_slice(tail) };
             token_of(text, Some(&bound)).map(|token| token.as_str().to_owned()).map_err(|error| error.sqlstate)
         };
         let none = &[0, 0, 0, 0, 0, 0];

@@ -6,13 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use raidb_core::ids::{LeadEpoch, MemberId};
 use raidb_core::log::Position;
-use raidb_core::sql::analysis::{Isolation, TransactionModes};
+use raidb_core::sql::analysis::Isolation;
 use raidb_core::sql::catalog::{Catalog, Table};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::transaction::overtaking::Seen;
 use raidb_core::transcript::Transcript;
 use tokio::time::Instant;
 
+use super::characteristics::Characteristics;
+use super::meaning::Due;
 use super::prepared::Prepared;
 use super::settings::PendingSetting;
 use super::trouble::SqlError;
@@ -149,12 +151,10 @@ pub struct OpenTransaction {
     pub lead_begun: bool,
     /// A statement of the client has taken the snapshot that lasts, if one does.
     pub has_snapshot: bool,
-    /// BEGIN as the client wrote it (or plain, where the proxy opens the transaction).
-    pub begin: Bytes,
     /// The client opened it; otherwise the proxy did, around one statement or pipeline.
     pub explicit: bool,
-    /// Its isolation level.
-    pub isolation: Isolation,
+    /// Isolation level and the like.
+    pub modes: Characteristics,
     /// What followers get.
     pub transcript: Transcript<Entry>,
     /// Its entries do not leave for the followers now: they are about to go out with their COMMIT.
@@ -179,6 +179,10 @@ pub struct OpenTransaction {
     pub declared: Vec<(usize, String)>,
     /// A setting was made in it that changes what statements mean: when it ends, the lead is asked again.
     pub meaning_changed: bool,
+    /// What of it the lead is still to be asked before a statement depends on it.
+    pub meaning_due: Option<Due>,
+    /// One of these says how texts are read.
+    pub texts_changed: bool,
     /// DDL ran that is not about temporary objects alone.
     pub changes_catalog: bool,
     /// DDL ran: its own view of the catalog, and the shared one is read again behind COMMIT.
@@ -229,20 +233,19 @@ impl OpenTransaction {
     /// decides, first and alone.
     #[must_use]
     pub fn lead_commits_first(&self) -> bool {
-        self.isolation == Isolation::Serializable || self.holds_cursor
+        self.modes.isolation == Isolation::Serializable || self.holds_cursor
     }
 
     /// A transaction under `epoch`, led by `lead`; nothing has been sent.
     #[must_use]
-    pub fn new(lead: MemberId, epoch: LeadEpoch, begin: Bytes, explicit: bool, isolation: Isolation) -> Self {
+    pub fn new(lead: MemberId, epoch: LeadEpoch, explicit: bool, modes: Characteristics) -> Self {
         OpenTransaction {
             lead,
             epoch,
             lead_begun: false,
             has_snapshot: false,
-            begin,
             explicit,
-            isolation,
+            modes,
             transcript: Transcript::default(),
             held: false,
             limited: false,
@@ -255,6 +258,8 @@ impl OpenTransaction {
             holds_cursor: false,
             declared: Vec::new(),
             meaning_changed: false,
+            meaning_due: None,
+            texts_changed: false,
             changes_catalog: false,
             own_catalog: None,
             temporary: None,
@@ -278,17 +283,11 @@ impl OpenTransaction {
 
 impl super::Session {
     /// Opens a transaction on the present lead, without sending anything.
-    pub(crate) fn open_transaction(&mut self, begin: Bytes, explicit: bool, isolation: Isolation) {
+    pub(crate) fn open_transaction(&mut self, explicit: bool, modes: Characteristics) {
         let view = self.database.enter();
         self.grow_slots();
         // What was refused before it was told before it.
         self.slots.iter_mut().for_each(|slot| slot.refused = None);
-        self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, begin, explicit, isolation));
+        self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, explicit, modes));
     }
-}
-
-/// The isolation level of a transaction, from what it says itself or else the session's default.
-#[must_use]
-pub fn isolation_of(modes: &TransactionModes, default: Isolation) -> Isolation {
-    modes.isolation.unwrap_or(default)
 }

@@ -15,6 +15,7 @@ use raidb_core::sql::footprint::Footprint;
 use super::Session;
 use super::control::change_of_meaning;
 use super::frames::TIME_LIMITS_OFF;
+use super::meaning::Due;
 use super::settings::{Effect, PendingSetting, SessionSettings};
 use super::statement::Statement;
 use super::transaction::Payload;
@@ -34,11 +35,8 @@ impl Session {
         }
         self.simple_on_lead(statement).await?;
         if let SessionChange::TransactionModes(modes) = change {
-            self.note_read_only(modes);
             // Followers always run READ COMMITTED, READ WRITE.
-            if let (Some(open), Some(isolation)) = (self.open.as_mut(), modes.isolation) {
-                open.isolation = isolation;
-            }
+            self.note_modes(modes);
             return Ok(());
         }
         if is_time_limit(change) {
@@ -66,21 +64,27 @@ impl Session {
             }
         }
         if change_of_meaning(change) {
+            let due = Due::of(change);
             if let Some(open) = self.open.as_mut() {
                 open.meaning_changed = true;
+                open.texts_changed |= due == Due::Texts;
             }
-            self.read_meaning_surely().await;
+            self.meaning_is_due(due).await;
         }
         Ok(())
     }
 
-    /// Remembers that what has written becomes READ ONLY: at COMMIT no mark can be added to it on the lead.
-    pub(super) fn note_read_only(&mut self, modes: &TransactionModes) {
-        if let Some(open) = self.open.as_mut().filter(|open| modes.read_only == Some(true) && open.writes()) {
+    /// Remembers modes of the open transaction: its next BEGIN names them. If what has written becomes READ ONLY, no mark can be added
+    /// to it on the lead at COMMIT.
+    pub(super) fn note_modes(&mut self, modes: &TransactionModes) {
+        let Some(open) = self.open.as_mut() else { return };
+        if modes.read_only == Some(true) && open.writes() {
             // The first time counts: what undoes it undoes those behind it.
             let length = open.transcript.len();
             open.read_only_at.get_or_insert(length);
         }
+        open.modes = open.modes.with(modes);
+        self.block_begun = self.block_begun.map(|_| open.modes);
     }
 
     /// Before the decision.
@@ -160,7 +164,7 @@ fn time_limits(settings: &[PendingSetting]) -> Vec<Bytes> {
             }
             // An entry of the transcript, and the last word on those before it.
             Effect::ResetAll => limits.clear(),
-            Effect::Set { .. } | Effect::Reset(_) | Effect::Modes { .. } => {}
+            Effect::Set { .. } | Effect::Reset(_) | Effect::Modes(_) => {}
         }
     }
     limits

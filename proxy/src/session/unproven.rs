@@ -85,7 +85,7 @@ impl Session {
             ));
         }
         let Some(open) = &self.open else { return Ok(()) };
-        if open.isolation != Isolation::ReadCommitted {
+        if open.modes.isolation != Isolation::ReadCommitted {
             return Err(SqlError::refused(
                 format!("{}; and the snapshot of this transaction is the lead's alone", unproven.reason),
                 "Use READ COMMITTED, under which the followers run as well.",

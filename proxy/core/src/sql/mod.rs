@@ -27,6 +27,6 @@ pub mod split;
 mod testing;
 mod text;
 
-pub use analyse::{Settings, analyse, run_unproven, start_setting};
+pub use analyse::{Settings, analyse, column_of_setting, run_unproven, start_setting};
 pub use functions::may_mean_now;
 pub use text::{quote_ident, quote_qualified};

@@ -6,6 +6,7 @@ mod advisory_in_functions;
 mod cancel_in_time;
 mod cancel_storm;
 mod captured_in_latin1;
+mod characteristics_kept;
 mod client_not_reading;
 mod combined_inserts;
 mod committed_then_cut;
@@ -165,6 +166,7 @@ cases! {
     Shared constants_behind_set,
     Shared ddl_beside_lock,
     Shared captured_in_latin1,
+    Shared characteristics_kept,
     Shared limits_not_at_commit,
     Shared time_limit_in_transaction,
     Shared meaning_refused,

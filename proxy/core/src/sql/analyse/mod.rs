@@ -51,6 +51,7 @@ use super::text::Text;
 use crate::ids::TableId;
 
 pub(crate) use effects::scan;
+pub use read::column_of_setting;
 pub use session::start_setting;
 pub use unproven::run_unproven;
 

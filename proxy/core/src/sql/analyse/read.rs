@@ -188,34 +188,57 @@ pub(crate) fn target<'t>(factor: &TableFactor, table: &'t Table) -> Option<Targe
 /// SELECT set_config('name', 'value', is_local) alone: a SET. Also in the form of `pg_dump`, which sets what may not exist:
 /// SELECT set_config(name, 'value', false) FROM pg_settings WHERE name = 'name'.
 fn set_config(text: &Text<'_>) -> Option<Result<Judged, Stop>> {
-    let catalog = |at| if text.are(at, &["pg_catalog"]) && text.symbol(at + 1, ".") { at + 2 } else { at };
-    let at = catalog(1);
-    if !text.is(0, "select") || !text.is(at, "set_config") || !text.symbol(at + 1, "(") {
-        return None;
-    }
-    let value = latin(&text.string(at + 4)?);
-    let local = text.is(at + 6, "true");
-    let constants = text.symbol(at + 3, ",") && text.symbol(at + 5, ",") && (local || text.is(at + 6, "false"));
-    let behind = at + 8;
-    let (name, ends) = if text.is(at + 2, "name") && text.is(behind, "from") {
-        let from = catalog(behind + 1);
-        let condition = text.is(from, "pg_settings") && text.are(from + 1, &["where", "name"]);
-        (text.string(from + 4)?, condition && text.operator(from + 3, "=") && from + 5 == text.len())
-    } else {
-        let alias = (text.is(behind, "as") && behind + 2 == text.len())
-            || (text.name(behind).is_some() && behind + 1 == text.len());
-        (text.string(at + 2)?, behind == text.len() || alias)
-    };
-    let name = latin(&name).to_ascii_lowercase();
-    if !constants || !text.symbol(at + 7, ")") || !ends {
-        return None;
-    }
+    let SetConfig { name, value, local, .. } = SetConfig::of(text)?;
     let values = Some(vec![value]);
     if let Err(stop) = session::check_setting(&name, values.as_deref()) {
         return Some(Err(stop));
     }
     let change = if local { SessionChange::SetLocal { name, values } } else { SessionChange::Set { name, values } };
     Some(Ok(Judged::plain(Command::Session(change))))
+}
+
+/// The column of the row that answers a SET in the form of a query ([`set_config`]); `None`: it is none.
+#[must_use]
+pub fn column_of_setting(sql: &[u8], standard_conforming: bool) -> Option<String> {
+    SetConfig::of(&Text::new(sql, standard_conforming)).map(|found| found.column)
+}
+
+/// A call of set_config that is a statement by itself.
+struct SetConfig {
+    /// Lower case.
+    name: String,
+    value: String,
+    local: bool,
+    column: String,
+}
+
+impl SetConfig {
+    fn of(text: &Text<'_>) -> Option<Self> {
+        let catalog = |at| if text.are(at, &["pg_catalog"]) && text.symbol(at + 1, ".") { at + 2 } else { at };
+        let at = catalog(1);
+        if !text.is(0, "select") || !text.is(at, "set_config") || !text.symbol(at + 1, "(") {
+            return None;
+        }
+        let value = latin(&text.string(at + 4)?);
+        let local = text.is(at + 6, "true");
+        let constants = text.symbol(at + 3, ",") && text.symbol(at + 5, ",") && (local || text.is(at + 6, "false"));
+        let behind = at + 8;
+        let mut column = None;
+        let (name, ends) = if text.is(at + 2, "name") && text.is(behind, "from") {
+            let from = catalog(behind + 1);
+            let condition = text.is(from, "pg_settings") && text.are(from + 1, &["where", "name"]);
+            (text.string(from + 4)?, condition && text.operator(from + 3, "=") && from + 5 == text.len())
+        } else {
+            let alias = behind + usize::from(text.is(behind, "as"));
+            column = text.name(alias);
+            (text.string(at + 2)?, behind == text.len() || column.is_some() && alias + 1 == text.len())
+        };
+        if !constants || !text.symbol(at + 7, ")") || !ends {
+            return None;
+        }
+        let name = latin(&name).to_ascii_lowercase();
+        Some(Self { name, value, local, column: column.unwrap_or_else(|| "set_config".to_owned()) })
+    }
 }
 
 /// A read that touches no rows.
