@@ -60,6 +60,7 @@ pub fn set_transaction(modes: &TransactionModes) -> Option<String> {
 #[must_use]
 pub fn texts(modes: &TransactionModes) -> Vec<&'static str> {
     let isolation = modes.isolation.map(|level| match level {
+        Isolation::ReadUncommitted => "ISOLATION LEVEL READ UNCOMMITTED",
         Isolation::ReadCommitted => "ISOLATION LEVEL READ COMMITTED",
         Isolation::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
         Isolation::Serializable => "ISOLATION LEVEL SERIALIZABLE",

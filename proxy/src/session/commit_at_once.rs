@@ -33,7 +33,6 @@ use std::task::Poll;
 use raidb_core::ids::MemberId;
 use raidb_core::log::Position;
 use raidb_core::member::Reason;
-use raidb_core::sql::analysis::Isolation;
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::transaction::follower::Step;
 
@@ -82,7 +81,7 @@ impl Session {
         let shared = self.group().is_some();
         let Some(open) = &self.open else { return false };
         let plain = open.lead_begun
-            && open.modes.isolation == Isolation::ReadCommitted
+            && !open.modes.isolation.lasts()
             && !open.holds_cursor
             && !open.deferred
             && !open.meaning_changed

@@ -171,13 +171,18 @@ impl Session {
     }
 
     /// How the next transaction of AND CHAIN begins: as this one, or as the one that was lost under its block.
-    fn again(&self) -> Option<Characteristics> {
-        let open = self.open.as_ref().map(|open| open.modes);
-        open.or(self.block_begun.filter(|_| self.block != Block::Idle))
+    fn again(&self) -> Option<Again> {
+        let open = self.open.as_ref().map(|open| Again { modes: open.modes, read_only: open.read_only_by_default });
+        let lost = self.block_begun.filter(|_| self.block != Block::Idle);
+        open.or(lost.map(|modes| Again { modes, read_only: self.settings.read_only }))
     }
 
-    fn chain(&mut self, chain: bool, again: Option<Characteristics>) {
-        if let (true, Some(modes)) = (chain, again) {
+    fn chain(&mut self, chain: bool, again: Option<Again>) {
+        if let (true, Some(Again { mut modes, read_only })) = (chain, again) {
+            if read_only != self.settings.read_only {
+                // The default has changed in it, and is not what the next one begins with.
+                modes.read_only = modes.read_only.or(Some(read_only));
+            }
             self.open_transaction(true, modes);
             self.block = Block::Open;
         }
@@ -269,6 +274,8 @@ impl Session {
             open.settings.retain(|s| s.at <= undo.length);
             open.cursors_undone(undo.length);
             open.read_only_at = open.read_only_at.filter(|at| *at < undo.length);
+            open.modes_undone(undo.length);
+            self.block_begun = self.block_begun.map(|_| open.modes);
             self.notices.undo(undo.length);
             for member in self.view.members().filter(|m| *m != lead) {
                 self.slot(member).cursor.undo(&undo);
@@ -431,6 +438,14 @@ pub(super) fn change_of_meaning(change: &SessionChange) -> bool {
             false
         }
     }
+}
+
+/// What AND CHAIN repeats.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    modes: Characteristics,
+    /// READ ONLY, where the modes do not say.
+    read_only: bool,
 }
 
 fn entry(sql: String, tag: &'static str) -> Entry {

@@ -18,7 +18,7 @@ use super::frames::parse_if_unknown;
 use super::prepared::{PREPARED_MAX, Portal, Prepared, PreparedStatement, portable_types};
 use super::reads::{ReadPlan, write_probe_begin};
 use super::simple::starts_with;
-use super::statement::{Bound, Statement};
+use super::statement::{Bound, CommandExt, Statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
 use crate::members::pg::link::{Link, Owner, Written};
@@ -308,8 +308,28 @@ impl Session {
             let name = String::from_utf8_lossy(portal).into_owned();
             return Err(SqlError::new("42P03", format!("portal \"{name}\" already exists"), ""));
         }
-        self.names.bind(portal.clone(), Portal { statement: statement.clone(), tail: tail.clone(), bound_on: None });
+        let settings = self.settings.version;
+        let (statement, tail) = (statement.clone(), tail.clone());
+        self.names.bind(portal.clone(), Portal { statement, tail, settings, bound_on: None });
         Ok(())
+    }
+
+    /// The lead runs a portal as it was planned at Bind, and followers parse its text when it comes to them: behind a setting, or DDL, that
+    /// may be another statement.
+    ///
+    /// # Errors
+    /// 0A000.
+    pub(super) fn check_bound(&mut self, portal: &Bytes, statement: &Statement) -> Result<(), SqlError> {
+        let settings = self.settings.version;
+        let Some(bound) = self.names.portal(portal) else { return Ok(()) };
+        let as_bound = bound.settings == settings && *bound.statement.analysis == *statement.analysis;
+        if as_bound || !statement.analysis.command.may_write() {
+            return Ok(());
+        }
+        Err(SqlError::refused(
+            "a setting or the schema has changed since the portal was bound, and followers would read its text anew",
+            "Send Bind again behind the change.",
+        ))
     }
 
     /// The statement behind a portal.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use raidb_core::ids::MemberId;
 use raidb_core::member::Reason;
-use raidb_core::sql::analysis::Isolation;
 use raidb_core::transaction::follower::{Answer, Step};
 use tokio::time::Instant;
 
@@ -203,7 +202,7 @@ impl Session {
     /// Whether a plain BEGIN opens what followers need: READ COMMITTED, READ WRITE.
     pub(super) fn plain_defaults(&self) -> bool {
         let own_role = self.identity.login.is_none();
-        own_role && self.settings.isolation == Isolation::ReadCommitted && !self.settings.read_only
+        own_role && !self.settings.isolation.lasts() && !self.settings.read_only
     }
 
     fn send_rollback(&mut self, member: MemberId, savepoint: Option<&str>) {

@@ -69,6 +69,7 @@ pub enum Rows {
 
 /// How to read one unit.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one answer")]
 pub struct Reading {
     /// CommandCompletes at the front that the client must not see (BEGIN and the like).
     pub hidden_commands: usize,
@@ -80,6 +81,8 @@ pub struct Reading {
     pub silent: bool,
     /// Nor notices.
     pub no_notices: bool,
+    /// What rows look like was told before.
+    pub described: bool,
 }
 
 /// What a unit came to.
@@ -231,6 +234,7 @@ impl Session {
         match head.tag {
             // The answer to a query of the proxy's own before the client's.
             b'T' | b'D' if reading.hidden_commands > 0 => {}
+            b'T' if reading.described && reading.steps.is_empty() => {}
             b'D' | b'd' => {
                 if !reading.silent && self.look.as_ref().is_some_and(|look| look.single) {
                     self.look = None;

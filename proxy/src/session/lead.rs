@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raidb_core::ids::{CommitSeq, MemberId};
-use raidb_core::sql::analysis::Isolation;
 use raidb_core::sql::footprint::Footprint;
 use tokio::time::Instant;
 
@@ -90,7 +89,7 @@ impl Session {
 
     /// A snapshot that lasts must hold every acknowledged commit, and none that only some members have.
     async fn before_first_statement(&mut self, lead: MemberId) -> Result<(), Trouble> {
-        let first = self.open.as_ref().is_some_and(|o| !o.lead_begun && o.modes.isolation != Isolation::ReadCommitted);
+        let first = self.open.as_ref().is_some_and(|o| !o.lead_begun && o.modes.isolation.lasts());
         if first {
             self.look(lead, &Footprint::Everything, false).await?;
         }
@@ -205,13 +204,14 @@ impl Session {
     pub(crate) async fn read_client_begun(
         &mut self,
         lead: MemberId,
-        begun: (Reading, UnitEnd),
+        (mut reading, end): (Reading, UnitEnd),
     ) -> Result<(UnitEnd, Duration), Trouble> {
+        reading.described |= self.described;
         let started = Instant::now();
         let _pending = PendingGuard::new(self.database.clone(), lead);
         self.handle
             .set_running(self.slots[usize::from(lead.0)].link.as_ref().map(crate::members::pg::link::Link::cancel_key));
-        let result = self.read_begun(lead, begun).await;
+        let result = self.read_begun(lead, (reading, end)).await;
         self.handle.set_running(None);
         self.looked();
         let took = started.elapsed();

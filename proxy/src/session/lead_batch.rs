@@ -12,7 +12,7 @@ use super::statement::{Bound, Statement};
 use super::token::{describe_portal, describe_statement};
 use super::transaction::Block;
 use super::trouble::{SqlError, Trouble};
-use crate::wire::decode::{self, Named, Parse};
+use crate::wire::decode::{Named, Parse};
 
 impl Session {
     /// Works on a batch, message by message; an error skips the rest up to Sync.
@@ -111,6 +111,7 @@ impl Session {
         let analysis = match message {
             Message::Parse(parse, _) => Some(self.analysis(&parse.text, false)),
             Message::Bind(bind, _) => self.known_statement(&bind.statement).ok().map(|known| known.analysis),
+            Message::Describe(Named::Statement(name), _) => self.known_statement(name).ok().map(|known| known.analysis),
             Message::Execute(portal, ..) if !self.sql_cursor(portal) => {
                 self.portal_statement(portal).ok().map(|statement| statement.analysis)
             }
@@ -254,7 +255,9 @@ impl Session {
             }
             cursor_fetch()
         } else {
-            self.portal_statement(portal)?
+            let statement = self.portal_statement(portal)?;
+            self.check_bound(portal, &statement)?;
+            statement
         };
         self.current = statement.sql.clone();
         let command = &statement.analysis.command;
@@ -273,11 +276,10 @@ impl Session {
         if is_control(command) {
             self.run_unit(unit, None).await?;
             let plain = Statement { bound: None, ..statement };
-            let mark = self.staged.len();
+            // A setting in the form of a query runs by its text, and its row was described before, if the client asked.
+            self.described = true;
             let result = self.control(&plain).await;
-            // A setting in the form of a query has run by its text, and its row was described before, if the client asked.
-            let answer = self.staged.split_off(mark.min(self.staged.len()));
-            self.staged.extend_from_slice(&decode::kept(&answer, |tag| tag != b'T'));
+            self.described = false;
             return result;
         }
         if answered_here(command)? {

@@ -9,11 +9,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::Isolation;
 use tokio::time::Instant;
 
 use super::Session;
 use super::trouble::{SqlError, Trouble};
+use crate::members::pg::link::Owner;
 use crate::virtual_database::in_flight::Ticket;
 
 /// A change of lead waits this long for a transaction to complete on followers what the old lead had answered; then the
@@ -33,8 +33,7 @@ impl Session {
         let started = Instant::now();
         loop {
             let Some(open) = &self.open else { return Ok(()) };
-            let carried =
-                !open.lead_only_state && (open.modes.isolation == Isolation::ReadCommitted || !open.lead_begun);
+            let carried = !open.lead_only_state && (!open.modes.isolation.lasts() || !open.lead_begun);
             if !carried {
                 return Err(SqlError::retry("the lead was lost, and with it a snapshot or cursor").into());
             }
@@ -75,8 +74,21 @@ impl Session {
             })
             .await?;
             if self.view.lead_epoch <= epoch {
+                self.read_only_again(begun);
                 return Ok(());
             }
+        }
+    }
+
+    /// Followers are READ WRITE: what goes on there as the lead's is what the client has asked for. If it fails, the transaction does.
+    fn read_only_again(&mut self, begun: bool) {
+        let default = self.settings.read_only;
+        let Some(open) = self.open.as_ref().filter(|open| begun && open.modes.read_only.unwrap_or(default)) else {
+            return;
+        };
+        let lead = open.lead;
+        if let Some(link) = self.link(lead) {
+            link.simple(&[b"SET TRANSACTION READ ONLY"], Owner::ProbeEnd);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use raidb_core::ids::MemberId;
-use raidb_core::sql::analysis::{Command, Isolation, Proof, Read, Write, WriteForm};
+use raidb_core::sql::analysis::{Command, Proof, Read, Write, WriteForm};
 use raidb_core::sql::footprint::Footprint;
 
 use super::Session;
@@ -57,7 +57,7 @@ impl Session {
     pub(super) async fn look_on_lead(&mut self, statement: &Statement, lead: MemberId) -> Result<(), Trouble> {
         let footprint = self.read_footprint(statement);
         let command = &statement.analysis.command;
-        let lasting = self.open.as_ref().filter(|open| open.modes.isolation != Isolation::ReadCommitted);
+        let lasting = self.open.as_ref().filter(|open| open.modes.isolation.lasts());
         match lasting.map(|open| open.lead_begun && open.has_snapshot) {
             Some(true) => self.wait_for_commits(lead, &footprint).await,
             // A snapshot that lasts is taken by what comes later.
@@ -83,16 +83,14 @@ impl Session {
         }
     }
 
-    /// What the proxy itself is about to ask on the lead, or has parsed there, takes the snapshot that lasts, if there is none yet.
+    /// What the proxy itself is about to ask on the lead, or has parsed there, may take the snapshot that lasts.
     pub(super) async fn look_before_snapshot(&mut self, lead: MemberId) -> Result<(), Trouble> {
-        let lasts = |open: &OpenTransaction| open.modes.isolation != Isolation::ReadCommitted && !open.has_snapshot;
+        let lasts = |open: &OpenTransaction| open.modes.isolation.lasts() && !open.has_snapshot;
         if self.open.as_ref().is_some_and(lasts) {
-            self.look(lead, &Footprint::Everything, false).await?;
-            if let Some(open) = self.open.as_mut() {
-                open.has_snapshot = true;
-            }
+            self.look(lead, &Footprint::Everything, false).await
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// The statement has its snapshot, or is over.

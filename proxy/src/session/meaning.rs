@@ -111,7 +111,10 @@ impl Session {
         }
         self.settings.told(Told { search_path, values });
         match self.open.as_mut() {
-            Some(open) => open.meaning_due = None,
+            Some(open) => {
+                open.meaning_due = None;
+                open.has_snapshot = true;
+            }
             // (In a transaction they may be SET LOCAL, and do not concern it.)
             None => self.settings.told_defaults(defaults),
         }

@@ -153,6 +153,8 @@ pub struct Session {
     pub(crate) urgent: bool,
     /// What names mean is not known: the lead is asked before the next statement.
     pub(crate) meaning_unknown: bool,
+    /// The client was told what the rows of what runs by its text look like.
+    pub(crate) described: bool,
     /// DDL that had ended when the batch in hand was judged.
     pub(crate) generation: u64,
     /// The client was told to send rows: up to their end a Sync means nothing.
@@ -241,6 +243,7 @@ impl Session {
             current: Bytes::new(),
             urgent: false,
             meaning_unknown: false,
+            described: false,
             generation: 0,
             copy_answered: false,
             behind: None,

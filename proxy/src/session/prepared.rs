@@ -62,6 +62,8 @@ pub struct Portal {
     pub statement: PreparedStatement,
     /// The Bind without its names.
     pub tail: Bytes,
+    /// Version of the settings when it was bound.
+    pub settings: u64,
     /// The lead on which it was bound.
     pub bound_on: Option<raidb_core::ids::MemberId>,
 }

@@ -334,7 +334,8 @@ impl SessionSettings {
                 self.isolation = match first.as_deref() {
                     Some("serializable") => Isolation::Serializable,
                     Some("repeatable read") => Isolation::RepeatableRead,
-                    Some("read committed" | "read uncommitted") => Isolation::ReadCommitted,
+                    Some("read committed") => Isolation::ReadCommitted,
+                    Some("read uncommitted") => Isolation::ReadUncommitted,
                     _ => self.defaults.isolation,
                 };
             }

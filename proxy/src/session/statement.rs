@@ -227,7 +227,7 @@ impl Session {
     /// The locked form rests on a lead that sees the rows which its followers see. A snapshot that lasts and is older than the
     /// locks shows others; one that is taken behind them does not.
     fn check_snapshot(&self) -> Result<(), SqlError> {
-        let old = |open: &OpenTransaction| open.lead_begun && open.modes.isolation != Isolation::ReadCommitted;
+        let old = |open: &OpenTransaction| open.lead_begun && open.modes.isolation.lasts();
         if !self.open.as_ref().is_some_and(old) {
             return Ok(());
         }

@@ -155,6 +155,10 @@ pub struct OpenTransaction {
     pub explicit: bool,
     /// Isolation level and the like.
     pub modes: Characteristics,
+    /// What they were before each change, with the length of the transcript then.
+    pub modes_before: Vec<(usize, Characteristics)>,
+    /// The session's default when it began.
+    pub read_only_by_default: bool,
     /// What followers get.
     pub transcript: Transcript<Entry>,
     /// Its entries do not leave for the followers now: they are about to go out with their COMMIT.
@@ -236,6 +240,13 @@ impl OpenTransaction {
         self.modes.isolation == Isolation::Serializable || self.holds_cursor
     }
 
+    /// The transcript was cut to this length, and what came behind is undone.
+    pub fn modes_undone(&mut self, length: usize) {
+        while let Some((_, before)) = self.modes_before.pop_if(|(at, _)| *at >= length) {
+            self.modes = before;
+        }
+    }
+
     /// A transaction under `epoch`, led by `lead`; nothing has been sent.
     #[must_use]
     pub fn new(lead: MemberId, epoch: LeadEpoch, explicit: bool, modes: Characteristics) -> Self {
@@ -246,6 +257,8 @@ impl OpenTransaction {
             has_snapshot: false,
             explicit,
             modes,
+            modes_before: Vec::new(),
+            read_only_by_default: false,
             transcript: Transcript::default(),
             held: false,
             limited: false,
@@ -288,6 +301,8 @@ impl super::Session {
         self.grow_slots();
         // What was refused before it was told before it.
         self.slots.iter_mut().for_each(|slot| slot.refused = None);
-        self.open = Some(OpenTransaction::new(view.lead, view.lead_epoch, explicit, modes));
+        let read_only_by_default = self.settings.read_only;
+        let open = OpenTransaction::new(view.lead, view.lead_epoch, explicit, modes);
+        self.open = Some(OpenTransaction { read_only_by_default, ..open });
     }
 }

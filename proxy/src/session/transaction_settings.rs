@@ -83,6 +83,7 @@ impl Session {
             let length = open.transcript.len();
             open.read_only_at.get_or_insert(length);
         }
+        open.modes_before.push((open.transcript.len(), open.modes));
         open.modes = open.modes.with(modes);
         self.block_begun = self.block_begun.map(|_| open.modes);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raidb_core::config::UnsafeStatement;
-use raidb_core::sql::analysis::{Analysis, Command, Isolation, Refusal, Severity, Unproven};
+use raidb_core::sql::analysis::{Analysis, Command, Refusal, Severity, Unproven};
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::sql::run_unproven;
 
@@ -85,7 +85,7 @@ impl Session {
             ));
         }
         let Some(open) = &self.open else { return Ok(()) };
-        if open.modes.isolation != Isolation::ReadCommitted {
+        if open.modes.isolation.lasts() {
             return Err(SqlError::refused(
                 format!("{}; and the snapshot of this transaction is the lead's alone", unproven.reason),
                 "Use READ COMMITTED, under which the followers run as well.",
@@ -142,6 +142,7 @@ impl Session {
             open.deferred = true;
             open.sequences_doubted = true;
             open.meaning_changed = true;
+            open.texts_changed = true;
         }
         // The statement is in the transcript: a change of lead now must not run it again.
         while let Err(trouble) = self.look_after_unproven().await {

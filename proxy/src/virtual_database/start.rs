@@ -306,6 +306,7 @@ impl VirtualDatabase {
                 isolation: match isolation.as_str() {
                     "serializable" => Isolation::Serializable,
                     "repeatable read" => Isolation::RepeatableRead,
+                    "read uncommitted" => Isolation::ReadUncommitted,
                     _ => Isolation::ReadCommitted,
                 },
                 time_limits: limits == "true",

@@ -321,23 +321,17 @@ pub fn text_row(frame: &[u8]) -> Vec<Option<String>> {
 /// The ParameterStatus frames among these.
 #[must_use]
 pub fn reports(frames: &[u8]) -> BytesMut {
-    kept(frames, |tag| tag == b'S')
-}
-
-/// The frames among these whose tag is to be kept.
-#[must_use]
-pub fn kept(frames: &[u8], keep: impl Fn(u8) -> bool) -> BytesMut {
-    let mut out = BytesMut::new();
+    let mut reports = BytesMut::new();
     let mut rest = frames;
     while let Some(head) = rest.get(1..5) {
         let length = 1 + u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let Some(frame) = rest.get(..length.max(5)) else { break };
-        if keep(frame[0]) {
-            out.extend_from_slice(frame);
+        if frame[0] == b'S' {
+            reports.extend_from_slice(frame);
         }
         rest = &rest[frame.len()..];
     }
-    out
+    reports
 }
 
 #[cfg(test)]

@@ -26,6 +26,26 @@ const SHOWN: &[(&[&str], &str)] = &[
         "serializable",
     ),
     (&["begin", "set transaction read only", "rollback and chain", "show transaction_read_only"], "on"),
+    (
+        &[
+            "begin",
+            "savepoint s",
+            "set transaction read only",
+            "rollback to s",
+            "commit and chain",
+            "show transaction_read_only",
+        ],
+        "off",
+    ),
+    (
+        &[
+            "begin",
+            "set session characteristics as transaction read only",
+            "commit and chain",
+            "show transaction_read_only",
+        ],
+        "off",
+    ),
     (&["begin isolation level repeatable read", "commit and chain", "show transaction_isolation"], "repeatable read"),
     (
         &[

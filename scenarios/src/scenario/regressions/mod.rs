@@ -51,6 +51,7 @@ mod named_not_locked;
 mod notifications_flow;
 mod notified_by_functions;
 mod parameter_status_at_commit;
+mod portal_behind_setting;
 mod portal_runs_again;
 mod prepare_in_transaction;
 mod read_only_with_settings;
@@ -184,6 +185,7 @@ cases! {
     Shared copy_out_of_step,
     Shared copy_cancelled,
     Shared errors_in_order,
+    Shared portal_behind_setting,
     Shared portal_runs_again,
     Shared concurrently,
     Shared two_phase,

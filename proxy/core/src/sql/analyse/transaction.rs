@@ -103,8 +103,10 @@ pub(crate) fn modes(text: &Text<'_>, mut at: usize) -> Option<TransactionModes> 
 }
 
 fn isolation(text: &Text<'_>, at: usize) -> Option<(Isolation, usize)> {
-    if text.are(at, &["read", "committed"]) || text.are(at, &["read", "uncommitted"]) {
+    if text.are(at, &["read", "committed"]) {
         Some((Isolation::ReadCommitted, 2))
+    } else if text.are(at, &["read", "uncommitted"]) {
+        Some((Isolation::ReadUncommitted, 2))
     } else if text.are(at, &["repeatable", "read"]) {
         Some((Isolation::RepeatableRead, 2))
     } else {

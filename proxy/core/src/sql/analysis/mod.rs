@@ -11,15 +11,25 @@ use super::catalog::Table;
 use super::footprint::Footprint;
 use crate::ids::TableId;
 
-/// Isolation levels; READ UNCOMMITTED is what PostgreSQL makes of it, READ COMMITTED.
+/// Isolation levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// READ COMMITTED or READ UNCOMMITTED.
+    /// READ UNCOMMITTED: PostgreSQL does as under READ COMMITTED, and shows it under its own name.
+    ReadUncommitted,
+    /// READ COMMITTED.
     ReadCommitted,
     /// REPEATABLE READ.
     RepeatableRead,
     /// SERIALIZABLE.
     Serializable,
+}
+
+impl Isolation {
+    /// Whether the first snapshot of a transaction holds to its end.
+    #[must_use]
+    pub fn lasts(self) -> bool {
+        matches!(self, Isolation::RepeatableRead | Isolation::Serializable)
+    }
 }
 
 /// Transaction modes, as BEGIN, START TRANSACTION, SET TRANSACTION, SET SESSION CHARACTERISTICS name them.

@@ -21,7 +21,7 @@ fn transaction_control() {
         ),
         (
             "begin transaction isolation level read uncommitted read write not deferrable",
-            "Begin(TransactionModes { isolation: Some(ReadCommitted), read_only: Some(false), deferrable: Some(false) })",
+            "Begin(TransactionModes { isolation: Some(ReadUncommitted), read_only: Some(false), deferrable: Some(false) })",
         ),
         ("begin now", "unknown this form of transaction control"),
         ("commit", "Commit { chain: false }"),
