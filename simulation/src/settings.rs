@@ -66,7 +66,7 @@ impl Settings {
             faults,
             fault_kinds: u32::try_from(random.next() & 0xff).unwrap_or(0),
             fault_rate: random.pick(&[10, 40, 150]),
-            slow_per_mille: random.pick(&[0, 0, 500, 900, 970]),
+            slow_per_mille: random.pick(&[0, 0, 500, 800, 900]),
         }
     }
 }

@@ -289,8 +289,9 @@ impl Backend {
 
     fn commit(&mut self, server: &mut Server) {
         let Some(mut tx) = self.tx.take() else { return };
+        let wrote = tx.undo.iter().any(|undo| matches!(undo, Undo::Dirty(..)));
         tx.commit(&mut server.rows);
-        for origin in &tx.origins {
+        for origin in tx.origins.iter().filter(|_| wrote) {
             *server.commits.entry(*origin).or_default() += 1;
         }
         server.markers.extend(tx.markers.iter().map(|position| Position(*position)));

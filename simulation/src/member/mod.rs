@@ -101,9 +101,21 @@ impl Server {
         }
     }
 
+    /// A cancel request arrives.
+    pub fn cancel(&mut self, id: ConnectionId) {
+        if let Some(backend) = self.backends.get_mut(&id) {
+            backend.cancel(&mut self.rows);
+        }
+    }
+
     /// All backends of sessions are ended, and gone.
     pub fn fence(&mut self) {
         self.backends.values_mut().for_each(|backend| backend.end(&mut self.rows));
+    }
+
+    /// The proxy is gone; what it had sent is carried out.
+    pub fn clients_gone(&mut self) {
+        self.backends.values_mut().for_each(|backend| backend.client_gone = true);
     }
 
     /// Connections that neither side knows any more.

@@ -50,7 +50,7 @@ impl Replay {
     /// Everything up to `to` is to be on the member; `passes_own`: but what its sessions commit there themselves.
     pub fn aim(&mut self, to: Position, passes_own: bool, w: &mut World) {
         let own = name(self.member);
-        for record in w.disk.read(self.at.next()).take_while(|record| record.position <= to) {
+        for record in w.disk.read(self.goal.next()).take_while(|record| record.position <= to) {
             if record.kind != RecordKind::Intent {
                 continue;
             }

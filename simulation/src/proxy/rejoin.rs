@@ -145,7 +145,7 @@ impl World {
                 self.shared.membership.caught_up(member);
                 self.shared.in_flight.caught_up(member);
                 let journal = &self.shared.journal;
-                self.shared.tokens.settled(end, |position| journal.is_aborted(position));
+                self.shared.tokens.settled(end, self.now, |position| journal.is_aborted(position));
                 let up = self.shared.membership.up(member);
                 self.trace.add(self.now, "last member back", [member as u64, u64::from(up), 0], String::new);
                 true

@@ -4,7 +4,8 @@
 use raidb_core::member::Reason;
 use raidb_core::transaction::follower::{Answer as Followed, Step};
 
-use super::{CommitState, Owed, Proof, Session, Trouble, Work, retry};
+use super::{CommitState, Foreground, Owed, Proof, Session, Trouble, Work, retry};
+use crate::client::{Act, Client};
 use crate::member::Answer;
 use crate::proxy::in_flight::Member;
 use crate::proxy::leaving::FaultOutcome;
@@ -206,5 +207,23 @@ impl Session {
         if let Some(open) = &mut self.open {
             open.doomed.get_or_insert(trouble);
         }
+    }
+
+    /// The connection is cut: what was sent is still carried out, and nobody hears of it.
+    pub fn cut(&mut self, member: Member, w: &mut World) {
+        if let Some(backend) = self.slots[member].connection.and_then(|id| w.servers[member].backend(id)) {
+            backend.client_gone = true;
+            self.link_lost(member, w);
+        }
+    }
+
+    /// The proxy is gone. What the client may conclude of its transaction; it comes back.
+    pub fn lost(mut self, w: &mut World) -> Client {
+        if let Some(open) = self.open.take() {
+            let asked = self.act() == Act::Commit && !matches!(self.state, Foreground::Cleaning { .. } | Foreground::Ending { .. });
+            w.lost(open.origin, asked);
+            self.client.ended();
+        }
+        self.client
     }
 }

@@ -16,10 +16,6 @@ impl Session {
         let Some(open) = &self.open else { return Ok(()) };
         let writes = open.transcript.iter().any(|entry| Session::writes(entry).is_some());
         if !writes {
-            if open.token.is_none() {
-                self.commit_locks_only(w);
-                return Ok(());
-            }
             // (In the proxy a token's transaction is logged without an entry; here it just has none.)
             self.commit_locks_only(w);
             return Ok(());
@@ -66,10 +62,6 @@ impl Session {
 
     pub(super) fn settle_followers(&mut self, w: &mut World) -> Result<bool, Trouble> {
         self.check_lead()?;
-        if w.planted == Planted::EarlyAgreement {
-            self.state = Foreground::Register;
-            return Ok(true);
-        }
         match self.followers_state() {
             Poll::Pending => Ok(false),
             Poll::Ready(diverged) if diverged.is_empty() => {
@@ -94,7 +86,7 @@ impl Session {
         }
         let stale = (self.intent.is_some() || self.decided != 0) && self.intent_view != self.view.version;
         let agreed = matches!(self.followers_state(), Poll::Ready(diverged) if diverged.is_empty()) && !stale;
-        let unchecked = matches!(w.planted, Planted::NoSecondLook | Planted::EarlyAgreement);
+        let unchecked = w.planted == Planted::NoSecondLook;
         if !agreed && !unchecked {
             return Err(Trouble::ViewChanged);
         }
@@ -106,7 +98,7 @@ impl Session {
             members: self.view.enabled,
             provisional: self.early,
         };
-        let current = w.shared.membership.view.version == self.view.version;
+        let current = unchecked || w.shared.membership.view.version == self.view.version;
         let registration = w.shared.in_flight.register(candidate, current);
         w.trace.add(w.now, "register", [self.id, u64::from(self.view.enabled), 0], || format!("{registration:?}"));
         match registration {
@@ -114,6 +106,7 @@ impl Session {
                 self.early = None;
                 self.ticket = Some(ticket);
                 let ask = !order_kept && begun;
+                self.asked = ask;
                 self.slots[lead].proof = if ask { Proof::Asked } else { Proof::NotNeeded };
                 if ask {
                     self.send(lead, Vec::new(), Owed::Proof, w);

@@ -39,7 +39,7 @@ impl Session {
         if self.intent.is_none() && self.decided == 0 {
             if let Some(token) = self.open.as_ref().and_then(|open| open.token.clone()) {
                 let end = w.disk.end();
-                if !w.shared.tokens.decide(&token, w.now, end) {
+                if !w.shared.decide(&token, w.now, end) {
                     return Err(retry());
                 }
             }
@@ -92,7 +92,8 @@ impl Session {
             return Err(Trouble::Fatal);
         }
         let proof = self.slots[lead].proof;
-        let held = matches!(proof, Proof::NotNeeded | Proof::Held) && !self.lead_reset(ticket, w);
+        // A lead that leaves takes its answer with it.
+        let held = !self.asked || proof == Proof::Held;
         if held && w.shared.in_flight.settled(&mut doubts) {
             let alone = self.view.members().count() < 2;
             if w.shared.in_flight.leave(ticket, alone) {
@@ -114,18 +115,12 @@ impl Session {
         Ok(false)
     }
 
-    /// A lead that leaves takes its answer with it: its slot was reset, and says nothing any more.
-    fn lead_reset(&self, ticket: CommitSeq, w: &World) -> bool {
-        let Some(open) = &self.open else { return true };
-        !self.view.is_enabled(open.lead) && w.shared.in_flight.is_unproven(ticket)
-    }
-
     fn send_commit(&mut self, member: Member, w: &mut World) {
         let is_lead = self.is_lead(member);
         let (begun, length) = self.open.as_ref().map_or((false, 0), |open| (open.lead_begun, open.transcript.len()));
         let slot = &mut self.slots[member];
         let lacks = !is_lead && length > 0 && (slot.connection.is_none() || slot.cursor.step(length) != Step::Agreed);
-        if lacks && w.planted != Planted::EarlyAgreement {
+        if lacks {
             // It gets this transaction from the log.
             slot.commit = CommitState::Sent;
             return self.report(member, Reason::LostConnection);
@@ -285,6 +280,12 @@ impl Session {
             return Ok(undecided);
         }
         match self.intent_written(w) {
+            Ok(true) if w.planted == Planted::NotWithdrawn => {
+                w.shared.journal.finish(Position(self.decided));
+                self.decided = 0;
+                self.void(w);
+                self.after_withdrawal(trouble, w);
+            }
             Ok(true) => {
                 let outcome = Outcome { aborted: Position(self.decided) };
                 let record = w.disk.append(RecordKind::Outcome, outcome.encode());

@@ -27,8 +27,8 @@ impl Session {
         };
         if before != std::mem::discriminant(&self.state) {
             self.last_progress = w.now;
-            let name = format!("{:?}", self.state);
-            w.trace.add(w.now, "session", [self.id, self.open.as_ref().map_or(0, |o| u64::from(o.origin)), 0], || name);
+            let origin = self.open.as_ref().map_or(0, |open| u64::from(open.origin));
+            w.trace.add(w.now, "session", [self.id, origin, 0], || format!("{:?}", self.state));
         }
         happened
     }
@@ -72,6 +72,7 @@ impl Session {
             footprint: Footprint::Nothing,
             seen: Seen::default(),
             token: self.client.token().then(|| Token::new(format!("t{origin}").as_bytes())).flatten(),
+            token_given: false,
             doomed: None,
         });
         self.state = Foreground::Act;
@@ -148,18 +149,18 @@ impl Session {
     }
 
     fn bind_token(&mut self, w: &mut World) -> Result<(), Trouble> {
-        let Some(open) = &self.open else { return Ok(()) };
-        let Some(token) = open.token.clone().filter(|_| !open.lead_begun && open.transcript.is_empty()) else {
-            return Ok(());
-        };
-        w.shared.give_token(&token, self.id, w.now, &mut w.disk).map_err(Trouble::Sql)
+        let Some(open) = self.open.as_mut().filter(|open| !open.token_given) else { return Ok(()) };
+        open.token_given = true;
+        let Some(token) = &open.token else { return Ok(()) };
+        w.oracle.named(open.origin);
+        w.shared.give_token(token, self.id, w.now, &mut w.disk).map_err(Trouble::Sql)
     }
 
     fn wait_answer(&mut self, w: &mut World) -> Result<bool, Trouble> {
         self.check_lead()?;
         let Some(answer) = self.answer.take() else { return Ok(false) };
         if answer.error.is_some() {
-            self.statement_failed(&answer, w);
+            self.statement_failed(w);
         } else {
             self.answered(&answer, w);
             self.client.next();
@@ -214,14 +215,13 @@ impl Session {
     }
 
     /// Undone on the followers at once (rule 3), and the client decides how it goes on.
-    fn statement_failed(&mut self, answer: &Answer, w: &mut World) {
+    fn statement_failed(&mut self, w: &mut World) {
         w.counts.failed += 1;
         let Some(open) = &mut self.open else { return };
         let undo = open.transcript.failed();
         open.seen.roughly();
         self.undo(&undo, w);
         let back = undo.savepoint.as_deref().map(super::follow::savepoint_number);
-        w.oracle.sqlstate(answer.error);
         self.client.failed(back, &mut w.random);
         self.state = Foreground::Act;
     }

@@ -54,6 +54,8 @@ pub struct Open {
     pub footprint: Footprint,
     pub seen: Seen,
     pub token: Option<Token>,
+    /// The token was given.
+    pub token_given: bool,
     /// It must end with this.
     pub doomed: Option<Trouble>,
 }
@@ -185,6 +187,8 @@ pub struct Session {
     intent: Option<AppendId>,
     intent_view: u64,
     urgent: bool,
+    /// The lead was asked whether it still has the transaction.
+    asked: bool,
     /// What the lead answered.
     answer: Option<Answer>,
     /// Something of interest happened since the last step.
@@ -207,6 +211,7 @@ impl Session {
             intent: None,
             intent_view: 0,
             urgent: false,
+            asked: false,
             answer: None,
             last_progress: w.now,
         }
