@@ -33,11 +33,6 @@ impl Client {
         self.left == 0
     }
 
-    /// No further transaction.
-    pub fn stop(&mut self) {
-        self.left = 0;
-    }
-
     pub fn act(&self) -> Act {
         self.acts.get(self.at).copied().unwrap_or(Act::Rollback)
     }

@@ -50,13 +50,13 @@ pub fn run(seed: u64, planted: Planted) -> Report {
     if report.violation.is_none() {
         return report;
     }
-    run_with(seed, planted, Trace { detailed: true, ..Trace::default() })
+    run_with(seed, planted, Trace::with_texts(false))
 }
 
 /// Runs a seed and prints every event.
 #[must_use]
 pub fn run_traced(seed: u64, planted: Planted) -> Report {
-    run_with(seed, planted, Trace { printed: true, ..Trace::default() })
+    run_with(seed, planted, Trace::with_texts(true))
 }
 
 impl fmt::Display for Report {

@@ -44,6 +44,12 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// One that keeps texts for a report, or prints everything.
+    #[must_use]
+    pub fn with_texts(printed: bool) -> Self {
+        Trace { printed, detailed: true, ..Trace::default() }
+    }
+
     /// One more event. `detail` is asked for only if somebody reads it, and is no part of the hash.
     pub fn add(&mut self, step: u64, what: &'static str, numbers: [u64; 3], detail: impl FnOnce() -> String) {
         self.count += 1;

@@ -123,16 +123,6 @@ impl Server {
         self.backends.retain(|_, backend| !(backend.ended && backend.client_gone));
     }
 
-    /// Takes everything from another one: a copy as of its last commit.
-    pub fn copy_of(&mut self, donor: &Server) {
-        self.rows = donor.rows.clone();
-        self.rows.crash();
-        self.backends.values_mut().for_each(Backend::forget);
-        self.floor = donor.floor;
-        self.markers.clone_from(&donor.markers);
-        self.commits.clone_from(&donor.commits);
-    }
-
     /// Who waits for whom here, by session.
     pub fn waits(&self, edges: &mut Vec<(u64, u64)>) {
         let waiting = self.backends.values().filter(|backend| !backend.blocked_on().is_empty());

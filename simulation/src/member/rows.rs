@@ -75,7 +75,7 @@ impl Rows {
             .iter()
             .enumerate()
             .map(move |(n, slot)| (RowId { table, slot: n, generation: slot.generation }, slot))
-            .filter(move |(_, slot)| used(&slot))
+            .filter(move |(_, slot)| used(slot))
     }
 
     /// The row as the transaction sees it now.

@@ -24,7 +24,7 @@ pub enum Undo {
 pub struct Transaction {
     pub id: TxId,
     pub undo: Vec<Undo>,
-    savepoints: Vec<(u8, usize)>,
+    pub savepoints: Vec<(u8, usize)>,
     /// An error has undone it up to its innermost savepoint; only a rollback is accepted.
     pub failed: bool,
     /// Markers of the recovery log.

@@ -50,6 +50,7 @@ impl Replay {
     /// Everything up to `to` is to be on the member; `passes_own`: but what its sessions commit there themselves.
     pub fn aim(&mut self, to: Position, passes_own: bool, w: &mut World) {
         let own = name(self.member);
+        let mut wrong = None;
         for record in w.disk.read(self.goal.next()).take_while(|record| record.position <= to) {
             if record.kind != RecordKind::Intent {
                 continue;
@@ -58,7 +59,7 @@ impl Replay {
             if self.applied.holds(record.position) {
                 if aborted {
                     let text = format!("member {} holds the intent at {}, which was aborted", self.member, record.position);
-                    return w.violation(text);
+                    wrong = Some(text);
                 }
                 continue;
             }
@@ -67,10 +68,13 @@ impl Replay {
                     self.wanted.push_back((record.position, intent));
                 }
                 Ok(_) => {}
-                Err(kind) => return w.violation(format!("the intent at {}: {kind}", record.position)),
+                Err(kind) => wrong = Some(format!("the intent at {}: {kind}", record.position)),
             }
         }
         self.goal = self.goal.max(to);
+        if let Some(wrong) = wrong {
+            w.violation(wrong);
+        }
     }
 
     /// Its turn.

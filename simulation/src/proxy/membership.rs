@@ -132,20 +132,6 @@ impl Membership {
         }
     }
 
-    /// A copy of another one: through all its phases at once.
-    ///
-    /// # Errors
-    /// A transition that the real state machine refuses.
-    pub fn rebuilt(&mut self, member: Member) -> Result<(), String> {
-        let copied = MemberInput::Copied(Position::START);
-        for input in [MemberInput::Rebuild, MemberInput::PhaseDone, MemberInput::PhaseDone, copied] {
-            self.states[member] = self.states[member].transition(input).map_err(|illegal| illegal.to_string())?;
-        }
-        let reason = Reason::Unreachable;
-        self.states[member] = MemberState::Disabled { reason, position: Position::START };
-        Ok(())
-    }
-
     /// # Errors
     /// A transition that the real state machine refuses.
     pub fn join(&mut self, member: Member) -> Result<(), String> {

@@ -50,7 +50,6 @@ impl Session {
             Foreground::Older { epoch, resume_commit } => self.older(epoch, resume_commit, w),
             Foreground::Ending { told } => Ok(self.ending(told, w)),
             Foreground::Cleaning { told } => Ok(self.cleaning(told, w)),
-            Foreground::Gone => Ok(false),
         }
     }
 

@@ -34,7 +34,7 @@ impl Session {
         let Some(open) = &self.open else { return Ok(false) };
         let old = open.lead;
         let in_flight = &w.shared.in_flight;
-        let lost = |seq: &_| in_flight.commits_on(*seq, old) && !in_flight.done_on(*seq, old);
+        let lost = |seq: &raidb_core::ids::CommitSeq| in_flight.commits_on(*seq, old) && !in_flight.done_on(*seq, old);
         if open.transcript.iter().any(|entry| entry.barrier.iter().any(lost)) {
             // A commit that it may have seen there did not answer.
             return Err(retry());
@@ -69,7 +69,7 @@ impl Session {
             self.state = Foreground::Drain { until: w.now + DRAIN_LIMIT, resume_commit };
             return Ok(true);
         }
-        if w.shared.membership.older_active(epoch) && w.planted != Planted::NoEpochBarrier {
+        if w.shared.membership.older_active(epoch) {
             return Ok(false);
         }
         // (A COMMIT is an act as well: it begins anew.)

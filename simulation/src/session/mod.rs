@@ -160,7 +160,6 @@ pub enum Foreground {
     /// The lead's answer to ROLLBACK, or to COMMIT of nothing.
     Ending { told: Told },
     Cleaning { told: Told },
-    Gone,
 }
 
 /// What a client is told.
@@ -257,15 +256,6 @@ impl Session {
         self.open.as_ref().is_some_and(|open| open.lead == member && open.lead_begun)
     }
 
-    fn involved(&self, member: Member) -> bool {
-        self.slots[member].cursor.begun()
-    }
-
-    fn any_follower_involved(&self) -> bool {
-        let Some(open) = &self.open else { return false };
-        !open.transcript.is_empty() || self.view.members().any(|m| m != open.lead && self.involved(m))
-    }
-
     /// Undoes on the followers what was undone on the lead (rule 3).
     fn undo(&mut self, undo: &Undo, w: &World) {
         let Some(open) = &self.open else { return };
@@ -327,7 +317,7 @@ impl Session {
     /// Whether it does nothing any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.state, Foreground::Gone) || (matches!(self.state, Foreground::Idle { .. }) && self.client.is_over())
+        matches!(self.state, Foreground::Idle { .. }) && self.client.is_over()
     }
 
     fn act(&self) -> Act {
