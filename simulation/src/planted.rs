@@ -24,6 +24,8 @@ pub enum Planted {
     NoSecondLook,
     /// A member leaves the view before that is durable.
     LeavesBeforeRecord,
+    /// A commit is acknowledged without a member whose leaving the failed log could not record.
+    LeavesUnrecorded,
     /// A withdrawn intent is forgotten, and not taken back in the log.
     NotWithdrawn,
 }

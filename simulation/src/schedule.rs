@@ -107,6 +107,7 @@ impl Simulation {
         let membership = &w.shared.membership;
         let members = 0..w.servers.len();
         w.shared.serving
+            && !w.shared.writes_stopped
             && w.start.is_none()
             && w.leaving.is_empty()
             && w.rejoin.is_none()

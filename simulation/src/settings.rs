@@ -49,11 +49,11 @@ impl Settings {
     /// The choices of a seed.
     #[must_use]
     pub fn choose(random: &mut Random) -> Self {
-        let faults = if random.chance(250) { 0 } else { 1 + random.below(6) };
+        let faults = if random.chance(250) { 0 } else { 1 + random.below(8) };
         Settings {
             members: random.pick(&[1, 2, 3, 3, 3, 3]),
-            sessions: random.pick(&[2, 3, 4, 5]),
-            transactions: 2 + random.below(5),
+            sessions: random.pick(&[2, 3, 4, 6, 8]),
+            transactions: 3 + random.below(15),
             keys: random.pick(&[2, 4, 8]),
             tables: random.pick(&[1, 1, 2, 2, 3, 7, 7]),
             savepoints: random.chance(600),
@@ -65,7 +65,7 @@ impl Settings {
             think: random.pick(&[1, 20, 200]),
             faults,
             fault_kinds: u32::try_from(random.next() & 0xff).unwrap_or(0),
-            fault_rate: random.pick(&[10, 40, 150]),
+            fault_rate: random.pick(&[20, 80, 300]),
             slow_per_mille: random.pick(&[0, 0, 500, 800, 900]),
         }
     }

@@ -30,3 +30,39 @@ fn the_first_half_of_a_thousand_seeds() {
 fn the_second_half_of_a_thousand_seeds() {
     seeds(501, 1001);
 }
+
+/// The first seed of a thousand that finds the bug that was put back.
+fn found(planted: Planted) {
+    let found = (1..=1000).find(|seed| run(*seed, planted).violation.is_some());
+    assert!(found.is_some(), "{planted:?} is not found");
+}
+
+#[test]
+fn a_barrier_that_is_left_out_is_found() {
+    found(Planted::NoBarrier);
+}
+
+#[test]
+fn what_is_undone_on_the_lead_alone_is_found() {
+    found(Planted::UndoneGoesOn);
+}
+
+#[test]
+fn an_early_answer_is_found() {
+    found(Planted::EarlyAnswer);
+}
+
+#[test]
+fn a_commit_beside_its_intent_is_found() {
+    found(Planted::CommitBeforeIntent);
+}
+
+#[test]
+fn a_marker_apart_from_its_data_is_found() {
+    found(Planted::MarkerApart);
+}
+
+#[test]
+fn a_member_that_leaves_before_that_is_durable_is_found() {
+    found(Planted::LeavesBeforeRecord);
+}

@@ -55,7 +55,9 @@ impl Backend {
 
     /// A unit is sent.
     pub fn send(&mut self, unit: Vec<Command>) {
-        self.requests.push_back(unit);
+        if !self.ended {
+            self.requests.push_back(unit);
+        }
     }
 
     /// The next answer arrives.
@@ -72,7 +74,7 @@ impl Backend {
     /// Whether anything is to be done or read.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.running.is_some() || !self.requests.is_empty() || (self.client_gone && !self.ended)
+        !self.ended && (self.running.is_some() || !self.requests.is_empty() || self.client_gone)
     }
 
     /// Who has to end before it goes on.
@@ -145,6 +147,9 @@ impl Backend {
     }
 
     pub(super) fn serve(&mut self, server: &mut Server, random: &mut Random) -> bool {
+        if self.ended {
+            return false;
+        }
         if self.running.is_none() {
             let Some(unit) = self.requests.pop_front() else {
                 if self.client_gone && !self.ended {

@@ -184,6 +184,11 @@ impl Session {
         if waiting {
             return Ok(acted);
         }
+        let unrecorded = |m: &Member| !w.shared.in_flight.done_on(ticket, *m);
+        if w.shared.writes_stopped && members.iter().any(unrecorded) && w.planted != Planted::LeavesUnrecorded {
+            // Whoever has left may not have left durably: then nobody may be told of a commit without him.
+            return Err(Trouble::Fatal);
+        }
         self.committed(ticket, w);
         Ok(true)
     }
