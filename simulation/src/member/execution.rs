@@ -241,7 +241,9 @@ fn obstacle(rows: &Rows, tx: TxId, but: RowId, index: u8, wanted: u32) -> Obstac
                 if dirty.tx == tx && entered {
                     return Obstacle::There(row);
                 }
-                if dirty.tx != tx && (entered || has(slot.committed)) {
+                // (A version that it has deleted again is in progress as well.)
+                let put = slot.keys.contains(&(index, wanted));
+                if dirty.tx != tx && (put || has(slot.committed)) {
                     return Obstacle::InProgress(dirty.tx);
                 }
             }

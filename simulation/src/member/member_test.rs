@@ -139,3 +139,13 @@ fn upserts_wait_and_update() {
     let ignored = Op::InsertIgnore(Table::Item, Values { id: 5, v: 9, ..Values::default() });
     assert_eq!(rows(&b.send(2, &[Command::Begin, run(ignored)]).unwrap()), Some(0));
 }
+
+#[test]
+fn a_key_that_was_inserted_and_deleted_is_waited_for() {
+    let mut b = Bench::new();
+    let ops = [run(insert(Table::Item, 7, 1)), run(Op::Delete(Table::Item, 7))];
+    b.send(1, &[Command::Begin, ops[0], Command::Savepoint(0), ops[1]]).unwrap();
+    assert_eq!(b.send(2, &[Command::Begin, run(insert(Table::Item, 7, 2))]), None);
+    b.send(1, &[Command::Commit]).unwrap();
+    assert_eq!(error(&b.go_on(2).unwrap()), "");
+}

@@ -32,6 +32,8 @@ pub struct Slot {
     pub committed: Option<Values>,
     pub dirty: Option<Dirty>,
     pub locks: Vec<(TxId, Mode)>,
+    /// What its uncommitted versions, the earlier ones too, have put into unique indexes: others wait for all of it.
+    pub keys: Vec<(u8, u32)>,
 }
 
 /// All rows of a member.
@@ -109,14 +111,16 @@ impl Rows {
     /// A new version; the lock is held.
     pub fn write(&mut self, tx: &mut Transaction, row: RowId, now: Option<Values>, entered: u8) {
         let slot = self.slot_mut(row);
-        tx.undo.push(Undo::Dirty(row, slot.dirty));
+        tx.undo.push(Undo::Dirty(row, slot.dirty, slot.keys.len()));
         slot.dirty = Some(Dirty { tx: tx.id, now, entered });
     }
 
     /// The present version stands in one more index.
     pub fn enter(&mut self, row: RowId, index: u8) {
-        if let Some(dirty) = &mut self.slot_mut(row).dirty {
+        let slot = self.slot_mut(row);
+        if let Some(dirty) = &mut slot.dirty {
             dirty.entered |= 1 << index;
+            slot.keys.extend(dirty.now.and_then(|now| key(index, now)).map(|key| (index, key)));
         }
     }
 
@@ -124,6 +128,7 @@ impl Rows {
     pub fn commit(&mut self, row: RowId, origin: u64) {
         let slot = self.slot_mut(row);
         let Some(dirty) = slot.dirty.take() else { return };
+        slot.keys.clear();
         let before = std::mem::replace(&mut slot.committed, dirty.now);
         for values in [before, dirty.now].into_iter().flatten() {
             let chain = self.chains.entry((row.table, values.id)).or_default();
@@ -156,6 +161,7 @@ impl Rows {
     pub fn crash(&mut self) {
         for slot in self.slots.iter_mut().flatten() {
             slot.dirty = None;
+            slot.keys.clear();
             slot.locks.clear();
         }
     }

@@ -13,8 +13,8 @@ pub type TxId = u32;
 pub enum Undo {
     /// A lock, with what was held before.
     Lock(RowId, Option<Mode>),
-    /// A version, with the one before.
-    Dirty(RowId, Option<Dirty>),
+    /// A version, with the one before, and how many keys had been put into indexes.
+    Dirty(RowId, Option<Dirty>, usize),
     /// A marker.
     Marker,
 }
@@ -63,7 +63,11 @@ impl Transaction {
         while self.undo.len() > mark {
             match self.undo.pop() {
                 Some(Undo::Lock(row, before)) => unlock(rows, self.id, row, before),
-                Some(Undo::Dirty(row, before)) => rows.slot_mut(row).dirty = before,
+                Some(Undo::Dirty(row, before, keys)) => {
+                    let slot = rows.slot_mut(row);
+                    slot.dirty = before;
+                    slot.keys.truncate(keys);
+                }
                 Some(Undo::Marker) => drop(self.markers.pop()),
                 None => {}
             }
@@ -75,7 +79,7 @@ impl Transaction {
     pub fn commit(&mut self, rows: &mut Rows) {
         let origin = self.origins.iter().fold(0, |sum, origin| sum + u64::from(*origin));
         for at in 0..self.undo.len() {
-            if let Undo::Dirty(row, _) = self.undo[at] {
+            if let Undo::Dirty(row, ..) = self.undo[at] {
                 rows.commit(row, origin);
             }
         }

@@ -155,7 +155,7 @@ impl Session {
         let no_lead = self.open.as_ref().is_none_or(|open| open.lead == member);
         let slot = &self.slots[member];
         let needed = !slot.lost && (slot.cursor.begun() || !no_lead) && wanted && self.view.is_enabled(member);
-        if !needed || slot.last_down {
+        if !needed || self.view.down {
             return false;
         }
         self.connect(member, w);
