@@ -88,8 +88,9 @@ impl World {
     /// Everybody is back, nobody works: everything must be as clients were told, and alike.
     pub fn check_end(&mut self) {
         self.read_durable();
-        let differs = (1..self.servers.len())
-            .find_map(|m| Some(format!("members 0 and {m} differ: {}", self.servers[0].rows.difference(&self.servers[m].rows)?)));
+        let differs = (1..self.servers.len()).find_map(|m| {
+            Some(format!("members 0 and {m} differ: {}", self.servers[0].rows.difference(&self.servers[m].rows)?))
+        });
         let wrong = self.oracle.all().find_map(|origin| self.wrong_end(origin));
         let unknown: Vec<u32> = self.oracle.all().filter(|o| self.oracle.named.contains(o)).collect();
         let answered = unknown.into_iter().find_map(|origin| self.wrong_answer(origin));
@@ -106,14 +107,16 @@ impl World {
     /// What the registry of tokens, recovered or not, says of a transaction: never anything wrong.
     fn wrong_answer(&mut self, origin: u32) -> Option<String> {
         let committed = self.servers[0].commits.contains_key(&origin);
-        let wrote = committed || self.oracle.decided(origin) || self.oracle.what_was_told(origin) != Some(Told::Committed);
+        let wrote =
+            committed || self.oracle.decided(origin) || self.oracle.what_was_told(origin) != Some(Told::Committed);
         let asked = crate::faults::ask_later(self, origin);
         let right = match asked {
             Asked::Committed => committed || !wrote,
             Asked::Aborted { .. } | Asked::Unknown { .. } => !committed,
             Asked::Wait | Asked::Full => false,
         };
-        (!right).then(|| format!("asked about transaction {origin} the registry says {asked:?}, committed: {committed}"))
+        (!right)
+            .then(|| format!("asked about transaction {origin} the registry says {asked:?}, committed: {committed}"))
     }
 
     fn wrong_end(&self, origin: u32) -> Option<String> {
@@ -127,7 +130,8 @@ impl World {
         };
         let told = self.oracle.what_was_told(origin);
         let right = times.iter().all(|n| *n == expected);
-        (!right).then(|| format!("transaction {origin}, told {told:?}, decided {decided}, was committed {times:?} times"))
+        (!right)
+            .then(|| format!("transaction {origin}, told {told:?}, decided {decided}, was committed {times:?} times"))
     }
 }
 

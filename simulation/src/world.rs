@@ -222,7 +222,8 @@ impl World {
             }
             let out = self.durable.of(&name(member)).is_some_and(|change| !change.change.is_enabled());
             if !enabled && !out {
-                let text = format!("transaction {origin} is acknowledged without member {member}, which is not durably out");
+                let text =
+                    format!("transaction {origin} is acknowledged without member {member}, which is not durably out");
                 return self.violation(text);
             }
         }

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use raidb_core::log::Position;
 use raidb_core::verdict::SqlState;
 
+use super::Server;
 use super::execution::{Advance, Execution};
 use super::protocol::{Answer, Command, Tag};
 use super::rows::Rows;
 use super::transactions::{Transaction, TxId, Undo};
-use super::Server;
 use crate::random::Random;
 
 /// A unit that runs.

@@ -199,7 +199,13 @@ impl Execution {
         Advance::Done
     }
 
-    fn foreign_key(&mut self, row: RowId, rows: &mut Rows, tx: &mut Transaction, blocked_on: &mut Vec<TxId>) -> Advance {
+    fn foreign_key(
+        &mut self,
+        row: RowId,
+        rows: &mut Rows,
+        tx: &mut Transaction,
+        blocked_on: &mut Vec<TxId>,
+    ) -> Advance {
         let wanted = rows.visible(row, tx.id).map_or(0, |values| values.pid);
         if row.table == Table::Child && wanted != 0 {
             let is_it = |parent: RowId, rows: &Rows| rows.visible(parent, tx.id).is_some_and(|p| p.id == wanted);
@@ -226,7 +232,11 @@ impl Execution {
             return Advance::Progress;
         };
         // Somebody may be about to delete it, or to let it refer to another one.
-        if lock(rows, tx, child, Mode::KeyShare, blocked_on) { Advance::Failed(state("23503")) } else { Advance::Blocked }
+        if lock(rows, tx, child, Mode::KeyShare, blocked_on) {
+            Advance::Failed(state("23503"))
+        } else {
+            Advance::Blocked
+        }
     }
 }
 
@@ -255,7 +265,9 @@ fn obstacle(rows: &Rows, tx: TxId, but: RowId, index: u8, wanted: u32) -> Obstac
 
 fn mode(op: Op) -> Mode {
     match op {
-        Op::Delete(..) | Op::DeleteThird(..) | Op::DeleteU(_) | Op::SetU(..) | Op::SetId(..) | Op::Lock(..) => Mode::Update,
+        Op::Delete(..) | Op::DeleteThird(..) | Op::DeleteU(_) | Op::SetU(..) | Op::SetId(..) | Op::Lock(..) => {
+            Mode::Update
+        }
         _ => Mode::NoKeyUpdate,
     }
 }

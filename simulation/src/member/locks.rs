@@ -31,7 +31,8 @@ pub fn lock(rows: &mut Rows, tx: &mut Transaction, row: RowId, mode: Mode, block
         return true;
     }
     blocked_on.clear();
-    blocked_on.extend(slot.locks.iter().filter(|(who, held)| *who != tx.id && mode.conflicts(*held)).map(|(who, _)| *who));
+    blocked_on
+        .extend(slot.locks.iter().filter(|(who, held)| *who != tx.id && mode.conflicts(*held)).map(|(who, _)| *who));
     if !blocked_on.is_empty() {
         return false;
     }

@@ -148,7 +148,8 @@ impl Rows {
         for table in TABLES {
             let (mine, theirs) = (self.contents(table), other.contents(table));
             if mine != theirs {
-                let only = |a: &[Values], b: &[Values]| a.iter().filter(|x| !b.contains(x)).copied().collect::<Vec<_>>();
+                let only =
+                    |a: &[Values], b: &[Values]| a.iter().filter(|x| !b.contains(x)).copied().collect::<Vec<_>>();
                 return Some(format!("{table:?}: {:?} against {:?}", only(&mine, &theirs), only(&theirs, &mine)));
             }
         }

@@ -58,7 +58,8 @@ impl Replay {
             let aborted = w.shared.journal.is_aborted(record.position);
             if self.applied.holds(record.position) {
                 if aborted {
-                    let text = format!("member {} holds the intent at {}, which was aborted", self.member, record.position);
+                    let text =
+                        format!("member {} holds the intent at {}, which was aborted", self.member, record.position);
                     wrong = Some(text);
                 }
                 continue;

@@ -106,7 +106,8 @@ impl World {
     pub fn step_last_back(&mut self) -> bool {
         let lead = self.shared.membership.view.lead;
         let Some(mut back) = self.last_back.take() else {
-            let begins = self.shared.membership.waits_for(lead) && self.servers[lead].answers() && self.rejoin.is_none();
+            let begins =
+                self.shared.membership.waits_for(lead) && self.servers[lead].answers() && self.rejoin.is_none();
             if begins {
                 self.last_back = Some(LastBack { member: lead, replay: None, end: Position::START });
             }

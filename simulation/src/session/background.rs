@@ -220,7 +220,8 @@ impl Session {
     /// The proxy is gone. What the client may conclude of its transaction; it comes back.
     pub fn lost(mut self, w: &mut World) -> Client {
         if let Some(open) = self.open.take() {
-            let asked = self.act() == Act::Commit && !matches!(self.state, Foreground::Cleaning { .. } | Foreground::Ending { .. });
+            let asked = self.act() == Act::Commit
+                && !matches!(self.state, Foreground::Cleaning { .. } | Foreground::Ending { .. });
             w.lost(open.origin, asked);
             self.client.ended();
         }

@@ -149,7 +149,8 @@ impl Session {
     /// Waits until each member has committed or has left the view.
     pub(super) fn committing(&mut self, w: &mut World) -> Result<bool, Trouble> {
         let Some(ticket) = self.ticket else { return Err(Trouble::ViewChanged) };
-        let members: Vec<Member> = (0..self.slots.len()).filter(|m| w.shared.in_flight.commits_on(ticket, *m)).collect();
+        let members: Vec<Member> =
+            (0..self.slots.len()).filter(|m| w.shared.in_flight.commits_on(ticket, *m)).collect();
         let (mut waiting, mut one_done, mut acted) = (false, false, false);
         for member in &members {
             match self.slots[*member].commit {

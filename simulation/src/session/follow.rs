@@ -122,7 +122,8 @@ impl Session {
         slot.cursor.answered(Followed::differs(agreed));
         if slot.cursor.replays() > replays {
             w.counts.replays += 1;
-            w.trace.add(w.now, "replay", [self.id, member as u64, 0], || format!("{:?}", self.slots[member].difference));
+            w.trace
+                .add(w.now, "replay", [self.id, member as u64, 0], || format!("{:?}", self.slots[member].difference));
         }
     }
 

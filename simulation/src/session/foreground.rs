@@ -3,8 +3,8 @@
 use raidb_core::ids::CommitSeq;
 use raidb_core::sql::footprint::Footprint;
 use raidb_core::token::Token;
-use raidb_core::transcript::Transcript;
 use raidb_core::transaction::overtaking::Seen;
+use raidb_core::transcript::Transcript;
 
 use super::{Entry, Foreground, Open, Owed, Session, Told, Trouble};
 use crate::client::Act;

@@ -137,7 +137,9 @@ pub struct Slot {
 /// Where the foreground is.
 #[derive(Clone, Debug)]
 pub enum Foreground {
-    Idle { until: u64 },
+    Idle {
+        until: u64,
+    },
     /// The next act is to be sent.
     Act,
     /// The lead's answer to it is awaited.
@@ -154,12 +156,24 @@ pub enum Foreground {
     Undecide(AppendId, Trouble),
     /// An intent that is in the log does not count.
     Withdraw(Option<AppendId>, Trouble),
-    LeadLeft { resume_commit: bool },
-    Drain { until: u64, resume_commit: bool },
-    Older { epoch: u64, resume_commit: bool },
+    LeadLeft {
+        resume_commit: bool,
+    },
+    Drain {
+        until: u64,
+        resume_commit: bool,
+    },
+    Older {
+        epoch: u64,
+        resume_commit: bool,
+    },
     /// The lead's answer to ROLLBACK, or to COMMIT of nothing.
-    Ending { told: Told },
-    Cleaning { told: Told },
+    Ending {
+        told: Told,
+    },
+    Cleaning {
+        told: Told,
+    },
 }
 
 /// What a client is told.
