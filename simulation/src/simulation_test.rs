@@ -66,3 +66,13 @@ fn a_marker_apart_from_its_data_is_found() {
 fn a_member_that_leaves_before_that_is_durable_is_found() {
     found(Planted::LeavesBeforeRecord);
 }
+
+#[test]
+fn a_change_of_lead_without_its_barrier_is_found() {
+    found(Planted::NoDrain);
+}
+
+#[test]
+fn an_intent_that_is_not_withdrawn_is_found() {
+    found(Planted::NotWithdrawn);
+}
