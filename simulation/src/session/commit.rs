@@ -16,7 +16,14 @@ impl Session {
         let Some(open) = &self.open else { return Ok(()) };
         let writes = open.transcript.iter().any(|entry| Session::writes(entry).is_some());
         if !writes {
-            // (In the proxy a token's transaction is logged without an entry; here it just has none.)
+            // (In the proxy a token's transaction is logged without an entry; here it just ends.)
+            if let Some(token) = open.token.clone() {
+                let end = w.disk.end();
+                if !w.shared.decide(&token, w.now, end) {
+                    return Err(retry());
+                }
+                self.token_ended(super::Told::Committed, w);
+            }
             self.commit_locks_only(w);
             return Ok(());
         }
