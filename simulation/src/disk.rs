@@ -32,6 +32,7 @@ pub enum Appended {
 
 /// See the module.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent faults of one disk")]
 pub struct Disk {
     segments: Vec<Vec<u8>>,
     in_last: usize,
@@ -245,7 +246,8 @@ mod tests {
         assert!(disk.turn() && disk.turn());
         assert_eq!(disk.take(id), Some(Appended::Failed));
         let id = disk.append(RecordKind::Intent, payload(2));
-        assert_eq!((disk.turn(), disk.take(id)), (false, Some(Appended::Failed)));
+        disk.turn();
+        assert_eq!(disk.take(id), Some(Appended::Failed));
         disk.restart(&mut random).unwrap();
         disk.full = true;
         let id = disk.append(RecordKind::Intent, payload(2));

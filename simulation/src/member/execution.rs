@@ -276,10 +276,10 @@ fn matches(op: Op, values: Values) -> bool {
     match op {
         Op::Add(_, id, _) | Op::Put(_, id, _) | Op::Delete(_, id) | Op::Lock(_, id) => values.id == id,
         Op::SetU(id, _) | Op::SetId(id, _) | Op::SetPid(id, _) => values.id == id,
-        Op::AddEven(_, id, _) => values.id == id && values.v % 2 == 0,
-        Op::DeleteThird(_, id) => values.id == id && values.v % 3 == 0,
+        Op::AddEven(_, id, _) => values.id == id && values.v.is_multiple_of(2),
+        Op::DeleteThird(_, id) => values.id == id && values.v.is_multiple_of(3),
         Op::DeleteU(u) => values.u == u && u != 0,
-        Op::Scan(..) => values.v % 3 == 0,
+        Op::Scan(..) => values.v.is_multiple_of(3),
         Op::Insert(..) | Op::InsertIgnore(..) | Op::Upsert(..) | Op::UpsertU(_) => false,
     }
 }

@@ -65,7 +65,7 @@ impl Replay {
                 continue;
             }
             match Intent::decode(&record.payload) {
-                Ok(intent) if !aborted && !(passes_own && intent.members.contains(&own)) => {
+                Ok(intent) if !(aborted || passes_own && intent.members.contains(&own)) => {
                     self.wanted.push_back((record.position, intent));
                 }
                 Ok(_) => {}

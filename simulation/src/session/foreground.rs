@@ -131,13 +131,13 @@ impl Session {
             Act::Savepoint(name) => Command::Savepoint(name),
             Act::RollbackTo(name) => Command::RollbackTo(name),
         };
-        self.to_lead(command, w);
+        self.ask_lead(command, w);
         self.state = Foreground::Answer;
         Ok(true)
     }
 
     /// Sends a command to the lead, with BEGIN before it if there was none.
-    pub(super) fn to_lead(&mut self, command: Command, w: &mut World) {
+    pub(super) fn ask_lead(&mut self, command: Command, w: &mut World) {
         let Some(open) = &mut self.open else { return };
         let begin = (!open.lead_begun).then_some(Command::Begin);
         open.lead_begun = true;
