@@ -1,6 +1,6 @@
 # Every target is one script in scripts/; each can also be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix docs bench chaos fuzz
+.PHONY: help run test check fix docs bench chaos simulate fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -25,6 +25,9 @@ bench: ## Side by side with PostgreSQL, PgBouncer and pgpool-II (BENCH_SECONDS=6
 
 chaos: ## Kill and freeze members and proxy under load, cycle by cycle (CHAOS_CYCLES=8 CHAOS_SEED=1)
 	@scripts/chaos.sh
+
+simulate: ## Seeds of the deterministic simulation, optimised (SEEDS=100000 SEED=1 PLANTED=none)
+	@scripts/simulate.sh
 
 fuzz: ## Each fuzz target under libFuzzer (SECONDS=60 FUZZ_TARGETS="wire sql config log")
 	@FUZZ_SECONDS="$(SECONDS)" scripts/fuzz.sh
