@@ -12,12 +12,14 @@
 
 use std::time::SystemTime;
 
+use tokio_postgres::types::ToSql;
+
 use crate::connection::Link;
 use crate::error::Error;
 use crate::session::Session;
 
 /// As part of a transaction.
-pub(crate) const RECEIPT: &str = "INSERT INTO store_message (destination, id, priority, waiting, sent, size, chunks) \
+const RECEIPT: &str = "INSERT INTO store_message (destination, id, priority, waiting, sent, size, chunks) \
      VALUES ('', $1, 0, 0, $2, 0, 0)";
 /// The question. Priority tells a bar (-1) from a receipt (0).
 const BAR: &str = "INSERT INTO store_message (destination, id, priority, waiting, sent, size, chunks) \
@@ -209,16 +211,26 @@ where
     link.batch("BEGIN").await?;
     let done = async {
         let done = work.await?;
-        link.execute(RECEIPT, &[&receipt, &SystemTime::now()]).await?;
+        commit(link, receipt).await?;
         Ok::<T, Error>(done)
     };
-    match done.await {
-        Ok(done) => link.batch("COMMIT").await.map(|()| done),
-        Err(error) => {
-            if !error.is_lost() {
-                link.batch("ROLLBACK").await?;
-            }
-            Err(error)
-        }
+    end(link, done.await).await
+}
+
+/// Receipt and COMMIT in one pipeline. Where the receipt collides with a bar, COMMIT finds a failed transaction and rolls back.
+pub(crate) async fn commit(link: &Link, receipt: i64) -> Result<(), Error> {
+    link.prepare(RECEIPT).await?;
+    let now = SystemTime::now();
+    let values: [&(dyn ToSql + Sync); 2] = [&receipt, &now];
+    tokio::try_join!(biased; link.execute(RECEIPT, &values), link.batch("COMMIT")).map(drop)
+}
+
+/// Leaves no transaction open on a connection that lives.
+pub(crate) async fn end<T>(link: &Link, done: Result<T, Error>) -> Result<T, Error> {
+    if let Err(error) = &done
+        && !error.is_lost()
+    {
+        link.batch("ROLLBACK").await?;
     }
+    done
 }

@@ -170,7 +170,7 @@ async fn next_piece<R: AsyncRead + Unpin>(source: &mut R) -> std::io::Result<Vec
     Ok(piece)
 }
 
-/// Writes a long body that is in memory; the number of its pieces.
+/// Writes a long body that is in memory.
 pub(crate) async fn write_long(link: &Link, id: i64, body: &[u8]) -> Result<(), Error> {
     for (number, piece) in (0_i32..).zip(body.chunks(CHUNK)) {
         link.execute(INSERT_CHUNK, &[&id, &number, &piece]).await?;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_postgres::types::ToSql;
 
+use crate::append_once::{Write, in_transaction};
 use crate::connection::Link;
 use crate::error::Error;
 use crate::message::{Message, MessageId};
@@ -19,8 +20,7 @@ use crate::unit::Unit;
 
 const END: &str = "DELETE FROM store_claim WHERE source = $1 AND id = $2 AND holder = $3";
 const HOLDER: &str = "SELECT holder FROM store_claim WHERE source = $1 AND id = $2 FOR UPDATE";
-const GIVE_BACK: &str = "UPDATE store_claim SET holder = 0, expires = $4 WHERE source = $1 AND id = $2 AND holder = $3 \
-     RETURNING expires";
+const GIVE_BACK: &str = "UPDATE store_claim SET holder = 0, expires = $4 WHERE source = $1 AND id = $2 AND holder = $3";
 const EXTEND: &str = "UPDATE store_claim SET expires = now() + make_interval(secs => $4) \
      WHERE source = $1 AND id = $2 AND holder = $3 RETURNING expires";
 
@@ -93,9 +93,7 @@ impl Session {
     /// # Cancel safety
     /// Given back or not; if not, they come again when the lease ends.
     pub async fn give_back(&mut self, delivery: Delivery) -> Result<(), Error> {
-        let Delivery { claim, holder, .. } = delivery;
-        let given = self.read(GIVE_BACK, &[&delivery.source.key(), &claim, &holder, &SystemTime::UNIX_EPOCH]).await?;
-        if given.is_empty() { Err(delivery.lost()) } else { Ok(()) }
+        self.write_once(&mut GivenBack(delivery)).await
     }
 
     /// Begins the lease anew, for `lease` from now by the server's clock.
@@ -112,6 +110,24 @@ impl Session {
         delivery.lease_ends = row.get(0);
         Ok(())
     }
+}
+
+/// A delivery that is given back.
+struct GivenBack(Delivery);
+
+impl Write for GivenBack {
+    type Done = ();
+
+    async fn attempt(&mut self, link: &Link, receipt: i64) -> Result<(), Error> {
+        let Delivery { source, claim, holder, .. } = &self.0;
+        in_transaction(link, receipt, async {
+            let given = link.execute(GIVE_BACK, &[&source.key(), claim, holder, &SystemTime::UNIX_EPOCH]).await?;
+            if given == 1 { Ok(()) } else { Err(self.0.lost()) }
+        })
+        .await
+    }
+
+    fn committed(&mut self) {}
 }
 
 /// The part of a unit of work that acknowledges messages of one delivery.

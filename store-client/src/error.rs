@@ -101,10 +101,14 @@ impl Error {
         }
     }
 
-    /// A COMMIT that ended with this may have been carried out: [`Error::is_lost`], or the endpoint cannot know either.
+    /// What ended with this may have been carried out: [`Error::is_lost`], or the endpoint cannot know either (08007, 40003), or
+    /// it speaks of its own end. To ask once too often does no harm.
     pub(crate) fn leaves_doubt(&self) -> bool {
-        let said = [SqlState::TRANSACTION_RESOLUTION_UNKNOWN, SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN];
-        self.is_lost() || self.code().is_some_and(|code| said.contains(code) || code.code().starts_with("08"))
+        let doubtful = |code: &SqlState| {
+            *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                || ["08", "57P"].iter().any(|class| code.code().starts_with(class))
+        };
+        self.is_lost() || self.code().is_some_and(doubtful)
     }
 
     /// Rolled back for certain, and worth another try on a connection that lives.

@@ -14,7 +14,7 @@ use crate::block::BLOCK_AGE_MAX;
 /// Time from the lease of an id to the commit of its message, as it is expected.
 const SETTLED_AFTER: Duration = Duration::from_secs(BLOCK_AGE_MAX.as_secs() + 4);
 /// From one look from the front to the next.
-const LOOK_BACK_EVERY: Duration = Duration::from_secs(15);
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(5);
 /// Counters are remembered at this distance.
 const REMEMBER_EVERY: Duration = Duration::from_millis(500);
 
@@ -80,9 +80,11 @@ mod tests {
         let early = floor.start(at(begin, 1));
         assert_eq!(early.after, 0, "ids up to 100 may still come");
         floor.saw(early, Some(50), 201, at(begin, 5));
-        assert_eq!(floor.start(at(begin, 5)).after, 49);
-        floor.saw(floor_start(49), None, 301, at(begin, 5));
-        assert_eq!(floor.start(at(begin, 6)).after, 100);
+        let whole = floor.start(at(begin, 6));
+        floor.saw(whole, Some(50), 201, at(begin, 6));
+        assert_eq!(floor.start(at(begin, 7)).after, 49);
+        floor.saw(floor_start(49), None, 301, at(begin, 7));
+        assert_eq!(floor.start(at(begin, 7)).after, 100);
     }
 
     #[test]
@@ -91,6 +93,7 @@ mod tests {
         let start = floor.start(begin);
         floor.saw(start, None, 101, begin);
         floor.saw(floor_start(0), None, 101, at(begin, 6));
+        floor.looked_back = Some(at(begin, 6));
         assert_eq!(floor.start(at(begin, 7)).after, 100);
         let whole = floor.start(at(begin, 20));
         assert_eq!(whole.after, 0);

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
-use crate::append_once::{RECEIPT, Write};
+use crate::append_once::{Write, commit, end};
 use crate::claim::Delivery;
 use crate::connection::Link;
 use crate::error::Error;
@@ -52,7 +53,7 @@ const CLAIMED_SUBSCRIBED: &str = concat!(
 impl Session {
     /// Takes up to `limit` messages in order, for `lease` from now by the server's clock; none if there are none for the
     /// moment. It does not wait for messages. Other consumers do not get them until they are given back or the lease has
-    /// ended. What another consumer had comes as it had it: in one delivery of its own, which may be larger than `limit`.
+    /// ended. A message whose transaction took seconds may be seen some seconds late. What another consumer had comes as it had it: in one delivery of its own, which may be larger than `limit`.
     ///
     /// # Errors
     /// `limit` is not 1 to [`PAGE_MAX`](crate::PAGE_MAX); otherwise as [`Session::append`].
@@ -117,22 +118,11 @@ impl Write for Take<'_> {
     type Done = Option<Delivery>;
 
     async fn attempt(&mut self, link: &Link, receipt: i64) -> Result<Self::Done, Error> {
-        link.batch("BEGIN").await?;
         let taken = async {
             self.taken = self.take(link).await?;
-            if self.taken.is_some() {
-                link.execute(RECEIPT, &[&receipt, &SystemTime::now()]).await?;
-            }
-            Ok::<_, Error>(())
+            if self.taken.is_some() { commit(link, receipt).await } else { link.batch("ROLLBACK").await }
         };
-        match taken.await {
-            Ok(()) => link.batch("COMMIT").await?,
-            Err(error) if error.is_lost() => return Err(error),
-            Err(error) => {
-                link.batch("ROLLBACK").await?;
-                return Err(error);
-            }
-        }
+        end(link, taken.await).await?;
         Ok(self.taken.clone())
     }
 
@@ -147,10 +137,16 @@ impl Write for Take<'_> {
 
 impl Take<'_> {
     async fn take(&mut self, link: &Link) -> Result<Option<Delivery>, Error> {
-        link.row(LOCK_SOURCE, &[&self.key]).await?;
-        let row = link.row(NOW, &[]).await?.ok_or_else(|| Error::schema("the store's counter row is missing"))?;
+        for sql in [LOCK_SOURCE, NOW, CLAIMS] {
+            link.prepare(sql).await?;
+        }
+        // One pipeline. The server begins each behind the end of the one before: the claims are read under the lock.
+        let key: [&(dyn ToSql + Sync); 1] = [&self.key];
+        let (begin, lock) = (link.batch("BEGIN"), link.row(LOCK_SOURCE, &key));
+        let ((), _, now, claims) = tokio::try_join!(biased; begin, lock, link.row(NOW, &[]), link.rows(CLAIMS, &key))?;
+        let row = now.ok_or_else(|| Error::schema("the store's counter row is missing"))?;
         let now = Now { time: row.get(0), counter: row.get(1) };
-        let claims: Vec<Claim> = link.rows(CLAIMS, &[&self.key]).await?.iter().map(Claim::from_row).collect();
+        let claims: Vec<Claim> = claims.iter().map(Claim::from_row).collect();
         let (held, free): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(|claim| claim.expires > now.time);
         for claim in &free {
             if let Some(delivery) = self.take_over(link, claim, &now).await? {

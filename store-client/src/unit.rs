@@ -172,10 +172,13 @@ impl Prepared {
         let mut removals: Vec<Removed> = handled.chain(self.removed.iter().cloned()).collect();
         removals.sort_by(|a, b| (&a.destination, a.id).cmp(&(&b.destination, b.id)));
         self.found = removal::remove(link, &removals).await?;
-        for (index, body) in &self.long {
-            body::write_long(link, self.rows[*index].id, body).await?;
-        }
         let published = topic::address(link, &mut self.rows).await?;
+        for (index, body) in &self.long {
+            // Nothing is stored of what nobody subscribed to.
+            if self.rows[*index].waiting > 0 {
+                body::write_long(link, self.rows[*index].id, body).await?;
+            }
+        }
         let stored = self.rows.iter().filter(|row| row.waiting > 0).chain(more);
         let sets: Vec<_> = stored.map(NewRow::values).collect();
         link.execute_each(INSERT, &sets).await?;

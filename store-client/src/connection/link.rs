@@ -120,6 +120,11 @@ impl Link {
         .await
     }
 
+    /// Prepares it. Only what is prepared is sent in the order in which futures that are joined stand.
+    pub(crate) async fn prepare(&self, sql: &'static str) -> Result<(), Error> {
+        self.answer(self.statement(sql)).await.map(drop)
+    }
+
     /// Statements of the simple protocol.
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.answer(self.client.batch_execute(sql)).await
