@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Times that a session obeys. The defaults suit a proxy or server on the same network.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Longest wait for one endpoint to take a connection, if the URL does not say `connect_timeout`. Default 5 s.
+    /// Longest wait for one host to be connected to and logged in at, if the URL does not say `connect_timeout`. Default 5 s.
     pub connect_timeout: Duration,
     /// Longest wait for one answer; then the connection counts as lost. It bounds the wait for locks, too. Default 60 s.
     pub answer_limit: Duration,

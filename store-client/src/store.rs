@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::Config;
 
-use crate::connection::{Backoff, Link};
+use crate::connection::{Backoff, Endpoints, Link};
 use crate::error::{Cause, Error};
 use crate::options::Options;
 use crate::schema;
@@ -21,7 +21,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Place {
-    config: Config,
+    endpoints: Endpoints,
     options: Options,
 }
 
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// The URL is libpq's, as `postgresql://user@host:port/database` or `host=… port=… dbname=…`. Several hosts are
     /// tried in their order at each connect: `postgresql://user@h1:p1,h2:p2/database`, `host=h1,h2 port=p1,p2`; with
-    /// `load_balance_hosts=random` in random order, with `target_session_attrs=read-write` only writable ones.
+    /// `load_balance_hosts=random` from a random one on, with `target_session_attrs=read-write` only writable ones.
     ///
     /// # Errors
     /// The URL cannot be read.
@@ -55,7 +55,7 @@ impl Store {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3);
-        Ok(Self { place: Arc::new(Place { config, options }) })
+        Ok(Self { place: Arc::new(Place { endpoints: Endpoints::of(&config), options }) })
     }
 
     /// Creates the tables, or brings them to the version of this program. May be called by every client at every start, several
@@ -108,11 +108,11 @@ impl Store {
         &self.place.options
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.place.config
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.place.endpoints
     }
 
     pub(crate) async fn connect_once(&self) -> Result<Link, Error> {
-        Link::connect(&self.place.config, &self.place.options).await
+        Link::connect(&self.place.endpoints, &self.place.options).await
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
+use super::endpoints::Endpoints;
 use crate::error::{Cause, Error};
 use crate::options::Options;
 
@@ -33,18 +34,30 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Tries the hosts of the configuration in their order.
-    pub(crate) async fn connect(config: &Config, options: &Options) -> Result<Self, Error> {
-        let link = Self::connect_without_limit(config, options).await?;
+    /// Tries the hosts in their order.
+    pub(crate) async fn connect(endpoints: &Endpoints, options: &Options) -> Result<Self, Error> {
+        let link = Self::connect_without_limit(endpoints, options).await?;
         link.batch(SETTINGS).await?;
         Ok(link)
     }
 
     /// A connection that may stay in a transaction for as long as it likes.
-    pub(crate) async fn connect_without_limit(config: &Config, options: &Options) -> Result<Self, Error> {
-        let hosts = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len()).max(1)).unwrap_or(1);
-        // A server that takes the connection and says nothing is not bounded by connect_timeout.
-        let limit = options.connect_timeout * hosts * 2;
+    pub(crate) async fn connect_without_limit(endpoints: &Endpoints, options: &Options) -> Result<Self, Error> {
+        let mut failed = None;
+        for config in endpoints.in_order() {
+            match Self::connect_to(config, options).await {
+                Ok(link) => return Ok(link),
+                // The first one that says something is worth more than one that cannot be reached.
+                Err(error) if failed.as_ref().is_none_or(Error::is_lost) => failed = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::input("the URL names no host; allowed: one or more")))
+    }
+
+    async fn connect_to(config: &Config, options: &Options) -> Result<Self, Error> {
+        // The configuration's own limit is for TCP alone: one that hangs takes the connection and says nothing.
+        let limit = config.get_connect_timeout().copied().unwrap_or(options.connect_timeout);
         let connected = timeout(limit, config.connect(NoTls)).await;
         let (client, connection) = connected.map_err(|_| Error::new(Cause::NoAnswer(limit)))??;
         // What it ends with is the error of the request that runs then.

@@ -70,7 +70,7 @@ impl Lock {
 
     async fn take(store: &Store, name: &str, holder: &str, sql: &'static str) -> Result<Self, Error> {
         // Not one with idle_in_transaction_session_timeout: this transaction stands idle for days.
-        let link = Link::connect_without_limit(store.config(), store.options()).await?;
+        let link = Link::connect_without_limit(store.endpoints(), store.options()).await?;
         if link.row(EXISTS, &[&name]).await?.is_none() {
             link.execute(MAKE, &[&name]).await?;
         }

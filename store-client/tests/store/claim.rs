@@ -99,18 +99,17 @@ async fn taking_stays_fast_behind_many_acknowledged_messages() {
         .member
         .endpoint()
         .execute(
-            "insert into store_message select 'q/q', i, 4, 1, now(), null, 1, 0, 'x' from generate_series(1000, 300000) i; \
-             delete from store_message where id >= 1000; update store_counter set next = 300001; analyze store_message",
+            "insert into store_message select 'q/q', i, 4, 1, now(), null, 1, 0, 'x' from generate_series(1000, 100000) i; \
+             delete from store_message where id >= 1000; update store_counter set next = 100001; analyze store_message",
         )
         .await
         .expect("many removed messages");
-    tokio::time::sleep(Duration::from_millis(5100)).await;
     // The first look shows the counter, the second one is behind the time in which ids settle.
     let first = session.take(&queue, 1, LEASE).await.expect("take").expect("a message");
     session.acknowledge(&first).await.expect("acknowledge");
     tokio::time::sleep(Duration::from_millis(5100)).await;
     assert!(session.take(&queue, 1, LEASE).await.expect("take").is_none());
-    let (started, takes) = (Instant::now(), 100);
+    let (started, takes) = (Instant::now(), 60);
     for _ in 0..takes {
         session.append("q", "x").await.expect("append");
         let delivery = session.take(&queue, 1, LEASE).await.expect("take").expect("a message");
@@ -124,5 +123,5 @@ async fn taking_stays_fast_behind_many_acknowledged_messages() {
         .parse()
         .expect("a number");
     // From the front, every take would read all of them.
-    assert!(hits < 300_000 * 10, "{hits} index entries read for {takes} messages");
+    assert!(hits < 1_500_000, "{hits} index entries read for {takes} messages");
 }
