@@ -1,96 +1,145 @@
 //! The one error of this crate: opaque, with the questions that a caller has.
 
 use std::fmt;
+use std::time::Duration;
+
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-/// Whether the failed request could have changed anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doing {
-    Connecting,
-    Reading,
-    /// Before a write: preparing a statement, leasing ids. Ids that are lost on the way leave a gap, nothing else.
-    Preparing,
-    Writing,
-}
-
-/// A request to the store failed.
+/// A request to the store failed. What to do next is what the predicates tell; `Display` is for people, on one line.
 #[derive(Debug)]
 pub struct Error {
-    doing: Doing,
+    fate: Fate,
     cause: Cause,
 }
 
+/// What is known of the changes that the request was to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// None was made, and none will be.
+    Nothing,
+    /// Nobody could say within the limit.
+    Unknown,
+}
+
 #[derive(Debug)]
-enum Cause {
-    Database(tokio_postgres::Error),
-    NoSchema,
+pub(crate) enum Cause {
+    /// The driver's error: said by the endpoint, or about the connection to it.
+    Driver(tokio_postgres::Error),
+    /// No answer within [`Options::answer_limit`](crate::Options::answer_limit).
+    NoAnswer(Duration),
+    /// The source of a streamed body failed.
+    Source(std::io::Error),
+    /// A URL that cannot be read.
+    Url(tokio_postgres::Error),
+    /// Bad input, with what is allowed.
+    Input(String),
+    /// The tables are missing or of another version.
+    Schema(String),
+    /// A claim, lock or lease is another one's by now.
+    NotHeld(String),
 }
 
 impl Error {
-    pub(crate) fn while_doing(doing: Doing) -> impl Fn(tokio_postgres::Error) -> Self {
-        move |error| Self { doing, cause: Cause::Database(error) }
+    pub(crate) fn new(cause: Cause) -> Self {
+        Self { fate: Fate::Nothing, cause }
     }
 
-    pub(crate) fn no_schema() -> Self {
-        Self { doing: Doing::Preparing, cause: Cause::NoSchema }
+    pub(crate) fn input(text: impl Into<String>) -> Self {
+        Self::new(Cause::Input(text.into()))
     }
 
-    /// Nothing was changed, and the same request may succeed later, perhaps on a new connection: a deadlock or
-    /// serialization failure, a server that starts or stops, a connection limit, a lost connection while reading.
+    pub(crate) fn schema(text: impl Into<String>) -> Self {
+        Self::new(Cause::Schema(text.into()))
+    }
+
+    pub(crate) fn not_held(text: impl Into<String>) -> Self {
+        Self::new(Cause::NotHeld(text.into()))
+    }
+
+    /// The same failure, of which nobody could say whether the write was carried out.
+    pub(crate) fn unknown(self) -> Self {
+        Self { fate: Fate::Unknown, ..self }
+    }
+
+    /// Nothing was changed, and the same request may succeed later: the endpoint could not be reached, or ended the
+    /// connection; a deadlock, a serialization failure, a server that starts or stops, a connection limit. The
+    /// session has tried again by itself already, up to [`Options::retry_limit`](crate::Options::retry_limit).
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match self.state() {
-            State::Said(code) => is_retryable(code),
-            State::Lost => self.doing != Doing::Writing,
-            State::Other => false,
-        }
+        self.fate == Fate::Nothing && (self.is_lost() || self.is_momentary())
     }
 
-    /// The write may or may not have happened: the connection was lost or ended by the server (57P01) before the
-    /// answer, or the endpoint itself cannot know (08007, 40003). Never repeat it blindly; [`Store::put`](crate::Store::put) is safe to repeat.
+    /// The write may or may not have been carried out, and the endpoint could not be asked within
+    /// [`Options::retry_limit`](crate::Options::retry_limit). Never repeat it blindly.
     #[must_use]
     pub fn is_unknown_outcome(&self) -> bool {
-        let unknown = match self.state() {
-            State::Said(code) => {
-                *code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
-            }
-            State::Lost => true,
-            State::Other => false,
-        };
-        unknown && self.doing == Doing::Writing
+        self.fate == Fate::Unknown
     }
 
-    /// The SQLSTATE that the endpoint answered with, if it answered.
+    /// A delivery, lock or lease that was held is another one's by now; nothing was changed. Never retryable.
+    #[must_use]
+    pub fn is_not_held(&self) -> bool {
+        matches!(self.cause, Cause::NotHeld(_))
+    }
+
+    /// The SQLSTATE that the endpoint answered with (five characters), if it answered.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
         match &self.cause {
-            Cause::Database(error) => error.code().map(SqlState::code),
-            Cause::NoSchema => None,
+            Cause::Driver(error) => error.code().map(SqlState::code),
+            _ => None,
         }
     }
 
-    fn state(&self) -> State<'_> {
-        let Cause::Database(error) = &self.cause else {
-            return State::Other;
+    /// The connection is of no use any more, and says nothing of what was last sent on it. Last words of the server
+    /// (57P01) neither: they may have come before the request was read, or between its commit and the answer.
+    pub(crate) fn is_lost(&self) -> bool {
+        match &self.cause {
+            Cause::NoAnswer(_) => true,
+            Cause::Driver(error) => error.as_db_error().map_or_else(|| is_broken(error), ends_session),
+            _ => false,
+        }
+    }
+
+    /// What ended with this may have been carried out: [`Error::is_lost`], or the endpoint cannot know either (08007, 40003), or
+    /// it speaks of its own end. To ask once too often does no harm.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        let doubtful = |code: &SqlState| {
+            *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                || ["08", "57P"].iter().any(|class| code.code().starts_with(class))
         };
-        match error.as_db_error() {
-            Some(said) if self.doing != Doing::Connecting && ends_session(said) => State::Lost,
-            Some(said) => State::Said(said.code()),
-            None if is_lost(error) => State::Lost,
-            None => State::Other,
+        self.is_lost() || self.code().is_some_and(doubtful)
+    }
+
+    /// Rolled back for certain, and worth another try on a connection that lives.
+    pub(crate) fn is_momentary(&self) -> bool {
+        let codes = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::TOO_MANY_CONNECTIONS,
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // A subscription went while something was published to it: it is published to those that are left.
+            SqlState::FOREIGN_KEY_VIOLATION,
+        ];
+        self.code().is_some_and(|code| codes.contains(code) || code.code().starts_with("08"))
+    }
+
+    pub(crate) fn code(&self) -> Option<&SqlState> {
+        match &self.cause {
+            Cause::Driver(error) => error.code(),
+            _ => None,
         }
     }
 }
 
-/// What is known about a failure.
-enum State<'a> {
-    /// The endpoint answered with an error: nothing was changed, unless the code says otherwise.
-    Said(&'a SqlState),
-    /// There is no connection, or no longer. Last words of the server (57P01) say nothing of the request: they may
-    /// have come before it was read, or between its commit and the answer.
-    Lost,
-    /// The client refused, before or after talking to the endpoint.
-    Other,
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::new(Cause::Driver(error))
+    }
 }
 
 fn ends_session(said: &DbError) -> bool {
@@ -98,52 +147,51 @@ fn ends_session(said: &DbError) -> bool {
 }
 
 /// Closed, or an I/O error below it, a failed connect included.
-fn is_lost(error: &tokio_postgres::Error) -> bool {
+fn is_broken(error: &tokio_postgres::Error) -> bool {
     let cause = std::error::Error::source(error);
     error.is_closed() || cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-fn is_retryable(code: &SqlState) -> bool {
-    [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::TOO_MANY_CONNECTIONS,
-        SqlState::LOCK_NOT_AVAILABLE,
-    ]
-    .contains(code)
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let doing = match self.doing {
-            Doing::Connecting => "cannot connect to the store",
-            Doing::Reading => "cannot read from the store",
-            Doing::Preparing => "cannot prepare a write to the store",
-            Doing::Writing => "cannot write to the store",
-        };
-        out.write_str(doing)?;
         match &self.cause {
-            Cause::NoSchema => out.write_str(": it has no counter row; call create_schema first"),
-            Cause::Database(error) => match error.as_db_error() {
-                Some(said) => write!(out, ": {} ({})", said.message(), said.code().code()),
-                None => write_causes(out, error),
+            Cause::Driver(error) => match error.as_db_error() {
+                Some(said) => write!(out, "the endpoint answered: {} ({})", said.message(), said.code().code())?,
+                None => write_causes(out, error)?,
             },
+            Cause::NoAnswer(limit) => write!(out, "no answer from the endpoint within {limit:?}")?,
+            Cause::Source(error) => write!(out, "cannot read the body that was to be stored: {error}")?,
+            Cause::Url(error) => {
+                out.write_str("the URL of the store is wrong: ")?;
+                write_causes(out, error)?;
+                out.write_str(
+                    "; allowed: postgresql://user@host:port,host2:port2/database?option=value or host=a,b port=1,2 …",
+                )?;
+            }
+            Cause::Input(text) | Cause::Schema(text) | Cause::NotHeld(text) => out.write_str(text)?,
+        }
+        match self.fate {
+            Fate::Nothing => Ok(()),
+            Fate::Unknown => out.write_str("; it is not known whether the write was carried out"),
         }
     }
 }
 
 /// A driver's error says little itself; what is below it says why.
 fn write_causes(out: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
-    write!(out, ": {error}")?;
-    error.source().map_or(Ok(()), |cause| write_causes(out, cause))
+    write!(out, "{error}")?;
+    error.source().map_or(Ok(()), |cause| {
+        out.write_str(": ")?;
+        write_causes(out, cause)
+    })
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
-            Cause::Database(error) => Some(error),
-            Cause::NoSchema => None,
+            Cause::Driver(error) | Cause::Url(error) => Some(error),
+            Cause::Source(error) => Some(error),
+            _ => None,
         }
     }
 }
