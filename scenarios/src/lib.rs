@@ -15,6 +15,7 @@ mod failure;
 mod options;
 pub mod scenario;
 pub mod sql;
+pub mod timeline;
 pub mod workloads;
 
 pub use failure::{Failure, Result, fail};

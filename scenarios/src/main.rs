@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use scenarios::Options;
 use scenarios::scenario::{ALL, COUNTS_CYCLES, run};
+use scenarios::timeline::Timeline;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -82,6 +83,7 @@ impl RunArguments {
             faults: self.faults.clone(),
             report: self.report.clone(),
             keep: self.keep,
+            timeline: Timeline::default(),
         }
     }
 }

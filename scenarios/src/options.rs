@@ -3,6 +3,8 @@
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
+use crate::timeline::Timeline;
+
 /// How a scenario runs. Everything random derives from `seed`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,12 +27,14 @@ pub struct Options {
     pub bare: bool,
     /// Only these parts of a scenario that has several: faults of `chaos`, levels of `list_append` and `hermitage`.
     pub only: Option<String>,
-    /// Faults during the load of `list_append`: a list of those of `chaos`, or `all`.
+    /// Faults during the load of a scenario that takes them: a list of those of `chaos`, `all` or `none`.
     pub faults: Option<String>,
     /// Where a scenario that has a table of results writes it as Markdown.
     pub report: Option<PathBuf>,
     /// Keep the run's folder (member data, logs, configuration) and print where it is.
     pub keep: bool,
+    /// What the run is like over time, for the report.
+    pub timeline: Timeline,
 }
 
 impl Default for Options {
@@ -48,6 +52,7 @@ impl Default for Options {
             faults: None,
             report: None,
             keep: false,
+            timeline: Timeline::default(),
         }
     }
 }
