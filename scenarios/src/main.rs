@@ -57,7 +57,8 @@ struct RunArguments {
     /// `hermitage`.
     #[arg(long)]
     only: Option<String>,
-    /// Faults during the load of `list_append`: a list of those of `chaos`; without a value, all of them.
+    /// Faults during a load: a list of those of `chaos`; without a value, all of them; `none`. For `list_append` (none, if it
+    /// is not given), `bank`, `registers`, `locks` and `unique_inserts` (member_kill,member_freeze).
     #[arg(long, num_args = 0..=1, default_missing_value = "all")]
     faults: Option<String>,
     /// Where `chaos` and `list_append` write their tables as Markdown.

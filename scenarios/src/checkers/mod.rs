@@ -2,6 +2,7 @@
 
 mod hang_report;
 pub mod isolation;
+pub mod linearizable;
 mod member_equality;
 mod schema;
 
