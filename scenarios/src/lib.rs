@@ -13,6 +13,7 @@ pub mod clients;
 pub mod cluster;
 mod failure;
 mod options;
+pub mod report;
 pub mod scenario;
 pub mod sql;
 pub mod timeline;

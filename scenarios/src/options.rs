@@ -29,7 +29,7 @@ pub struct Options {
     pub only: Option<String>,
     /// Faults during the load of a scenario that takes them: a list of those of `chaos`, `all` or `none`.
     pub faults: Option<String>,
-    /// Where a scenario that has a table of results writes it as Markdown.
+    /// Where a scenario that has a table of results writes it as Markdown; an HTML page is made by the runner.
     pub report: Option<PathBuf>,
     /// Keep the run's folder (member data, logs, configuration) and print where it is.
     pub keep: bool,
@@ -67,6 +67,12 @@ impl Summary {
     pub fn with(mut self, key: &str, value: impl Display) -> Self {
         self.0.push((key.to_owned(), value.to_string()));
         self
+    }
+
+    /// All figures.
+    #[must_use]
+    pub fn figures(&self) -> &[(String, String)] {
+        &self.0
     }
 
     /// The figure under `key`, for tests.
