@@ -20,4 +20,4 @@ pub mod timeline;
 pub mod workloads;
 
 pub use failure::{Failure, Result, fail};
-pub use options::{Options, Summary};
+pub use options::{Against, Allowed, Options, Summary};

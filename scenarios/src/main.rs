@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use scenarios::report::{Run, is_page, utc};
 use scenarios::scenario::{ALL, COUNTS_CYCLES, run};
 use scenarios::timeline::Timeline;
-use scenarios::Options;
+use scenarios::{Against, Allowed, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -72,9 +72,24 @@ struct RunArguments {
     /// Keep the run's folder, and in it the history of a scenario that has one.
     #[arg(long)]
     keep: bool,
+    /// The `raidb.toml` of an installation of your own that runs: `bank`, `registers`, `locks` and `unique_inserts` work in
+    /// it, in a schema `raidb_scenarios`, which is dropped at the end.
+    #[arg(long, value_name = "RAIDB.TOML", conflicts_with_all = ["raidb", "bare", "faults"])]
+    against: Option<PathBuf>,
+    /// Which of its virtual databases, if it is not the first one.
+    #[arg(long, requires = "against")]
+    database: Option<String>,
+    /// What may be done to it, separated by commas; nothing, if this is not given.
+    #[arg(long, value_enum, value_delimiter = ',', requires = "against")]
+    allow: Vec<Allowed>,
 }
 
 impl RunArguments {
+    fn against(&self) -> Option<Against> {
+        let config = self.against.clone()?;
+        Some(Against { config, database: self.database.clone(), allow: self.allow.clone() })
+    }
+
     fn options(&self) -> Options {
         Options {
             seed: self.seed,
@@ -90,6 +105,7 @@ impl RunArguments {
             // A page is written by the runner, behind the run.
             report: self.report.clone().filter(|file| !is_page(file)),
             keep: self.keep,
+            against: self.against(),
             timeline: Timeline::default(),
         }
     }

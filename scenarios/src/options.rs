@@ -5,6 +5,24 @@ use std::path::PathBuf;
 
 use crate::timeline::Timeline;
 
+/// Somebody's own installation.
+#[derive(Clone, Debug)]
+pub struct Against {
+    /// Its `raidb.toml`.
+    pub config: PathBuf,
+    /// Which of its virtual databases; the first one, if it is not named.
+    pub database: Option<String>,
+    /// What may be done to it.
+    pub allow: Vec<Allowed>,
+}
+
+/// What may be done to an installation that is somebody's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Allowed {
+    /// Members are disabled and enabled again, one at a time, by the admin address.
+    MemberDisable,
+}
+
 /// How a scenario runs. Everything random derives from `seed`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -33,6 +51,8 @@ pub struct Options {
     pub report: Option<PathBuf>,
     /// Keep the run's folder (member data, logs, configuration) and print where it is.
     pub keep: bool,
+    /// Run against this installation, and start nothing: those of [`crate::scenario::AGAINST`].
+    pub against: Option<Against>,
     /// What the run is like over time, for the report.
     pub timeline: Timeline,
 }
@@ -52,6 +72,7 @@ impl Default for Options {
             faults: None,
             report: None,
             keep: false,
+            against: None,
             timeline: Timeline::default(),
         }
     }

@@ -14,6 +14,6 @@ pub use certificates::Certificates;
 pub use ports::free_port;
 pub use postgres::{Member, MemberOptions};
 pub use process::{descendants, is_alive, kill_now, signal};
-pub use proxy::{Proxy, ProxyOptions, ProxyUser, status_at};
+pub use proxy::{Proxy, ProxyOptions, ProxyUser, operate, status_at};
 pub use relay::{Delay, LinkState, Relay, Shape, Way};
 pub use setup::{Cluster, ClusterOptions, states_in};

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::timeline::{Mark, Timeline};
-use crate::{Failure, Options, Result, Summary};
+use crate::{Against, Allowed, Failure, Options, Result, Summary};
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1040px;margin:2em auto;padding:0 1em;color:#222}\
     h1{font-size:1.5em;margin-bottom:0}h2{font-size:1.1em;margin-top:2em}\
@@ -119,6 +119,11 @@ pub fn command(name: &str, options: &Options) -> String {
     }
     if let Some(path) = &options.raidb {
         add(true, format!("--raidb {}", path.display()));
+    }
+    if let Some(Against { config, database, allow }) = &options.against {
+        add(true, format!("--against {}", config.display()));
+        add(database.is_some(), format!("--database {}", database.as_deref().unwrap_or_default()));
+        add(allow.contains(&Allowed::MemberDisable), "--allow member-disable".to_owned());
     }
     text
 }

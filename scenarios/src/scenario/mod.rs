@@ -146,11 +146,17 @@ table! {
 /// Scenarios that count their cycles themselves, all in one set-up.
 pub const COUNTS_CYCLES: &[&str] = &["chaos"];
 
+/// Scenarios that run against an installation that is somebody's own as well.
+pub const AGAINST: &[&str] = &["bank", "registers", "locks", "unique_inserts"];
+
 /// Runs the scenario `name` once.
 ///
 /// # Errors
 /// There is no such scenario, or it failed.
 pub async fn run(name: &str, options: Options) -> Result<Summary> {
+    if options.against.is_some() && !AGAINST.contains(&name) {
+        return fail(format!("{name} starts what it breaks: --against is for {}", AGAINST.join(", ")));
+    }
     match ALL.iter().find(|scenario| scenario.name == name) {
         Some(scenario) => (scenario.run)(options).await,
         None => fail(format!("no scenario {name}: see `scenarios list`")),

@@ -1,7 +1,9 @@
 //! Loads that judge themselves (`workloads::checked`), with members killed and frozen meanwhile. At the end members are
 //! compared with each other, and each with what clients were told.
 
+mod against;
 pub(super) mod bank;
+mod disabling;
 pub(super) mod locks;
 pub(super) mod registers;
 pub(super) mod unique_inserts;
@@ -25,6 +27,9 @@ const HANG_LIMIT: Duration = Duration::from_secs(60);
 const HISTORY: &str = "history.jsonl";
 
 async fn run(options: Options, workload: impl Workload) -> Result<Summary> {
+    if let Some(against) = &options.against {
+        return against::run(against, &options, &workload).await;
+    }
     let faults = chosen(&options)?;
     let setup = ClusterOptions {
         member_timeout: MEMBER_TIMEOUT,
