@@ -13,9 +13,11 @@ pub mod clients;
 pub mod cluster;
 mod failure;
 mod options;
+pub mod report;
 pub mod scenario;
 pub mod sql;
+pub mod timeline;
 pub mod workloads;
 
 pub use failure::{Failure, Result, fail};
-pub use options::{Options, Summary};
+pub use options::{Against, Allowed, Options, Summary};

@@ -1,12 +1,14 @@
 //! `scenarios list` and `scenarios run NAME`: one summary line per run, exit code 1 if one failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
-use scenarios::Options;
+use scenarios::report::{Run, is_page, utc};
 use scenarios::scenario::{ALL, COUNTS_CYCLES, run};
+use scenarios::timeline::Timeline;
+use scenarios::{Against, Allowed, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -21,7 +23,7 @@ enum Command {
     /// Names all scenarios.
     List,
     /// Runs one scenario (or `all`).
-    Run(RunArguments),
+    Run(Box<RunArguments>),
 }
 
 #[derive(clap::Args)]
@@ -34,6 +36,9 @@ struct RunArguments {
     /// Length of a time-bound load.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// The same, in minutes.
+    #[arg(long, conflicts_with = "seconds")]
+    minutes: Option<u64>,
     /// Repetitions, each with the next seed; for `chaos`, cycles of each fault in one set-up.
     #[arg(long, default_value_t = 1)]
     cycles: u32,
@@ -56,22 +61,39 @@ struct RunArguments {
     /// `hermitage`.
     #[arg(long)]
     only: Option<String>,
-    /// Faults during the load of `list_append`: a list of those of `chaos`; without a value, all of them.
+    /// Faults during a load: a list of those of `chaos`; without a value, all of them; `none`. For `list_append` (none, if it
+    /// is not given), `bank`, `registers`, `locks` and `unique_inserts` (member_kill,member_freeze).
     #[arg(long, num_args = 0..=1, default_missing_value = "all")]
     faults: Option<String>,
-    /// Where `chaos` and `list_append` write their tables as Markdown.
+    /// A file for the report. NAME.html: a page with the figures and how the run went over time, of every scenario;
+    /// with several runs the last one's. Other names: the tables of `chaos`, `list_append`, `differential`, as Markdown.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Keep the run's folder.
+    /// Keep the run's folder, and in it the history of a scenario that has one.
     #[arg(long)]
     keep: bool,
+    /// The `raidb.toml` of an installation of your own that runs: `bank`, `registers`, `locks` and `unique_inserts` work in
+    /// it, in a schema `raidb_scenarios`, which is dropped at the end.
+    #[arg(long, value_name = "RAIDB.TOML", conflicts_with_all = ["raidb", "bare", "faults"])]
+    against: Option<PathBuf>,
+    /// Which of its virtual databases, if it is not the first one.
+    #[arg(long, requires = "against")]
+    database: Option<String>,
+    /// What may be done to it, separated by commas; nothing, if this is not given.
+    #[arg(long, value_enum, value_delimiter = ',', requires = "against")]
+    allow: Vec<Allowed>,
 }
 
 impl RunArguments {
+    fn against(&self) -> Option<Against> {
+        let config = self.against.clone()?;
+        Some(Against { config, database: self.database.clone(), allow: self.allow.clone() })
+    }
+
     fn options(&self) -> Options {
         Options {
             seed: self.seed,
-            seconds: self.seconds,
+            seconds: self.minutes.map_or(self.seconds, |minutes| minutes * 60),
             cycles: self.cycles,
             clients: self.clients,
             transactions: self.transactions,
@@ -80,8 +102,11 @@ impl RunArguments {
             bare: self.bare,
             only: self.only.clone(),
             faults: self.faults.clone(),
-            report: self.report.clone(),
+            // A page is written by the runner, behind the run.
+            report: self.report.clone().filter(|file| !is_page(file)),
             keep: self.keep,
+            against: self.against(),
+            timeline: Timeline::default(),
         }
     }
 }
@@ -129,17 +154,30 @@ async fn run_all(arguments: &RunArguments) -> bool {
         let runs = if COUNTS_CYCLES.contains(&name) { 1 } else { arguments.cycles };
         for cycle in 0..runs {
             let seed = arguments.seed + u64::from(cycle);
-            passed &= run_one(name, Options { seed, ..arguments.options() }).await;
+            let page = arguments.report.as_deref().filter(|file| is_page(file));
+            passed &= run_one(name, Options { seed, ..arguments.options() }, page).await;
         }
     }
     passed
 }
 
-/// Runs one scenario once and prints its line.
-async fn run_one(name: &str, options: Options) -> bool {
+/// Seconds since 1970.
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// Runs one scenario once, prints its line and writes its page.
+async fn run_one(name: &str, options: Options, page: Option<&Path>) -> bool {
     let (seed, start) = (options.seed, Instant::now());
-    let result = run(name, options).await;
+    let result = run(name, options.clone()).await;
     let took = start.elapsed().as_secs_f64();
+    if let Some(file) = page {
+        let when = format!("{took:.1} s long, ended {}", utc(seconds_now()));
+        let report = Run { name, options: &options, when: &when, result: &result };
+        if let Err(failure) = report.write(file) {
+            eprintln!("no report: {failure}");
+        }
+    }
     match &result {
         Ok(summary) => println!("ok {name} seed={seed} took={took:.1}s {summary}"),
         Err(failure) => println!("FAILED {name} seed={seed} took={took:.1}s {failure}"),

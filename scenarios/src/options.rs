@@ -3,6 +3,26 @@
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
+use crate::timeline::Timeline;
+
+/// Somebody's own installation.
+#[derive(Clone, Debug)]
+pub struct Against {
+    /// Its `raidb.toml`.
+    pub config: PathBuf,
+    /// Which of its virtual databases; the first one, if it is not named.
+    pub database: Option<String>,
+    /// What may be done to it.
+    pub allow: Vec<Allowed>,
+}
+
+/// What may be done to an installation that is somebody's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Allowed {
+    /// Members are disabled and enabled again, one at a time, by the admin address.
+    MemberDisable,
+}
+
 /// How a scenario runs. Everything random derives from `seed`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,12 +45,16 @@ pub struct Options {
     pub bare: bool,
     /// Only these parts of a scenario that has several: faults of `chaos`, levels of `list_append` and `hermitage`.
     pub only: Option<String>,
-    /// Faults during the load of `list_append`: a list of those of `chaos`, or `all`.
+    /// Faults during the load of a scenario that takes them: a list of those of `chaos`, `all` or `none`.
     pub faults: Option<String>,
-    /// Where a scenario that has a table of results writes it as Markdown.
+    /// Where a scenario that has a table of results writes it as Markdown; an HTML page is made by the runner.
     pub report: Option<PathBuf>,
     /// Keep the run's folder (member data, logs, configuration) and print where it is.
     pub keep: bool,
+    /// Run against this installation, and start nothing: those of [`crate::scenario::AGAINST`].
+    pub against: Option<Against>,
+    /// What the run is like over time, for the report.
+    pub timeline: Timeline,
 }
 
 impl Default for Options {
@@ -48,6 +72,8 @@ impl Default for Options {
             faults: None,
             report: None,
             keep: false,
+            against: None,
+            timeline: Timeline::default(),
         }
     }
 }
@@ -62,6 +88,12 @@ impl Summary {
     pub fn with(mut self, key: &str, value: impl Display) -> Self {
         self.0.push((key.to_owned(), value.to_string()));
         self
+    }
+
+    /// All figures.
+    #[must_use]
+    pub fn figures(&self) -> &[(String, String)] {
+        &self.0
     }
 
     /// The figure under `key`, for tests.

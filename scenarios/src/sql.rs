@@ -51,6 +51,12 @@ impl Endpoint {
         format!("postgresql://{}{password}@{}:{}/{}", self.user, self.host, self.port, self.database)
     }
 
+    /// The URL without the password, for messages.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        Self { password: None, ..self.clone() }.url()
+    }
+
     /// As the stock Java driver takes it.
     #[must_use]
     pub fn jdbc_url(&self) -> String {
@@ -78,7 +84,7 @@ impl Endpoint {
         let config = self.config();
         let connecting = timeout(CONNECT_LIMIT, config.connect(NoTls)).await;
         let (client, connection) = connecting
-            .map_err(|_| Failure::new(format!("no answer from {} within {CONNECT_LIMIT:?}", self.url())))??;
+            .map_err(|_| Failure::new(format!("no answer from {} within {CONNECT_LIMIT:?}", self.shown())))??;
         tokio::spawn(async move {
             // The client's own call reports the error; here it would only be said twice.
             let _ = connection.await;
@@ -91,7 +97,7 @@ impl Endpoint {
     /// # Errors
     /// No connection, or the server's error.
     pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        rows(&self.connect().await?, sql).await.map_err(|e| e.during(self.url()))
+        rows(&self.connect().await?, sql).await.map_err(|e| e.during(self.shown()))
     }
 
     /// Connects, runs `sql`, returns the first column of the first row.
@@ -101,7 +107,7 @@ impl Endpoint {
     pub async fn value(&self, sql: &str) -> Result<String> {
         let rows = self.rows(sql).await?;
         let first = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
-        first.ok_or_else(|| Failure::new(format!("{}: no value from: {sql}", self.url())))
+        first.ok_or_else(|| Failure::new(format!("{}: no value from: {sql}", self.shown())))
     }
 
     /// Connects and runs `sql` (several statements allowed).
@@ -109,7 +115,7 @@ impl Endpoint {
     /// # Errors
     /// No connection, or the server's error.
     pub async fn execute(&self, sql: &str) -> Result<()> {
-        self.connect().await?.batch_execute(sql).await.map_err(|e| Failure::from(e).during(self.url()))
+        self.connect().await?.batch_execute(sql).await.map_err(|e| Failure::from(e).during(self.shown()))
     }
 }
 

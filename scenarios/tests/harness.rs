@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use scenarios::checkers::{EqualityOptions, members_equal};
-use scenarios::cluster::{Delay, DelayRelay, LinkState, Member, MemberOptions, descendants, is_alive};
+use scenarios::cluster::{Delay, LinkState, Member, MemberOptions, Relay, Shape, Way, descendants, is_alive};
 use scenarios::sql::Endpoint;
 use tempfile::TempDir;
 
@@ -127,8 +127,8 @@ async fn equality_does_not_look_at_what_is_the_proxys_own() {
 async fn a_relay_delays_freezes_and_cuts() {
     let home = home();
     let member = members(&home, 1).await.remove(0);
-    let delay = Delay { probability: 1.0, longest: Duration::from_millis(20) };
-    let relay = DelayRelay::start(member.port(), delay, 1).await.unwrap();
+    let delay = Delay { probability: 1.0, least: Duration::ZERO, longest: Duration::from_millis(20) };
+    let relay = Relay::start(member.port(), delay, 1).await.unwrap();
     let endpoint = Endpoint::local(relay.port(), "bench");
     let client = endpoint.connect().await.unwrap();
     let start = Instant::now();
@@ -138,7 +138,7 @@ async fn a_relay_delays_freezes_and_cuts() {
     assert!(start.elapsed() > Duration::from_millis(50), "20 delays of 10 ms on average");
     assert!(relay.delayed() >= 20);
 
-    for state in [LinkState::Frozen, LinkState::HalfOpen] {
+    for state in [LinkState::Frozen, LinkState::HalfOpen(Way::Requests), LinkState::HalfOpen(Way::Answers)] {
         relay.set(state);
         let query = client.simple_query("select 1");
         tokio::pin!(query);
@@ -146,7 +146,55 @@ async fn a_relay_delays_freezes_and_cuts() {
         relay.set(LinkState::Open);
         query.await.unwrap();
     }
-    relay.set(LinkState::Cut);
+    relay.set(LinkState::Reset);
     assert!(client.simple_query("select 1").await.is_err());
     assert!(endpoint.connect().await.is_err());
+    assert_eq!(relay.reset(), 1);
+}
+
+#[tokio::test]
+async fn a_link_that_lost_something_tells_the_client_when_it_is_back_and_the_server_never() {
+    let home = home();
+    let member = members(&home, 1).await.remove(0);
+    let relay = Relay::start(member.port(), Delay::NONE, 1).await.unwrap();
+    let endpoint = Endpoint::local(relay.port(), "bench");
+    let (lost, idle) = (endpoint.connect().await.unwrap(), endpoint.connect().await.unwrap());
+    relay.set(LinkState::Dropped);
+    {
+        let query = lost.simple_query("select 1");
+        let connecting = endpoint.connect();
+        tokio::pin!(query, connecting);
+        let limit = Duration::from_millis(200);
+        assert!(tokio::time::timeout(limit, &mut query).await.is_err(), "no answer, and no error");
+        assert!(tokio::time::timeout(limit, &mut connecting).await.is_err(), "no connection, and no error");
+        relay.set(LinkState::Open);
+        assert!(query.await.is_err());
+        assert!(connecting.await.is_err());
+    }
+    assert_eq!(relay.dropped(), 1);
+    idle.simple_query("select 1").await.unwrap();
+    let sessions = "select count(*)::text from pg_stat_activity where datname = 'bench' and pid <> pg_backend_pid()";
+    let orphans = idle.query_one(sessions, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(orphans, "1", "the session of the connection that was lost");
+    endpoint.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_relay_limits_the_bandwidth_and_delays_do_not_add_up() {
+    let home = home();
+    let member = members(&home, 1).await.remove(0);
+    let relay = Relay::start(member.port(), Delay::NONE, 1).await.unwrap();
+    let client = Endpoint::local(relay.port(), "bench").connect().await.unwrap();
+    let took = async |sql: &str| {
+        let start = Instant::now();
+        client.simple_query(sql).await.unwrap();
+        start.elapsed()
+    };
+    let wide = "select repeat('x', 200000)";
+    relay.reshape(Shape { bytes_per_second: Some(400_000), ..Shape::PLAIN });
+    assert!(took(wide).await > Duration::from_millis(400));
+    let length = Duration::from_millis(50);
+    relay.reshape(Shape { delay: Delay { probability: 1.0, least: length, longest: length }, ..Shape::PLAIN });
+    let took = took(wide).await;
+    assert!(took > 2 * length && took < 10 * length, "pieces are on their way at the same time: {took:?}");
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::schema::{NOT_OURS, schema_lines};
 use crate::cluster::Member;
-use crate::sql::rows;
+use crate::sql::{Endpoint, rows};
 use crate::{Result, fail};
 
 /// Tables above this many rows are reported by count and hash only.
@@ -24,22 +24,39 @@ pub struct EqualityOptions {
     pub sequences: bool,
     /// How long members may take to become equal; a commit on a follower may be a moment behind.
     pub settle: Duration,
+    /// Only this schema: rows and sequences, and no definitions.
+    pub schema: Option<&'static str>,
     /// Tables whose names begin so are passed over: they hold values that no two servers share.
     pub passing_over: Option<&'static str>,
 }
 
 impl Default for EqualityOptions {
     fn default() -> Self {
-        Self { sequences: true, settle: Duration::from_secs(2), passing_over: None }
+        Self { sequences: true, settle: Duration::from_secs(2), schema: None, passing_over: None }
     }
 }
 
 impl EqualityOptions {
+    /// Only what that schema holds.
+    #[must_use]
+    pub fn of_schema(schema: &'static str) -> Self {
+        Self { schema: Some(schema), ..Self::default() }
+    }
+
     /// Sequences may differ: for statements whose sequence values were given out but never used.
     #[must_use]
     pub fn without_sequences(self) -> Self {
         Self { sequences: false, ..self }
     }
+}
+
+/// A database to compare, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub endpoint: Endpoint,
 }
 
 /// What one member holds.
@@ -57,6 +74,15 @@ struct Contents {
 /// # Errors
 /// They differ after the settling time: the first differences are named. Or a member does not answer.
 pub async fn members_equal(members: &[&Member], options: EqualityOptions) -> Result<u64> {
+    let address = |member: &&Member| Address { name: member.name().to_owned(), endpoint: member.endpoint() };
+    addresses_equal(&members.iter().map(address).collect::<Vec<_>>(), options).await
+}
+
+/// The same, wherever they are.
+///
+/// # Errors
+/// As [`members_equal`].
+pub async fn addresses_equal(members: &[Address], options: EqualityOptions) -> Result<u64> {
     let Some((first, others)) = members.split_first() else {
         return fail("no member is left to compare");
     };
@@ -80,17 +106,17 @@ pub async fn members_equal(members: &[&Member], options: EqualityOptions) -> Res
     }
 }
 
-async fn connect(member: &Member) -> Result<Client> {
-    let client = member.endpoint().connect().await.map_err(|e| e.during(member.name()))?;
+async fn connect(member: &Address) -> Result<Client> {
+    let client = member.endpoint.connect().await.map_err(|e| e.during(&member.name))?;
     client.batch_execute("set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'").await?;
     Ok(client)
 }
 
-async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents> {
+async fn contents(member: &Address, options: EqualityOptions) -> Result<Contents> {
     let client = connect(member).await?;
     let mut tables = BTreeMap::new();
     let passed_over = |table: &str| options.passing_over.is_some_and(|prefix| relation(table).starts_with(prefix));
-    for table in names(&client, "'r', 'm'").await? {
+    for table in names(&client, "'r', 'm'", options).await? {
         if passed_over(&table) {
             continue;
         }
@@ -102,7 +128,7 @@ async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents>
     }
     let mut sequences = BTreeMap::new();
     if options.sequences {
-        for sequence in names(&client, "'S'").await? {
+        for sequence in names(&client, "'S'", options).await? {
             let query = format!(
                 "select last_value + case when is_called then seqincrement else 0 end \
                  from {sequence}, pg_sequence where seqrelid = '{sequence}'::regclass"
@@ -111,7 +137,7 @@ async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents>
             sequences.insert(sequence, next.unwrap_or_default());
         }
     }
-    let mut schema = schema_lines(&client).await?;
+    let mut schema = if options.schema.is_some() { Vec::new() } else { schema_lines(&client).await? };
     if options.passing_over.is_some() {
         // A bare server is among them, which takes no images of rows.
         schema.retain(|line| !line.starts_with("trigger CREATE TRIGGER raidb_capture"));
@@ -120,10 +146,11 @@ async fn contents(member: &Member, options: EqualityOptions) -> Result<Contents>
 }
 
 /// Quoted names of all relations of a kind.
-async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
+async fn names(client: &Client, kind: &str, options: EqualityOptions) -> Result<Vec<String>> {
+    let only = options.schema.map_or(String::new(), |schema| format!(" and n.nspname = '{schema}'"));
     let query = format!(
         "select quote_ident(n.nspname) || '.' || quote_ident(c.relname) from pg_class c \
-         join pg_namespace n on n.oid = c.relnamespace where c.relkind in ({kind}) and {NOT_OURS} order by 1"
+         join pg_namespace n on n.oid = c.relnamespace where c.relkind in ({kind}) and {NOT_OURS}{only} order by 1"
     );
     Ok(rows(client, &query).await?.into_iter().flatten().flatten().collect())
 }
@@ -133,14 +160,14 @@ fn relation(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-async fn explain(left: (&Member, &Contents), right: (&Member, &Contents)) -> Result<String> {
+async fn explain(left: (&Address, &Contents), right: (&Address, &Contents)) -> Result<String> {
     let ((left, a), (right, b)) = (left, right);
-    let mut text = vec![format!("{} and {}:", left.name(), right.name())];
+    let mut text = vec![format!("{} and {}:", left.name, right.name)];
     for line in a.schema.iter().filter(|line| !b.schema.contains(line)).take(DIFFERENCES_SHOWN) {
-        text.push(format!("  schema, only on {}: {line}", left.name()));
+        text.push(format!("  schema, only on {}: {line}", left.name));
     }
     for line in b.schema.iter().filter(|line| !a.schema.contains(line)).take(DIFFERENCES_SHOWN) {
-        text.push(format!("  schema, only on {}: {line}", right.name()));
+        text.push(format!("  schema, only on {}: {line}", right.name));
     }
     for (name, value) in &a.sequences {
         let other = b.sequences.get(name);
@@ -162,7 +189,7 @@ async fn explain(left: (&Member, &Contents), right: (&Member, &Contents)) -> Res
 }
 
 /// The first rows that only one of the two members holds.
-async fn differing_rows(left: &Member, right: &Member, table: &str) -> Result<Vec<String>> {
+async fn differing_rows(left: &Address, right: &Address, table: &str) -> Result<Vec<String>> {
     let query = format!("select t::text from {table} t order by 1");
     let mut counts: HashMap<String, i64> = HashMap::new();
     for (member, sign) in [(left, 1), (right, -1)] {
@@ -176,7 +203,7 @@ async fn differing_rows(left: &Member, right: &Member, table: &str) -> Result<Ve
     let total = rows.len();
     let shown = rows.into_iter().take(DIFFERENCES_SHOWN).map(|(row, count)| {
         let member = if count > 0 { left } else { right };
-        format!("    only on {}: {row}", member.name())
+        format!("    only on {}: {row}", member.name)
     });
     let mut lines: Vec<_> = shown.collect();
     if total > DIFFERENCES_SHOWN {

@@ -2,8 +2,9 @@
 
 mod hang_report;
 pub mod isolation;
+pub mod linearizable;
 mod member_equality;
 mod schema;
 
 pub use hang_report::hang_report;
-pub use member_equality::{EqualityOptions, members_equal};
+pub use member_equality::{Address, EqualityOptions, addresses_equal, members_equal};

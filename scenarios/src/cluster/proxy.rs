@@ -17,6 +17,8 @@ use crate::{Failure, Result, fail};
 
 /// Longest start of the proxy.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Longest time that a member takes to be disabled, or to be on its way back.
+const OPERATION_LIMIT: Duration = Duration::from_secs(60);
 
 /// What of the proxy's configuration a scenario chooses.
 #[derive(Clone, Debug)]
@@ -353,6 +355,14 @@ impl Proxy {
 /// No answer, or not JSON.
 pub async fn status_at(admin: &str) -> Result<Value> {
     Ok(serde_json::from_str(&http::get(admin, "/status").await?)?)
+}
+
+/// Does that with a member of a virtual database, by the admin address: `disable`, `enable`.
+///
+/// # Errors
+/// It is refused, or takes too long.
+pub async fn operate(admin: &str, database: &str, (member, verb): (&str, &str)) -> Result<()> {
+    http::post(admin, &format!("/members/{database}/{member}/{verb}"), OPERATION_LIMIT).await.map(drop)
 }
 
 impl Drop for Proxy {

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::certificates::Certificates;
-use super::delay_relay::{Delay, DelayRelay};
 use super::postgres::{Member, MemberOptions};
 use super::proxy::{Proxy, ProxyOptions, ProxyUser};
+use super::relay::{Delay, Relay};
 use crate::sql::Endpoint;
 use crate::{Failure, Options, Result, fail};
 
@@ -25,6 +25,8 @@ pub struct ClusterOptions {
     pub member_timeout: Duration,
     /// Put a relay with these delays in front of every member but the first.
     pub follower_delay: Option<Delay>,
+    /// Put a relay in front of every member, for faults of the links.
+    pub relays: bool,
     /// Password that the members ask for.
     pub member_password: Option<String>,
     /// Members offer TLS, and the proxy verifies them; its own certificate is the same.
@@ -48,6 +50,7 @@ impl Default for ClusterOptions {
             database: "bench".to_owned(),
             member_timeout: Duration::from_secs(3),
             follower_delay: None,
+            relays: false,
             member_password: None,
             tls: false,
             users: Vec::new(),
@@ -64,8 +67,8 @@ impl Default for ClusterOptions {
 pub struct Cluster {
     /// The proxy; none in a bare run.
     pub proxy: Option<Proxy>,
-    /// One per follower, if there are delays; index 0 stands before member 1.
-    pub relays: Vec<DelayRelay>,
+    /// What stands before each member, if anything does.
+    pub relays: Vec<Option<Relay>>,
     /// The members, in the order of the configuration.
     pub members: Vec<Member>,
     /// Certificates, if there is TLS.
@@ -120,12 +123,15 @@ impl Cluster {
         let mut urls = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
             let mut endpoint = member.endpoint();
-            if let (Some(delay), 1..) = (setup.follower_delay, index) {
+            let delay = setup.follower_delay.filter(|_| index > 0).or(setup.relays.then_some(Delay::NONE));
+            let mut relay = None;
+            if let Some(delay) = delay {
                 let seed = options.seed.wrapping_mul(1000).wrapping_add(index as u64);
-                let relay = DelayRelay::start(endpoint.port, delay, seed).await?;
-                endpoint.port = relay.port();
-                self.relays.push(relay);
+                let started = Relay::start(endpoint.port, delay, seed).await?;
+                endpoint.port = started.port();
+                relay = Some(started);
             }
+            self.relays.push(relay);
             let mut url = endpoint.url();
             if let Some(files) = &self.certificates {
                 url.push_str(&format!("?sslmode=verify-full&sslrootcert={}", files.authority.display()));
@@ -169,6 +175,15 @@ impl Cluster {
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         self.proxy.as_ref().map_or_else(|| self.members[0].endpoint(), Proxy::endpoint)
+    }
+
+    /// The link to that member.
+    ///
+    /// # Errors
+    /// No relay stands before it.
+    pub fn link(&self, member: usize) -> Result<&Relay> {
+        let relay = self.relays.get(member).and_then(Option::as_ref);
+        relay.ok_or_else(|| Failure::new(format!("no relay before member {member}")))
     }
 
     /// The proxy; a bare run, which has none, fails here.

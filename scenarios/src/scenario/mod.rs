@@ -7,6 +7,7 @@ mod applications;
 mod bad_input;
 mod big_result;
 mod chaos;
+mod checked;
 mod churn;
 mod crash_points;
 mod crash_points_commit;
@@ -54,6 +55,7 @@ mod tls_scram;
 mod tokio_client;
 mod uncertified;
 
+use checked::{bank, locks, registers, unique_inserts};
 use differential::oracles;
 use futures::future::BoxFuture;
 
@@ -115,6 +117,10 @@ table! {
     uncertified: "a lead is frozen while it certifies and carries out what was aborted: it becomes a copy of another member by itself",
     list_append: "histories at each isolation level, also under faults: no anomaly that the level forbids, nothing lost",
     hermitage: "the Hermitage cases at each isolation level: each step answers and waits as on one PostgreSQL",
+    bank: "transfers at each level, reads on any member, members killed and frozen: every read has the same total",
+    registers: "read, write and swap by key, members killed and frozen: the history of each key is that of one copy",
+    locks: "row locks and leases, members killed and frozen: at most one holder at any time",
+    unique_inserts: "keys that are used once, members killed and frozen: what was acknowledged is there, nothing else",
     long_fork: "reads outside transactions, on all members: one order of all writes, nothing acknowledged is missed",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
@@ -140,11 +146,17 @@ table! {
 /// Scenarios that count their cycles themselves, all in one set-up.
 pub const COUNTS_CYCLES: &[&str] = &["chaos"];
 
+/// Scenarios that run against an installation that is somebody's own as well.
+pub const AGAINST: &[&str] = &["bank", "registers", "locks", "unique_inserts"];
+
 /// Runs the scenario `name` once.
 ///
 /// # Errors
 /// There is no such scenario, or it failed.
 pub async fn run(name: &str, options: Options) -> Result<Summary> {
+    if options.against.is_some() && !AGAINST.contains(&name) {
+        return fail(format!("{name} starts what it breaks: --against is for {}", AGAINST.join(", ")));
+    }
     match ALL.iter().find(|scenario| scenario.name == name) {
         Some(scenario) => (scenario.run)(options).await,
         None => fail(format!("no scenario {name}: see `scenarios list`")),

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::checkers::{EqualityOptions, hang_report, members_equal};
-use crate::cluster::{Cluster, ClusterOptions, Delay, Member};
+use crate::cluster::{Cluster, ClusterOptions, Delay, Member, Relay};
 use crate::workloads::model::{self, Load, Mix};
 use crate::{Options, Result, Summary, fail};
 
 /// The counter of the last resort of the write path; in tests its firing is a bug.
 const CYCLE_BREAKER: &str = "raidb_cycle_breaker_fired_total";
 /// Delays on the followers' links: half of the pieces, up to 4 ms, as in the model.
-const DELAY: Delay = Delay { probability: 0.5, longest: Duration::from_millis(4) };
+const DELAY: Delay = Delay { probability: 0.5, least: Duration::ZERO, longest: Duration::from_millis(4) };
 /// Deadlocks are part of the load: found at once, they are many instead of one a second.
 pub(super) const QUICK_DEADLOCKS: &str = "deadlock_timeout = '100ms'";
 /// What a transaction may take on average before the run counts as hung.
@@ -46,7 +46,7 @@ pub(super) async fn run_mix(options: Options, mix: Mix) -> Result<Summary> {
     cluster.expect_all_enabled().await?;
     let members: Vec<&Member> = cluster.members.iter().collect();
     let rows = members_equal(&members, EqualityOptions::default()).await?;
-    let delayed: u64 = cluster.relays.iter().map(|relay| relay.delayed()).sum();
+    let delayed: u64 = cluster.relays.iter().flatten().map(Relay::delayed).sum();
     let mut summary = Summary::default();
     if let Some(proxy) = &cluster.proxy {
         if delayed == 0 {

@@ -81,7 +81,7 @@ async fn wrong_lead(options: &Options) -> Result<()> {
 /// Many clients, few rows, slow followers: by primary key, by another unique key, inserts and deletes.
 async fn under_load(options: &Options) -> Result<u64> {
     let setup = ClusterOptions {
-        follower_delay: Some(Delay { probability: 0.5, longest: Duration::from_millis(6) }),
+        follower_delay: Some(Delay { probability: 0.5, least: Duration::ZERO, longest: Duration::from_millis(6) }),
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start(options, setup).await?;

@@ -2,6 +2,7 @@
 
 pub mod activemq;
 mod bystander;
+pub mod checked;
 mod ended;
 pub mod hot_rows;
 pub mod list_append;

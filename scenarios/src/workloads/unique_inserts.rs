@@ -45,14 +45,22 @@ impl Journal {
         let rows = member.endpoint().rows("select key from unique_inserts").await?;
         let keys = rows.into_iter().flatten().flatten().map(|key| key.parse::<i64>());
         let found = keys.collect::<Result<BTreeSet<i64>, _>>()?;
-        let lost: Vec<_> = self.acknowledged.difference(&found).take(5).collect();
+        self.compare(member.name(), &found)
+    }
+
+    /// The same, of keys that were found on a database of that name.
+    ///
+    /// # Errors
+    /// A key is lost, or was made up.
+    pub fn compare(&self, name: &str, found: &BTreeSet<i64>) -> Result<()> {
+        let lost: Vec<_> = self.acknowledged.difference(found).take(5).collect();
         if !lost.is_empty() {
-            return fail(format!("acknowledged keys that {} has not: {lost:?} …", member.name()));
+            return fail(format!("acknowledged keys that {} has not: {lost:?} …", name));
         }
         let told = |key: &&i64| self.acknowledged.contains(key) || self.unknown.contains(key);
         let made_up: Vec<_> = found.iter().filter(|key| !told(key)).take(5).collect();
         if !made_up.is_empty() {
-            return fail(format!("keys on {} that nobody was told of: {made_up:?} …", member.name()));
+            return fail(format!("keys on {} that nobody was told of: {made_up:?} …", name));
         }
         Ok(())
     }

@@ -18,3 +18,18 @@ fn hermitage() {
 fn long_fork() {
     common::run("long_fork", Options { seconds: 4, ..Options::default() });
 }
+
+#[test]
+fn bank() {
+    common::run("bank", Options { seconds: 5, ..Options::default() });
+}
+
+#[test]
+fn registers() {
+    common::run("registers", Options { seconds: 5, ..Options::default() });
+}
+
+#[test]
+fn locks() {
+    common::run("locks", Options { seconds: 5, ..Options::default() });
+}

@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use tokio::time::sleep;
 
+use super::links;
 use crate::cluster::{Cluster, Member, Proxy, is_alive};
 use crate::{Failure, Result, fail};
 
@@ -19,8 +20,8 @@ const AWAY_MS: std::ops::Range<u64> = 100..700;
 const PAIR_GAP_MS: u64 = 100;
 /// Longest time between two deaths of [`Fault::AllMembers`]: three members die within a second.
 const NEXT_GAP_MS: u64 = 300;
-/// How much longer than `member_timeout` a member is frozen.
-const FROZEN_BEYOND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much longer than `member_timeout` a member is frozen, or cut off.
+const BEYOND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One kind of fault; a line of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,14 @@ pub(in super::super) enum Fault {
     AllMembers,
     /// SIGSTOP of a random member for longer than `member_timeout`, then SIGCONT.
     MemberFreeze,
+    /// The link of a random member loses everything for longer than `member_timeout`; nobody is told.
+    LinkCut,
+    /// All connections of a random member are reset, and new ones for a moment as well.
+    LinkReset,
+    /// The link of a random member passes one direction only for longer than `member_timeout`.
+    LinkHalfOpen,
+    /// The link of a random member is slow: delay with jitter, little bandwidth, loss. Nobody may be disabled for it.
+    LinkSlow,
 }
 
 /// What was done.
@@ -46,13 +55,25 @@ pub(in super::super) struct Inflicted {
     pub back: Instant,
     /// The one member that the proxy must be seen to have taken out.
     pub out: Option<String>,
+    /// The one member that the proxy must not have taken out.
+    pub stays: Option<String>,
     /// For the person who reads a failure.
     pub what: String,
 }
 
 impl Fault {
-    pub(in super::super) const ALL: [Self; 5] =
-        [Self::MemberKill, Self::ProxyKill, Self::MemberAndProxy, Self::AllMembers, Self::MemberFreeze];
+    /// New ones at the end: chance is drawn by number.
+    pub(in super::super) const ALL: [Self; 9] = [
+        Self::MemberKill,
+        Self::ProxyKill,
+        Self::MemberAndProxy,
+        Self::AllMembers,
+        Self::MemberFreeze,
+        Self::LinkCut,
+        Self::LinkReset,
+        Self::LinkHalfOpen,
+        Self::LinkSlow,
+    ];
 
     /// All of them, or those in the comma-separated list.
     pub(in super::super) fn chosen(only: Option<&str>) -> Result<Vec<Self>> {
@@ -73,6 +94,18 @@ impl Fault {
             Self::MemberAndProxy => "member_and_proxy",
             Self::AllMembers => "all_members",
             Self::MemberFreeze => "member_freeze",
+            Self::LinkCut => "link_cut",
+            Self::LinkReset => "link_reset",
+            Self::LinkHalfOpen => "link_half_open",
+            Self::LinkSlow => "link_slow",
+        }
+    }
+
+    /// True if it needs relays between proxy and members.
+    pub(in super::super) fn is_on_link(self) -> bool {
+        match self {
+            Self::LinkCut | Self::LinkReset | Self::LinkHalfOpen | Self::LinkSlow => true,
+            Self::MemberKill | Self::ProxyKill | Self::MemberAndProxy | Self::AllMembers | Self::MemberFreeze => false,
         }
     }
 
@@ -81,6 +114,7 @@ impl Fault {
     pub(in super::super) fn is_unnoticed(self) -> bool {
         match self {
             Self::MemberKill | Self::MemberFreeze => true,
+            Self::LinkCut | Self::LinkReset | Self::LinkHalfOpen | Self::LinkSlow => true,
             Self::ProxyKill | Self::MemberAndProxy | Self::AllMembers => false,
         }
     }
@@ -98,7 +132,11 @@ impl Fault {
             Self::ProxyKill => kill_proxy(cluster, away(chance)).await,
             Self::MemberAndProxy => kill_pair(cluster, victim, chance).await,
             Self::AllMembers => kill_all(cluster, chance).await,
-            Self::MemberFreeze => freeze(&cluster.members[victim], member_timeout + FROZEN_BEYOND_TIMEOUT).await,
+            Self::MemberFreeze => freeze(&cluster.members[victim], member_timeout + BEYOND_TIMEOUT).await,
+            Self::LinkCut => links::cut(cluster, victim, member_timeout + BEYOND_TIMEOUT).await,
+            Self::LinkReset => links::reset(cluster, victim, away(chance)).await,
+            Self::LinkHalfOpen => links::half_open(cluster, victim, (member_timeout + BEYOND_TIMEOUT, chance)).await,
+            Self::LinkSlow => links::slow(cluster, victim).await,
         }
     }
 }
@@ -121,7 +159,7 @@ async fn kill_member(cluster: &mut Cluster, victim: usize, away: Duration) -> Re
     member_dies(member)?;
     let back = member_returns(member, away).await?;
     let what = format!("kill -9 of {} ({role}), started again {away:?} later", member.name());
-    Ok(Inflicted { at, back, out: Some(member.name().to_owned()), what })
+    Ok(Inflicted { at, back, out: Some(member.name().to_owned()), stays: None, what })
 }
 
 async fn kill_proxy(cluster: &mut Cluster, away: Duration) -> Result<Inflicted> {
@@ -129,7 +167,13 @@ async fn kill_proxy(cluster: &mut Cluster, away: Duration) -> Result<Inflicted> 
     let at = Instant::now();
     let old = proxy_dies(proxy)?;
     let back = proxy_returns(proxy, away, old).await?;
-    Ok(Inflicted { at, back, out: None, what: format!("kill -9 of the proxy, started again {away:?} later") })
+    Ok(Inflicted {
+        at,
+        back,
+        out: None,
+        stays: None,
+        what: format!("kill -9 of the proxy, started again {away:?} later"),
+    })
 }
 
 async fn kill_pair(cluster: &mut Cluster, victim: usize, chance: &mut StdRng) -> Result<Inflicted> {
@@ -163,7 +207,7 @@ async fn kill_pair(cluster: &mut Cluster, victim: usize, chance: &mut StdRng) ->
         "kill -9 of {order} {gap:?} later, both gone after {took:.0?}; {name} started {member_away:?} later, the proxy \
          {proxy_away:?} later"
     );
-    Ok(Inflicted { at, back: one.max(other), out: None, what })
+    Ok(Inflicted { at, back: one.max(other), out: None, stays: None, what })
 }
 
 async fn kill_all(cluster: &mut Cluster, chance: &mut StdRng) -> Result<Inflicted> {
@@ -185,7 +229,7 @@ async fn kill_all(cluster: &mut Cluster, chance: &mut StdRng) -> Result<Inflicte
         "kill -9 of {} within {took:.0?}; in the order of the configuration started {aways:?} later",
         order.join(", ")
     );
-    Ok(Inflicted { at, back, out: None, what })
+    Ok(Inflicted { at, back, out: None, stays: None, what })
 }
 
 async fn freeze(member: &Member, length: Duration) -> Result<Inflicted> {
@@ -194,7 +238,7 @@ async fn freeze(member: &Member, length: Duration) -> Result<Inflicted> {
     sleep(length).await;
     member.sigcont_all()?;
     let what = format!("SIGSTOP of {} for {length:?}", member.name());
-    Ok(Inflicted { at, back: Instant::now(), out: Some(member.name().to_owned()), what })
+    Ok(Inflicted { at, back: Instant::now(), out: Some(member.name().to_owned()), stays: None, what })
 }
 
 fn member_dies(member: &mut Member) -> Result<()> {

@@ -6,7 +6,9 @@
 
 mod checks;
 mod diagnosis;
+mod during;
 mod faults;
+mod links;
 mod load;
 mod report;
 mod watch;
@@ -20,6 +22,7 @@ use tokio::time::sleep;
 
 use crate::checkers::{EqualityOptions, members_equal};
 use crate::cluster::{Cluster, ClusterOptions, Member};
+use crate::timeline::Timeline;
 use crate::{Failure, Options, Result, Summary, fail};
 use checks::{Base, Findings, check};
 use diagnosis::explain;
@@ -27,6 +30,7 @@ use faults::Inflicted;
 use load::{CycleLog, Load};
 use report::Report;
 
+pub(super) use during::Faults;
 pub(super) use faults::Fault;
 pub(super) use report::percentile;
 pub(super) use watch::Watch;
@@ -39,17 +43,28 @@ pub(super) const ENABLED_LIMIT: Duration = Duration::from_secs(30);
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 /// The load runs for so many milliseconds before the fault.
 pub(super) const RUN_UP_MS: std::ops::Range<u64> = 500..1500;
+/// What a cycle takes, about: the report's curves are made for that length.
+const CYCLE_LENGTH: Duration = Duration::from_secs(4);
 /// Acknowledged keys above which the growing tables are emptied, so that a long run's checks stay short.
 const KEYS_LIMIT: usize = 10_000;
 
 pub(super) async fn run(options: Options) -> Result<Summary> {
     let faults = Fault::chosen(options.only.as_deref())?;
     let start = Instant::now();
-    let setup = ClusterOptions { member_timeout: MEMBER_TIMEOUT, ..ClusterOptions::default() };
+    let setup = ClusterOptions { member_timeout: MEMBER_TIMEOUT, relays: true, ..ClusterOptions::default() };
     let cluster = Cluster::start(&options, setup).await?;
     let watch = Watch::start(cluster.proxy()?.admin());
-    let load = Load::start(&cluster.endpoint(), options.clients, options.seed).await?;
-    let mut chaos = Chaos { report: Report::new(&faults), base: Base::default(), watch, load, cluster };
+    let cycles = options.cycles * u32::try_from(faults.len())?;
+    options.timeline.begin(CYCLE_LENGTH * cycles);
+    let load = Load::start(&cluster.endpoint(), options.clients, (options.seed, options.timeline.clone())).await?;
+    let mut chaos = Chaos {
+        report: Report::new(&faults),
+        base: Base::default(),
+        timeline: options.timeline.clone(),
+        watch,
+        load,
+        cluster,
+    };
 
     let result = chaos.rounds(&options, &faults).await;
     println!("{}", chaos.report.markdown());
@@ -74,6 +89,7 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
 struct Chaos {
     report: Report,
     base: Base,
+    timeline: Timeline,
     watch: Watch,
     load: Load,
     cluster: Cluster,
@@ -122,7 +138,9 @@ impl Chaos {
         let began = Instant::now();
         sleep(Duration::from_millis(chance.random_range(RUN_UP_MS))).await;
         let done = &*inflicted.insert(fault.inflict(&mut self.cluster, chance, MEMBER_TIMEOUT).await?);
+        self.timeline.mark((done.at, done.back), fault.name(), &done.what);
         let to_enabled = self.all_back(done).await?;
+        self.watch.expect_not_out(done.stays.as_deref(), done.at)?;
         self.load.pause().await?;
         let found = check(&self.cluster, &self.load, &self.base).await?;
         let log = self.load.take_cycle();

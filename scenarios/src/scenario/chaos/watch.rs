@@ -87,6 +87,14 @@ impl Watch {
         looks.flatten().any(|(member, state)| member == name && state != "enabled")
     }
 
+    /// Fails if that member was seen in another state than enabled since `since`.
+    pub(in super::super) fn expect_not_out(&self, name: Option<&str>, since: Instant) -> Result<()> {
+        match name.filter(|name| self.was_out(name, since)) {
+            Some(name) => fail(format!("{name} was taken out for a slow link:\n{}", self.timeline(since))),
+            None => Ok(()),
+        }
+    }
+
     fn why_not(&self, noticed: bool, out: Option<&str>, limit: Duration) -> String {
         if !noticed {
             let name = out.unwrap_or_default();

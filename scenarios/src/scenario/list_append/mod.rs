@@ -4,21 +4,19 @@
 //! `--transactions` counts each client's; `--seconds` ends a level's load earlier. With `--faults` members and proxy are
 //! killed and frozen meanwhile, as by `chaos`.
 
-mod faults;
 mod table;
 
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::chaos::{Fault, MEMBER_TIMEOUT, Watch};
+use super::chaos::{Fault, Faults, MEMBER_TIMEOUT, Watch};
 use super::model_delayed::QUICK_DEADLOCKS;
 use crate::checkers::isolation::{Ending, Kept, Level, Verdict, judge, kept};
 use crate::checkers::{EqualityOptions, hang_report, members_equal};
 use crate::cluster::{Cluster, ClusterOptions, Member};
 use crate::workloads::list_append::{self, Clock, Load, Told};
 use crate::{Failure, Options, Result, Summary, fail};
-use faults::Faults;
 use table::{Line, Table};
 
 /// `member_timeout` of a run without faults.
@@ -53,6 +51,7 @@ async fn side(name: &'static str, options: &Options, levels: &[Level], table: &m
     let setup = ClusterOptions {
         // Short where members are frozen; else a machine that is busy must not look as if one were.
         member_timeout: if options.faults.is_some() { MEMBER_TIMEOUT } else { CALM_TIMEOUT },
+        relays: options.faults.is_some(),
         member_settings: vec![QUICK_DEADLOCKS.to_owned()],
         ..ClusterOptions::default()
     };
@@ -82,7 +81,7 @@ async fn one_level(name: &'static str, options: &Options, level: Level, cluster:
         Some(chosen) => {
             let chosen = Some(chosen.as_str()).filter(|chosen| *chosen != "all");
             let watch = Watch::start(cluster.proxy()?.admin());
-            let mut faults = Faults::new(Fault::chosen(chosen)?, seed, &watch);
+            let mut faults = Faults::new(Fault::chosen(chosen)?, seed, &watch, options.timeline.clone());
             timeout(limit, faults.during(cluster, running)).await
         }
     };

@@ -16,7 +16,7 @@ use crate::cluster::{Cluster, ClusterOptions, Delay};
 use crate::{Failure, Options, Result, Summary, fail};
 
 /// Delays on the followers' links.
-const DELAY: Delay = Delay { probability: 0.5, longest: Duration::from_millis(4) };
+const DELAY: Delay = Delay { probability: 0.5, least: Duration::ZERO, longest: Duration::from_millis(4) };
 /// No member fails here, and a machine that is busy must not look as if one had.
 const MEMBER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Sessions stay on the member of their last read by default: here each read is to go to another one.

@@ -19,7 +19,7 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
     let endpoint = cluster.endpoint();
     endpoint.execute("create table ctc(id int primary key, n int); insert into ctc values (1, 0), (2, 0)").await?;
     let client = session(&endpoint, NAME).await?;
-    let (cut, slow) = (&cluster.members[1], &cluster.relays[1]);
+    let (cut, slow) = (&cluster.members[1], cluster.link(2)?);
     // With a row lock each follower has the transaction on the session's own connection.
     client.batch_execute(&adds(1)).await?;
     sleep(Duration::from_millis(100)).await;

@@ -28,7 +28,9 @@ pub(super) async fn run(cluster: &mut Cluster) -> Result<()> {
         }
         let followers: Vec<usize> = (1..cluster.members.len()).filter(|index| *index != lead).collect();
         first.batch_execute("begin").await?;
-        let set = |cluster: &Cluster, state| followers.iter().for_each(|index| cluster.relays[index - 1].set(state));
+        let set = |cluster: &Cluster, state| {
+            followers.iter().filter_map(|index| cluster.relays[*index].as_ref()).for_each(|relay| relay.set(state))
+        };
         set(cluster, LinkState::Frozen);
         let read = value(&first).await?;
         let late = if starts_late { Duration::from_millis(30) } else { Duration::ZERO };

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::sql::Endpoint;
+use crate::timeline::Timeline;
 use crate::{Failure, Result, fail};
 use gate::{Gate, Phase};
 
@@ -31,6 +32,7 @@ struct Shared {
     endpoint: Endpoint,
     gate: Gate,
     ledger: Mutex<Ledger>,
+    timeline: Timeline,
 }
 
 impl Shared {
@@ -49,12 +51,13 @@ pub(super) struct Load {
 
 impl Load {
     /// Makes the tables and starts all clients: `writers`, and the lock holder as the last one.
-    pub(super) async fn start(endpoint: &Endpoint, writers: usize, seed: u64) -> Result<Self> {
+    pub(super) async fn start(endpoint: &Endpoint, writers: usize, (seed, timeline): (u64, Timeline)) -> Result<Self> {
         endpoint.execute(&tables::schema()).await?;
         let shared = Arc::new(Shared {
             endpoint: endpoint.clone(),
             gate: Gate::new(),
             ledger: Mutex::new(Ledger::new(writers + 1)),
+            timeline,
         });
         let mut tasks: Vec<_> =
             (0..writers).map(|number| tokio::spawn(writer::run(Arc::clone(&shared), number, seed))).collect();

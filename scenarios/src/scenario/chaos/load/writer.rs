@@ -1,7 +1,7 @@
 //! One writer: a connection, transactions of one kind one after the other, and what became of each.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -32,12 +32,17 @@ pub(super) async fn run(shared: Arc<Shared>, number: usize, seed: u64) {
             continue;
         };
         key += 1;
+        let began = Instant::now();
         let ended = write(kind, (client, is_simple), key, &mut chance).await;
         let goes_on = match &ended {
             Ended::Done | Ended::RolledBack => true,
             Ended::NotDone(code) => code.starts_with("40"),
             Ended::Unknown(_) | Ended::Unexpected(_) => false,
         };
+        match &ended {
+            Ended::Done | Ended::RolledBack => shared.timeline.done(began),
+            Ended::NotDone(_) | Ended::Unknown(_) | Ended::Unexpected(_) => shared.timeline.failed(),
+        }
         shared.ledger().record(number, kind, key, ended);
         if !goes_on {
             connection = None;

@@ -8,30 +8,31 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
+use super::{ENABLED_LIMIT, Fault, MEMBER_TIMEOUT, RUN_UP_MS, Watch};
 use crate::cluster::Cluster;
-use crate::scenario::chaos::{ENABLED_LIMIT, Fault, MEMBER_TIMEOUT, RUN_UP_MS, Watch};
-use crate::workloads::list_append::Told;
+use crate::timeline::Timeline;
 use crate::{Result, fail};
 
 /// Which faults, in an order that comes from the seed.
-pub(super) struct Faults<'a> {
+pub(in super::super) struct Faults<'a> {
     chosen: Vec<Fault>,
     chance: StdRng,
     watch: &'a Watch,
+    timeline: Timeline,
 }
 
 impl<'a> Faults<'a> {
-    pub(super) fn new(chosen: Vec<Fault>, seed: u64, watch: &'a Watch) -> Self {
-        Self { chosen, chance: StdRng::seed_from_u64(seed), watch }
+    pub(in super::super) fn new(chosen: Vec<Fault>, seed: u64, watch: &'a Watch, timeline: Timeline) -> Self {
+        Self { chosen, chance: StdRng::seed_from_u64(seed), watch, timeline }
     }
 
     /// Runs the load to its end under faults; returns what it was told, and how many faults there were. When it ends all
     /// members are enabled.
-    pub(super) async fn during(
+    pub(in super::super) async fn during<T>(
         &mut self,
         cluster: &mut Cluster,
-        load: impl Future<Output = Result<Told>>,
-    ) -> Result<(Told, u64)> {
+        load: impl Future<Output = Result<T>>,
+    ) -> Result<(T, u64)> {
         let is_over = AtomicBool::new(false);
         let load = async {
             let told = load.await;
@@ -61,10 +62,11 @@ impl<'a> Faults<'a> {
     /// One fault, and the wait until all members are enabled again.
     async fn one(&mut self, fault: Fault, cluster: &mut Cluster, is_over: &AtomicBool) -> Result<()> {
         let done = fault.inflict(cluster, &mut self.chance, MEMBER_TIMEOUT).await?;
+        self.timeline.mark((done.at, done.back), fault.name(), &done.what);
         let out = done.out.as_deref();
         let back = self.watch.all_enabled((done.at, done.back), out, ENABLED_LIMIT).await;
         let Err(failure) = back else {
-            return Ok(());
+            return self.watch.expect_not_out(done.stays.as_deref(), done.at);
         };
         if is_over.load(Ordering::SeqCst) {
             // Without a load nobody may have noticed.
