@@ -353,11 +353,7 @@ impl Session {
             }
             // Found by the simulation (`leaves-unrecorded`). A member that has left lacks this commit, and must be durably out before
             // anybody is told of it; the log that could say so takes nothing more.
-            let lacks = |m: &MemberId| {
-                let commit = &self.slots[usize::from(m.0)].commit;
-                !self.view.is_enabled(*m)
-                    && !matches!(commit, CommitState::None | CommitState::Done { agreed: true, .. })
-            };
+            let lacks = |m: &MemberId| !self.view.is_enabled(*m) && ticket.commits_on(*m) && !ticket.done_on(*m);
             if self.database.writes_stopped() && members.iter().any(lacks) {
                 return Poll::Ready(Err(super::intent::unknown(
                     "a member was lost during COMMIT, and the log cannot say so",

@@ -41,6 +41,7 @@ mod hidden_in_cursors;
 mod hidden_in_queries;
 mod hidden_row_locks;
 mod lead_cut_at_deferred_commit;
+mod leave_unrecorded;
 mod limits_not_at_commit;
 mod literals_as_parameters;
 mod locked_under_snapshot;
@@ -208,6 +209,7 @@ cases! {
     Own temporary_over_lead_kill,
     Own execute_redone_at_start,
     Own client_not_reading,
+    Own leave_unrecorded,
     Own terminated_line,
     Narrow same_name_other_statement,
     Prepared two_phase_refused,
