@@ -10,8 +10,8 @@ import org.apache.commons.dbcp.BasicDataSource;
 final class StoreBroker {
     /** Shorter than the stock 30 s, so that a short run has many keep-alives. */
     private static final int KEEP_ALIVE_MS = 500;
-    /** Length of a lease; must be longer than the keep-alive. */
-    private static final int LEASE_MS = 2000;
+    /** Length of a lease: longer than a keep-alive and the pause that the loss of a member costs ({@code member_timeout}). */
+    private static final int LEASE_MS = 5000;
     /** Shorter than the stock 5 minutes, so that a short run has the housekeeping deletes as well. */
     private static final int CLEANUP_MS = 2000;
 

@@ -10,11 +10,11 @@
 //! So question and transaction exclude each other by a unique key, in the same way on one PostgreSQL and through raidb; the
 //! answer is exactly as durable as the data. Decision and alternatives: docs/adr/0017-receipts.md.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio_postgres::types::ToSql;
 
-use crate::connection::Link;
+use crate::connection::{BEGIN, Link};
 use crate::error::Error;
 use crate::session::Session;
 
@@ -31,6 +31,10 @@ const SWEEP: &str =
 
 /// Receipts are removed by so many at a time.
 const REMOVED_AT: usize = 64;
+/// Where they cannot be removed, no more than so many are remembered; the others are left to [`Session::sweep`].
+const REMEMBERED_MAX: usize = 1024;
+/// Receipts that are younger are never swept.
+const SWEPT_AFTER: Duration = Duration::from_secs(3600);
 
 /// Receipts of transactions whose outcome is known: to be removed.
 #[derive(Debug, Default)]
@@ -137,8 +141,12 @@ impl Session {
     /// Its outcome is known. Now and then, known receipts are removed; what fails there is tried with the next ones.
     async fn settle(&mut self, receipt: i64) {
         self.receipts.settled.push(receipt);
-        if self.receipts.settled.len() >= REMOVED_AT {
+        let count = self.receipts.settled.len();
+        if count.is_multiple_of(REMOVED_AT) {
             self.remove_receipts().await;
+        }
+        if count >= REMEMBERED_MAX {
+            self.receipts.settled.clear();
         }
     }
 
@@ -163,15 +171,23 @@ impl Session {
     /// Removes receipts and bars that clients left which ended without [`Session::close`], if they are from before `before` (by the
     /// clock of the client that left them). Returns how many.
     ///
-    /// Never later than any client may still ask about its write, or its bytes may still be on their way: a day ago is ample,
-    /// [`Options::retry_limit`](crate::Options::retry_limit) before now is the bound.
+    /// Never later than any client may still ask about its write, or its bytes may still be on their way. `before` lies at least an hour
+    /// back, and ten times the sum of this session's [`Options::answer_limit`](crate::Options::answer_limit) and
+    /// [`Options::retry_limit`](crate::Options::retry_limit); a day ago is ample where no client's clock is wrong by hours.
     ///
     /// # Errors
-    /// As [`Session::count`]. Running it again does no harm.
+    /// `before` is too late; otherwise as [`Session::count`]. Running it again does no harm.
     ///
     /// # Cancel safety
     /// What was removed is removed; run it again.
     pub async fn sweep(&mut self, before: SystemTime) -> Result<u64, Error> {
+        let options = self.store.options();
+        let least = SWEPT_AFTER.max((options.answer_limit + options.retry_limit) * 10);
+        if SystemTime::now().duration_since(before).is_ok_and(|age| age < least) || before > SystemTime::now() {
+            return Err(Error::input(format!(
+                "receipts that are younger than {least:?} may still be asked for; allowed: older ones"
+            )));
+        }
         let (mut after, mut removed) = (0, 0);
         loop {
             let rows = self.read(SWEEP, &[&after, &before]).await?;
@@ -187,7 +203,7 @@ impl Session {
 }
 
 async fn remove(link: &Link, receipts: &[i64]) -> Result<u64, Error> {
-    link.batch("BEGIN").await?;
+    link.batch(BEGIN).await?;
     let sets: Vec<_> = receipts.iter().map(|id| vec![id as _]).collect();
     let removed: u64 = link.execute_each(REMOVE, &sets).await?.iter().sum();
     link.batch("COMMIT").await?;
@@ -208,7 +224,7 @@ pub(crate) async fn in_transaction<T, F>(link: &Link, receipt: i64, work: F) -> 
 where
     F: Future<Output = Result<T, Error>>,
 {
-    link.batch("BEGIN").await?;
+    link.batch(BEGIN).await?;
     let done = async {
         let done = work.await?;
         commit(link, receipt).await?;
@@ -219,10 +235,9 @@ where
 
 /// Receipt and COMMIT in one pipeline. Where the receipt collides with a bar, COMMIT finds a failed transaction and rolls back.
 pub(crate) async fn commit(link: &Link, receipt: i64) -> Result<(), Error> {
-    link.prepare(RECEIPT).await?;
     let now = SystemTime::now();
     let values: [&(dyn ToSql + Sync); 2] = [&receipt, &now];
-    tokio::try_join!(biased; link.execute(RECEIPT, &values), link.batch("COMMIT")).map(drop)
+    link.execute_then(RECEIPT, &values, "COMMIT").await.map(drop)
 }
 
 /// Leaves no transaction open on a connection that lives.
@@ -230,7 +245,8 @@ pub(crate) async fn end<T>(link: &Link, done: Result<T, Error>) -> Result<T, Err
     if let Err(error) = &done
         && !error.is_lost()
     {
-        link.batch("ROLLBACK").await?;
+        // If this is not answered the connection is closed, and rolled back by the server; what matters is the first error.
+        let _ = link.batch("ROLLBACK").await;
     }
     done
 }

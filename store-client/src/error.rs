@@ -142,14 +142,25 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
+/// A refused login (28: authorization, 3D: no such database) ends it as well, but says what it says: it is no lost connection.
 fn ends_session(said: &DbError) -> bool {
-    matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+    let is_refusal = ["28", "3D"].iter().any(|class| said.code().code().starts_with(class));
+    !is_refusal && matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
-/// Closed, or an I/O error below it, a failed connect included.
+/// Closed, or an I/O error below it, a failed connect included; or the two sides do not understand each other any more.
 fn is_broken(error: &tokio_postgres::Error) -> bool {
     let cause = std::error::Error::source(error);
-    error.is_closed() || cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+    // The driver has no question for that kind.
+    error.is_closed()
+        || error.to_string().starts_with("unexpected message")
+        || cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()).is_some_and(|error| !is_untrusted(error))
+}
+
+/// The endpoint's certificate is not accepted: it will not be the next time either.
+fn is_untrusted(error: &std::io::Error) -> bool {
+    let said = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(said, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 impl fmt::Display for Error {

@@ -162,7 +162,7 @@ impl Session {
     /// What was removed is removed; call it again.
     pub async fn remove_expired(&mut self, queue: &str) -> Result<u64, Error> {
         let destination = place::queue(queue)?;
-        self.expire(&destination, &By::All).await
+        self.expire(&destination, None).await
     }
 
     /// Removes what has expired from a topic, for all its subscriptions; returns how many messages.
@@ -174,17 +174,24 @@ impl Session {
     /// What was removed is removed; call it again.
     pub async fn remove_expired_from_topic(&mut self, topic: &str) -> Result<u64, Error> {
         let destination = place::topic(topic)?;
-        let rows = self.read(SUBSCRIPTIONS, &[&topic]).await?;
-        self.expire(&destination, &By::Topic(rows.iter().map(|row| row.get(0)).collect())).await
+        self.expire(&destination, Some(topic)).await
     }
 
-    async fn expire(&mut self, destination: &str, by: &By) -> Result<u64, Error> {
+    async fn expire(&mut self, destination: &str, topic: Option<&str>) -> Result<u64, Error> {
         let mut count = 0;
         loop {
             let rows = self.read(EXPIRED, &[&destination, &EXPIRED_AT_ONCE]).await?;
             if rows.is_empty() {
                 return Ok(count);
             }
+            // Behind the messages: so these are all subscriptions that one of them may have been published to.
+            let by = match topic {
+                None => By::All,
+                Some(topic) => {
+                    let found = self.read(SUBSCRIPTIONS, &[&topic]).await?;
+                    By::Topic(found.iter().map(|row| row.get(0)).collect())
+                }
+            };
             let removed = rows.iter().map(|row| Removed {
                 destination: destination.to_owned(),
                 id: row.get(0),
@@ -223,7 +230,9 @@ impl Write for Single {
 
     async fn attempt(&mut self, link: &Link, receipt: i64) -> Result<(), Error> {
         let mut values: Vec<&(dyn ToSql + Sync)> = self.0.values();
-        values.push(&receipt);
+        // The receipt's age counts from this try on.
+        let now = SystemTime::now();
+        values.extend([&receipt as &(dyn ToSql + Sync), &now]);
         link.execute(INSERT_WITH_RECEIPT, &values).await.map(drop)
     }
 

@@ -35,7 +35,7 @@ pub(crate) const INSERT: &str = "INSERT INTO store_message \
 /// A message of a queue together with the receipt of its transaction, as one statement that is a transaction by itself.
 pub(crate) const INSERT_WITH_RECEIPT: &str = "INSERT INTO store_message \
      (destination, id, priority, waiting, sent, expires, size, chunks, body) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9), ('', $10, 0, 0, $5, NULL, 0, 0, NULL)";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9), ('', $10, 0, 0, $11, NULL, 0, 0, NULL)";
 
 /// The values of a row that is to be inserted.
 #[derive(Debug)]

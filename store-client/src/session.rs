@@ -1,6 +1,6 @@
 //! A session: one connection, opened again when it is lost; reads that are tried again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use tokio_postgres::Row;
@@ -31,22 +31,11 @@ pub struct Session {
     block: Block,
     pub(crate) receipts: Receipts,
     pub(crate) floors: HashMap<String, Floor>,
-    pub(crate) known_sources: HashSet<String>,
-    /// Under which claims are held; found at the first.
-    pub(crate) holder: Option<i64>,
 }
 
 impl Session {
     pub(crate) fn new(store: Store, link: Link) -> Self {
-        Self {
-            store,
-            link: Some(link),
-            block: Block::default(),
-            receipts: Receipts::default(),
-            floors: HashMap::new(),
-            known_sources: HashSet::new(),
-            holder: None,
-        }
+        Self { store, link: Some(link), block: Block::default(), receipts: Receipts::default(), floors: HashMap::new() }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {

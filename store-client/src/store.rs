@@ -1,13 +1,10 @@
 //! The store: where it is, and how to open sessions with it.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Config;
-
-use crate::connection::{Backoff, Endpoints, Link};
-use crate::error::{Cause, Error};
+use crate::connection::{Backoff, Endpoints, Link, read_url};
+use crate::error::Error;
 use crate::options::Options;
 use crate::schema;
 use crate::session::Session;
@@ -26,14 +23,17 @@ struct Place {
 }
 
 impl Store {
-    /// The store at a URL, with the default [`Options`]. Nothing is sent yet. No TLS.
+    /// The store at a URL, with the default [`Options`]. Nothing is sent yet.
     ///
     /// The URL is libpq's, as `postgresql://user@host:port/database` or `host=… port=… dbname=…`. Several hosts are
     /// tried in their order at each connect: `postgresql://user@h1:p1,h2:p2/database`, `host=h1,h2 port=p1,p2`; with
     /// `load_balance_hosts=random` from a random one on, with `target_session_attrs=read-write` only writable ones.
     ///
+    /// TLS: `sslmode=disable`, `prefer` (the default), `require` or `verify-full`; with `sslrootcert=FILE` (PEM) certificate and host
+    /// name are verified in every mode but `disable`.
+    ///
     /// # Errors
-    /// The URL cannot be read.
+    /// The URL, or the file of `sslrootcert`, cannot be read.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::with_options(url, Options::default())
     }
@@ -43,7 +43,7 @@ impl Store {
     /// # Errors
     /// The URL cannot be read.
     pub fn with_options(url: &str, options: Options) -> Result<Self, Error> {
-        let mut config = Config::from_str(url).map_err(|error| Error::new(Cause::Url(error)))?;
+        let (mut config, tls) = read_url(url)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(options.connect_timeout);
         }
@@ -55,7 +55,7 @@ impl Store {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3);
-        Ok(Self { place: Arc::new(Place { endpoints: Endpoints::of(&config), options }) })
+        Ok(Self { place: Arc::new(Place { endpoints: Endpoints::of(&config, tls), options }) })
     }
 
     /// Creates the tables, or brings them to the version of this program. May be called by every client at every start, several

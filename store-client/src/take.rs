@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::append_once::{Write, commit, end};
 use crate::claim::Delivery;
-use crate::connection::Link;
+use crate::connection::{BEGIN, Link};
 use crate::error::Error;
 use crate::floor::{Floor, Start};
 use crate::message::Message;
@@ -16,10 +16,14 @@ use crate::queue::checked_limit;
 use crate::rows::{message, message_columns};
 use crate::session::Session;
 
-const KNOW_SOURCE: &str = "INSERT INTO store_source (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+const MAKE_SOURCE: &str = "INSERT INTO store_source (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+const IS_SUBSCRIBED: &str = "SELECT id FROM store_subscription WHERE id = $1 AND NOT closed";
 const LOCK_SOURCE: &str = "SELECT name FROM store_source WHERE name = $1 FOR UPDATE";
 const NOW: &str = "SELECT clock_timestamp(), next FROM store_counter WHERE name = 'id'";
-const CLAIMS: &str = "SELECT id, holder, deliveries, expires, messages FROM store_claim WHERE source = $1 ORDER BY id";
+const CLAIMS: &str = "SELECT id, deliveries, expires, messages FROM store_claim WHERE source = $1 ORDER BY id";
+/// The claim as it is, and stays: none if its holder is about to do something with it, or has done so.
+const LOCK_CLAIM: &str = "SELECT id, deliveries, expires, messages FROM store_claim WHERE source = $1 AND id = $2 \
+     FOR UPDATE SKIP LOCKED";
 const CLAIM: &str =
     "INSERT INTO store_claim (source, id, holder, deliveries, expires, messages) VALUES ($1, $2, $3, 1, $4, $5)";
 const TAKE_OVER: &str =
@@ -50,32 +54,38 @@ const CLAIMED_SUBSCRIBED: &str = concat!(
      WHERE m.destination = $1 AND m.id = ANY ($3) AND (m.expires IS NULL OR m.expires > $4) ORDER BY p.rank, p.message"
 );
 
+/// Longest lease.
+const LEASE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Queues of which a session remembers where they begin.
+const FLOORS_MAX: usize = 1000;
+
 impl Session {
     /// Takes up to `limit` messages in order, for `lease` from now by the server's clock; none if there are none for the
     /// moment. It does not wait for messages. Other consumers do not get them until they are given back or the lease has
     /// ended. A message whose transaction took seconds may be seen some seconds late. What another consumer had comes as it had it: in one delivery of its own, which may be larger than `limit`.
     ///
     /// # Errors
-    /// `limit` is not 1 to [`PAGE_MAX`](crate::PAGE_MAX); otherwise as [`Session::append`].
+    /// `limit` is not 1 to [`PAGE_MAX`](crate::PAGE_MAX), or the lease longer than a year; the subscription was removed
+    /// ([`Error::is_not_held`]); otherwise as [`Session::append`].
     ///
     /// # Cancel safety
     /// A dropped one may have taken messages: they come again when the lease ends.
     pub async fn take(&mut self, source: &Source, limit: u32, lease: Duration) -> Result<Option<Delivery>, Error> {
         let limit = checked_limit(limit)?;
-        let holder = match self.holder {
-            Some(holder) => holder,
-            None => self.reserve(1).await?,
-        };
-        self.holder = Some(holder);
-        let key = source.key();
-        if !self.known_sources.contains(&key) {
-            self.read(KNOW_SOURCE, &[&key]).await?;
-            self.known_sources.insert(key.clone());
+        if lease > LEASE_MAX {
+            return Err(Error::input(format!("a lease of {lease:?}; allowed: up to {LEASE_MAX:?}")));
         }
-        let claim = self.reserve(1).await?;
+        let key = source.key();
+        // Of this take alone, not of the session: who has let a delivery's lease end does not hold the next one by it.
+        let holder = self.reserve(2).await?;
         let floor = self.floors.remove(&key).unwrap_or_default();
-        let mut take = Take { key, source, holder, claim, limit, lease, floor, taken: None };
+        let mut take =
+            Take { key, source, holder, claim: holder + 1, limit, lease, floor, has_tidied: false, taken: None };
         let done = self.write_once(&mut take).await;
+        if self.floors.len() >= FLOORS_MAX {
+            // It costs the next takes a look from the front.
+            self.floors.clear();
+        }
         self.floors.insert(take.key, take.floor);
         done
     }
@@ -91,6 +101,8 @@ struct Take<'a> {
     limit: i64,
     lease: Duration,
     floor: Floor,
+    /// It has made the source's row, or removed claims of which nothing was left.
+    has_tidied: bool,
     taken: Option<Delivery>,
 }
 
@@ -110,7 +122,7 @@ struct Claim {
 
 impl Claim {
     fn from_row(row: &Row) -> Self {
-        Self { id: row.get(0), deliveries: row.get(2), expires: row.get(3), messages: row.get(4) }
+        Self { id: row.get(0), deliveries: row.get(1), expires: row.get(2), messages: row.get(3) }
     }
 }
 
@@ -118,9 +130,15 @@ impl Write for Take<'_> {
     type Done = Option<Delivery>;
 
     async fn attempt(&mut self, link: &Link, receipt: i64) -> Result<Self::Done, Error> {
+        self.has_tidied = false;
         let taken = async {
             self.taken = self.take(link).await?;
-            if self.taken.is_some() { commit(link, receipt).await } else { link.batch("ROLLBACK").await }
+            match (&self.taken, self.has_tidied) {
+                (Some(_), _) => commit(link, receipt).await,
+                // Whether it is carried out makes no difference to anybody, so it has no receipt.
+                (None, true) => link.batch("COMMIT").await,
+                (None, false) => link.batch("ROLLBACK").await,
+            }
         };
         end(link, taken.await).await?;
         Ok(self.taken.clone())
@@ -137,27 +155,59 @@ impl Write for Take<'_> {
 
 impl Take<'_> {
     async fn take(&mut self, link: &Link) -> Result<Option<Delivery>, Error> {
-        for sql in [LOCK_SOURCE, NOW, CLAIMS] {
-            link.prepare(sql).await?;
-        }
-        // One pipeline. The server begins each behind the end of the one before: the claims are read under the lock.
-        let key: [&(dyn ToSql + Sync); 1] = [&self.key];
-        let (begin, lock) = (link.batch("BEGIN"), link.row(LOCK_SOURCE, &key));
-        let ((), _, now, claims) = tokio::try_join!(biased; begin, lock, link.row(NOW, &[]), link.rows(CLAIMS, &key))?;
-        let row = now.ok_or_else(|| Error::schema("the store's counter row is missing"))?;
-        let now = Now { time: row.get(0), counter: row.get(1) };
-        let claims: Vec<Claim> = claims.iter().map(Claim::from_row).collect();
-        let (held, free): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(|claim| claim.expires > now.time);
-        for claim in &free {
-            if let Some(delivery) = self.take_over(link, claim, &now).await? {
-                return Ok(Some(delivery));
+        let (now, claims) = self.lock(link).await?;
+        let (mut held, free): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(|claim| claim.expires > now.time);
+        for claim in free {
+            // Its holder may be late and not gone: whoever has the claim's row settles that. Messages are read behind the lock, so what
+            // the holder has acknowledged by then is not among them.
+            let locked = link.row(LOCK_CLAIM, &[&self.key, &claim.id]).await?.as_ref().map(Claim::from_row);
+            match locked.filter(|locked| locked.expires <= now.time) {
+                Some(claim) => {
+                    if let Some(delivery) = self.take_over(link, &claim, &now).await? {
+                        return Ok(Some(delivery));
+                    }
+                }
+                None => held.push(claim),
             }
         }
         self.take_free(link, &held, &now).await
     }
 
-    /// Takes what a claim is left with; a claim of which nothing is left goes.
-    async fn take_over(&self, link: &Link, claim: &Claim, now: &Now) -> Result<Option<Delivery>, Error> {
+    /// Begins, locks the source, and reads its claims under that lock.
+    async fn lock(&mut self, link: &Link) -> Result<(Now, Vec<Claim>), Error> {
+        for sql in [LOCK_SOURCE, NOW, CLAIMS] {
+            link.prepare(sql).await?;
+        }
+        // One pipeline. The server begins each behind the end of the one before.
+        let source = self.key.clone();
+        let key: [&(dyn ToSql + Sync); 1] = [&source];
+        let (begin, lock) = (link.batch(BEGIN), link.row(LOCK_SOURCE, &key));
+        let ((), mut locked, mut now, mut claims) =
+            tokio::try_join!(biased; begin, lock, link.row(NOW, &[]), link.rows(CLAIMS, &key))?;
+        if locked.is_none() {
+            // Nobody has taken from it yet: a row that is not there is locked by nobody.
+            self.make_source(link).await?;
+            locked = link.row(LOCK_SOURCE, &key).await?;
+            now = link.row(NOW, &[]).await?;
+            claims = link.rows(CLAIMS, &key).await?;
+        }
+        locked.ok_or_else(|| Error::not_held(format!("{} was removed at this moment", self.key)))?;
+        let row = now.ok_or_else(|| Error::schema("the store's counter row is missing"))?;
+        Ok((Now { time: row.get(0), counter: row.get(1) }, claims.iter().map(Claim::from_row).collect()))
+    }
+
+    async fn make_source(&mut self, link: &Link) -> Result<(), Error> {
+        if let From::Subscription { id, .. } = &self.source.0
+            && link.row(IS_SUBSCRIBED, &[id]).await?.is_none()
+        {
+            return Err(Error::not_held("the subscription was removed"));
+        }
+        self.has_tidied = true;
+        link.execute(MAKE_SOURCE, &[&self.key]).await.map(drop)
+    }
+
+    /// Takes what a claim is left with; a claim of which nothing is left goes. The claim's row is locked.
+    async fn take_over(&mut self, link: &Link, claim: &Claim, now: &Now) -> Result<Option<Delivery>, Error> {
         let destination = self.source.destination();
         let rows = match &self.source.0 {
             From::Queue(_) => link.rows(CLAIMED, &[&destination, &claim.messages, &now.time]).await?,
@@ -166,6 +216,7 @@ impl Take<'_> {
             }
         };
         if rows.is_empty() {
+            self.has_tidied = true;
             link.execute(END, &[&self.key, &claim.id]).await?;
             return Ok(None);
         }

@@ -16,13 +16,13 @@ use crate::rows::NewRow;
 use crate::session::Session;
 use crate::unit::Unit;
 
-const SUBSCRIBE: &str = "INSERT INTO store_subscription (topic, client, name, id, selector) VALUES ($1, $2, $3, $4, $5) \
+const SUBSCRIBE: &str = "INSERT INTO store_subscription (topic, client, name, id, selector, closed) VALUES ($1, $2, $3, $4, $5, false) \
      ON CONFLICT (topic, client, name) DO NOTHING";
-const FIND: &str = "SELECT topic, client, name, id, selector FROM store_subscription \
+const FIND: &str = "SELECT topic, client, name, id, selector, closed FROM store_subscription \
      WHERE topic = $1 AND client = $2 AND name = $3";
-const LIST: &str =
-    "SELECT topic, client, name, id, selector FROM store_subscription WHERE topic = $1 ORDER BY client, name";
-const IDS: &str = "SELECT id FROM store_subscription WHERE topic = $1 ORDER BY id";
+const LIST: &str = "SELECT topic, client, name, id, selector FROM store_subscription WHERE topic = $1 AND NOT closed ORDER BY client, name";
+const IDS: &str = "SELECT id FROM store_subscription WHERE topic = $1 AND NOT closed ORDER BY id";
+const CLOSE: &str = "UPDATE store_subscription SET closed = true WHERE topic = $1 AND client = $2 AND name = $3 AND id = $4 RETURNING id";
 const UNSUBSCRIBE: &str = "DELETE FROM store_subscription WHERE topic = $1 AND client = $2 AND name = $3 AND id = $4";
 const INSERT_PENDING: &str = "INSERT INTO store_pending (subscription, rank, message) VALUES ($1, $2, $3)";
 const PENDING: &str =
@@ -31,6 +31,9 @@ const COUNT: &str = "SELECT count(*) FROM store_pending WHERE subscription = $1"
 const CLAIMS: &str = "SELECT id FROM store_claim WHERE source = $1";
 const DELETE_CLAIM: &str = "DELETE FROM store_claim WHERE source = $1 AND id = $2";
 const DELETE_SOURCE: &str = "DELETE FROM store_source WHERE name = $1";
+
+/// Most rows for subscriptions (messages times subscriptions) in one unit.
+const PENDING_MAX: usize = 100_000;
 
 /// A durable subscription: whoever has it gets what was published since it was made, whether connected at that time or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,11 @@ impl Session {
             .iter()
             .try_for_each(|(what, name)| check_name(what, name))?;
         let mut found = self.read(FIND, &[&topic, &client, &name]).await?;
+        if let Some(row) = found.first().filter(|row| row.get::<_, bool>(5)) {
+            // Somebody has begun to remove it and has not come to the end.
+            self.unsubscribe(&Subscription::from_row(row)).await?;
+            found.clear();
+        }
         if found.is_empty() {
             let id = self.reserve(1).await?;
             // Not a read, but the second time it changes nothing.
@@ -81,6 +89,7 @@ impl Session {
         }
         let row = found
             .first()
+            .filter(|row| !row.get::<_, bool>(5))
             .ok_or_else(|| Error::not_held(format!("subscription {name} of {topic} was removed meanwhile")))?;
         let subscription = Subscription::from_row(row);
         if subscription.selector.as_deref() != selector {
@@ -114,18 +123,15 @@ impl Session {
         let Subscription { topic, client, name, id, .. } = subscription;
         let source = Source::subscription(subscription).key();
         let mut backoff = self.backoff();
+        // From now on nothing is published to it, but by those who have looked already: there is an end to what it has to acknowledge.
+        self.read(CLOSE, &[topic, client, name, id]).await?;
         loop {
             self.acknowledge_everything(subscription).await?;
-            for claim in self.read(CLAIMS, &[&source]).await? {
-                self.read(DELETE_CLAIM, &[&source, &claim.get::<_, i64>(0)]).await?;
-            }
-            self.read(DELETE_SOURCE, &[&source]).await?;
             let link = self.take_link_within(&mut backoff).await?;
             match link.execute(UNSUBSCRIBE, &[topic, client, name, id]).await {
                 Ok(_) => {
-                    self.known_sources.remove(&source);
                     self.put_link(link);
-                    return Ok(());
+                    break;
                 }
                 // Something was published in between (23503), or it failed for a moment: from the beginning, which does no harm.
                 Err(error) if error.leaves_doubt() || error.is_momentary() => {
@@ -142,6 +148,11 @@ impl Session {
                 }
             }
         }
+        // Consumers need the source's row as long as there is something to take.
+        for claim in self.read(CLAIMS, &[&source]).await? {
+            self.read(DELETE_CLAIM, &[&source, &claim.get::<_, i64>(0)]).await?;
+        }
+        self.read(DELETE_SOURCE, &[&source]).await.map(drop)
     }
 
     async fn acknowledge_everything(&mut self, subscription: &Subscription) -> Result<(), Error> {
@@ -223,6 +234,11 @@ pub(crate) async fn address(link: &Link, rows: &mut [NewRow]) -> Result<Vec<Pend
         let (rank, message) = (row.rank(), row.id);
         pending.extend(subscriptions.iter().map(|&subscription| Pending { subscription, rank, message }));
         last = Some((topic.to_owned(), subscriptions.clone()));
+        if pending.len() > PENDING_MAX {
+            return Err(Error::input(format!(
+                "the unit of work is for more than {PENDING_MAX} subscriptions and messages together; allowed: fewer messages"
+            )));
+        }
         row.waiting = i32::try_from(subscriptions.len()).unwrap_or(i32::MAX);
     }
     Ok(pending)

@@ -104,6 +104,14 @@ pub struct JavaProcess {
 }
 
 impl JavaProcess {
+    /// The next line; none when the program has ended. Cancel-safe.
+    ///
+    /// # Errors
+    /// What it printed is no text.
+    pub async fn next_line(&mut self) -> Result<Option<String>> {
+        Ok(self.lines.next_line().await?)
+    }
+
     /// Reads on to a line that starts with `prefix` and returns the rest of it.
     ///
     /// # Errors
@@ -146,7 +154,9 @@ impl JavaProcess {
         }
     }
 
-    fn log_tail(&self) -> String {
+    /// The end of its standard error.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&log).into_owned();
         let lines: Vec<_> = text.lines().collect();

@@ -1,5 +1,6 @@
 //! The scenarios, one file each, and the table that names them.
 
+mod activemq_faults;
 mod activemq_kill;
 mod activemq_takeover;
 mod advisory_locks;
@@ -55,7 +56,7 @@ mod tls_scram;
 mod tokio_client;
 mod uncertified;
 
-use checked::{bank, locks, registers, unique_inserts};
+use checked::{bank, locks, messages, registers, unique_inserts};
 use differential::oracles;
 use futures::future::BoxFuture;
 
@@ -121,6 +122,7 @@ table! {
     registers: "read, write and swap by key, members killed and frozen: the history of each key is that of one copy",
     locks: "row locks and leases, members killed and frozen: at most one holder at any time",
     unique_inserts: "keys that are used once, members killed and frozen: what was acknowledged is there, nothing else",
+    messages: "the store client, members killed and frozen: each message is in one place, nothing lost, nothing doubled",
     long_fork: "reads outside transactions, on all members: one order of all writes, nothing acknowledged is missed",
     rejoin_under_load: "a member that was away catches up under full load: no client error, members equal",
     log_limit: "the log outgrows log.size_max: an open COPY keeps its rows; a member that is away is left behind, and rebuilt",
@@ -140,6 +142,7 @@ table! {
     big_result: "a result of 1 GB through bounded memory",
     slow_client: "clients that do not read hold up nobody and disable nobody",
     activemq_kill: "ActiveMQ, both lockers, a member dies in the middle: nothing lost, nothing twice, no send error",
+    activemq_faults: "two brokers, both lockers, a fault every 20 s: members, links, proxy, brokers: nothing lost, one master",
     activemq_takeover: "two brokers on the default locker: the second takes over, also after the loss of the lead",
 }
 
@@ -147,7 +150,7 @@ table! {
 pub const COUNTS_CYCLES: &[&str] = &["chaos"];
 
 /// Scenarios that run against an installation that is somebody's own as well.
-pub const AGAINST: &[&str] = &["bank", "registers", "locks", "unique_inserts"];
+pub const AGAINST: &[&str] = &["bank", "registers", "locks", "unique_inserts", "messages"];
 
 /// Runs the scenario `name` once.
 ///

@@ -32,6 +32,9 @@ const SOURCES: &[&str] = &[
     "activemq/StoreLoad.java",
     "activemq/BrokerMain.java",
     "activemq/TakeoverClient.java",
+    "activemq/FaultsJournal.java",
+    "activemq/Interruptions.java",
+    "activemq/FaultsLoad.java",
 ];
 /// Longest start of a Java program, 17 failing DDL statements included.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
@@ -96,11 +99,39 @@ impl ActiveMq {
     /// It does not start.
     pub async fn broker(&self, endpoint: &Endpoint, name: &str, folder: &Path) -> Result<(JavaProcess, u16)> {
         let port = free_port()?;
-        let log = folder.join(format!("activemq-{name}.log"));
-        let arguments = [&endpoint.jdbc_url(), name, &port.to_string(), Locker::Default.name()];
-        let mut broker = self.java.start("BrokerMain", &arguments, log)?;
+        let mut broker = self.broker_at(endpoint, name, (Locker::Default, port), folder)?;
         broker.wait_for("STARTING", START_LIMIT).await?;
         Ok((broker, port))
+    }
+
+    /// A broker as a process that will listen on that port. It prints `MASTER` when it has the lock, and ends when it loses it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn broker_at(
+        &self,
+        endpoint: &Endpoint,
+        name: &str,
+        (locker, port): (Locker, u16),
+        folder: &Path,
+    ) -> Result<JavaProcess> {
+        let log = folder.join(format!("activemq-{name}.log"));
+        self.java.start("BrokerMain", &[&endpoint.jdbc_url(), name, &port.to_string(), locker.name()], log)
+    }
+
+    /// Producers, consumers and durable subscribers on two brokers, for that long, with that pause between two messages.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn faults_load(
+        &self,
+        ports: [u16; 2],
+        (length, pause): (Duration, Duration),
+        log: &Path,
+    ) -> Result<JavaProcess> {
+        let [first, second] = ports.map(|port| port.to_string());
+        let (seconds, pause) = (length.as_secs().to_string(), pause.as_millis().to_string());
+        self.java.start("FaultsLoad", &[&first, &second, &seconds, &pause], log.to_owned())
     }
 
     /// Producers and a consumer on two brokers.

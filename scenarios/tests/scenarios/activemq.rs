@@ -13,3 +13,12 @@ fn activemq_kill() {
 fn activemq_takeover() {
     common::run("activemq_takeover", Options { transactions: 50, ..Options::default() });
 }
+
+#[test]
+fn activemq_faults() {
+    let faults = Some("member_kill,proxy_kill,master_kill,member_freeze".to_owned());
+    common::run(
+        "activemq_faults",
+        Options { seconds: 24, only: Some("default".to_owned()), faults, ..Options::default() },
+    );
+}

@@ -33,3 +33,8 @@ fn registers() {
 fn locks() {
     common::run("locks", Options { seconds: 5, ..Options::default() });
 }
+
+#[test]
+fn messages() {
+    common::run("messages", Options { seconds: 5, ..Options::default() });
+}

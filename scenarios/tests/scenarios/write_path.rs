@@ -6,7 +6,8 @@ use crate::common;
 
 #[test]
 fn differential() {
-    common::run("differential", Options { transactions: 10, ..Options::default() });
+    let only = Some("alternate".to_owned());
+    common::run("differential", Options { transactions: 10, only, ..Options::default() });
 }
 
 #[test]

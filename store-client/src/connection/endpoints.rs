@@ -5,16 +5,18 @@ use std::net::IpAddr;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// One configuration per host, in the order of the URL.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Endpoints {
+    pub(crate) tls: MakeRustlsConnect,
     each: Vec<Config>,
     random: bool,
 }
 
 impl Endpoints {
-    pub(crate) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config, tls: MakeRustlsConnect) -> Self {
         let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
         let count = hosts.len().max(addresses.len()).max(1);
         let each = (0..count).map(|index| {
@@ -22,13 +24,28 @@ impl Endpoints {
             let port = ports.get(index).or_else(|| ports.first());
             one(config, hosts.get(index), addresses.get(index), port)
         });
-        Self { each: each.collect(), random: config.get_load_balance_hosts() == LoadBalanceHosts::Random }
+        Self { tls, each: each.collect(), random: config.get_load_balance_hosts() == LoadBalanceHosts::Random }
+    }
+
+    /// The same, for a connection that is to be found under this name (`application_name`).
+    pub(crate) fn named(&self, name: &str) -> Self {
+        let mut named = self.clone();
+        for config in &mut named.each {
+            config.application_name(name);
+        }
+        named
     }
 
     /// In the order in which they are to be tried this time.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Config> {
         let start = if self.random { rand::random_range(0..self.each.len()) } else { 0 };
         self.each.iter().cycle().skip(start).take(self.each.len())
+    }
+}
+
+impl std::fmt::Debug for Endpoints {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_list().entries(&self.each).finish()
     }
 }
 
@@ -64,9 +81,10 @@ mod tests {
 
     #[test]
     fn each_host_is_one_configuration_with_everything_else() {
-        let config: Config =
-            "postgresql://me:secret@h1:1,h2:2/db?application_name=x&connect_timeout=3".parse().expect("a URL");
-        let endpoints = Endpoints::of(&config);
+        let (config, tls) =
+            super::super::read_url("postgresql://me:secret@h1:1,h2:2/db?application_name=x&connect_timeout=3")
+                .expect("a URL");
+        let endpoints = Endpoints::of(&config, tls.clone());
         let each: Vec<_> = endpoints.in_order().collect();
         assert_eq!(each.len(), 2);
         for (index, one) in each.into_iter().enumerate() {
@@ -84,7 +102,7 @@ mod tests {
             );
         }
         let config: Config = "host=h1,h2,h3 port=7 user=me load_balance_hosts=random".parse().expect("a URL");
-        let mut ports: Vec<_> = Endpoints::of(&config).in_order().map(|one| one.get_ports().to_vec()).collect();
+        let mut ports: Vec<_> = Endpoints::of(&config, tls).in_order().map(|one| one.get_ports().to_vec()).collect();
         ports.dedup();
         assert_eq!(ports, [[7]]);
     }

@@ -17,8 +17,9 @@ pub(super) const MIGRATIONS: [&[&str]; 1] = [&[
     "ALTER TABLE store_chunk ALTER COLUMN data SET STORAGE EXTERNAL",
     "CREATE TABLE store_counter (name text PRIMARY KEY, next bigint NOT NULL)",
     "INSERT INTO store_counter (name, next) VALUES ('id', 1)",
+    // `closed`: it is being removed, and nothing more is published to it.
     "CREATE TABLE store_subscription (topic text NOT NULL, client text NOT NULL, name text NOT NULL, \
-     id bigint NOT NULL UNIQUE, selector text, PRIMARY KEY (topic, client, name))",
+     id bigint NOT NULL UNIQUE, selector text, closed boolean NOT NULL, PRIMARY KEY (topic, client, name))",
     // What a subscription has still to acknowledge. `rank` is 9 - priority, so that the key is the order of delivery.
     "CREATE TABLE store_pending (subscription bigint NOT NULL REFERENCES store_subscription (id), rank smallint NOT NULL, \
      message bigint NOT NULL, PRIMARY KEY (subscription, rank, message))",
@@ -27,6 +28,6 @@ pub(super) const MIGRATIONS: [&[&str]; 1] = [&[
     // Messages that were handed to a consumer. `expires` lies in the past when they were given back.
     "CREATE TABLE store_claim (source text NOT NULL, id bigint NOT NULL, holder bigint NOT NULL, \
      deliveries integer NOT NULL, expires timestamptz NOT NULL, messages bigint[] NOT NULL, PRIMARY KEY (source, id))",
-    "CREATE TABLE store_lock (name text PRIMARY KEY, holder text NOT NULL, seen bigint NOT NULL)",
+    "CREATE TABLE store_lock (name text PRIMARY KEY)",
     "CREATE TABLE store_lease (name text PRIMARY KEY, holder text NOT NULL, expires timestamptz NOT NULL, term bigint NOT NULL)",
 ]];

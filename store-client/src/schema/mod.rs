@@ -2,7 +2,7 @@
 
 mod migrations;
 
-use crate::connection::Link;
+use crate::connection::{BEGIN, Link};
 use crate::error::Error;
 use migrations::MIGRATIONS;
 use tokio_postgres::error::SqlState;
@@ -24,7 +24,7 @@ pub(crate) async fn migrate(link: &Link) -> Result<(), Error> {
     if version(link).await? == Some(VERSION) {
         return Ok(());
     }
-    link.batch("BEGIN").await?;
+    link.batch(BEGIN).await?;
     let done = migrate_in_transaction(link).await;
     match done {
         Ok(()) => link.batch("COMMIT").await,

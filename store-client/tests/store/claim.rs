@@ -125,3 +125,69 @@ async fn taking_stays_fast_behind_many_acknowledged_messages() {
     // From the front, every take would read all of them.
     assert!(hits < 1_500_000, "{hits} index entries read for {takes} messages");
 }
+
+/// The lease has ended, but its holder is about to acknowledge: whoever comes meanwhile does not wait for it, does not get what it has, and
+/// afterwards gets only what it has left.
+#[tokio::test]
+async fn a_late_holder_that_acknowledges_is_not_taken_over_from() {
+    let fixture = Fixture::start().await;
+    let queue = Source::queue("q").expect("a queue");
+    let (mut late, mut next) = (fixture.session().await, fixture.session().await);
+    late.append_batch("q", ["1", "2", "3"]).await.expect("batch");
+    let had = late.take(&queue, 2, SHORT).await.expect("take").expect("messages");
+    tokio::time::sleep(SHORT * 2).await;
+    // As `acknowledge_some` does, stopped half-way.
+    let client = fixture.member.endpoint().connect().await.expect("a connection");
+    client.batch_execute("begin; select 1 from store_claim for update").await.expect("the claim");
+    let free = next.take(&queue, 10, LEASE).await.expect("take").expect("what nobody has");
+    assert_eq!(texts(&free.messages), ["3"]);
+    let first = had.ids()[0].number();
+    let rest = format!("delete from store_message where destination = 'q/q' and id = {first}; commit");
+    client.batch_execute(&rest).await.expect("acknowledged");
+    let again = next.take(&queue, 10, LEASE).await.expect("take").expect("what it has left");
+    assert_eq!((texts(&again.messages), again.deliveries), (vec!["2".to_owned()], 2));
+}
+
+#[tokio::test]
+async fn a_session_does_not_hold_what_it_took_before_its_lease_ended() {
+    let fixture = Fixture::start().await;
+    let queue = Source::queue("q").expect("a queue");
+    let mut session = fixture.session().await;
+    session.append_batch("q", ["1", "2"]).await.expect("batch");
+    let had = session.take(&queue, 10, SHORT).await.expect("take").expect("messages");
+    tokio::time::sleep(SHORT * 2).await;
+    let again = session.take(&queue, 10, LEASE).await.expect("take").expect("messages");
+    assert_eq!(again.ids(), had.ids());
+    assert!(session.acknowledge_some(&had, &had.ids()[..1]).await.expect_err("another delivery's").is_not_held());
+    assert!(session.give_back(had).await.expect_err("another delivery's").is_not_held());
+    session.acknowledge(&again).await.expect("acknowledge");
+}
+
+/// What is not there is locked by nobody.
+#[tokio::test]
+async fn a_source_that_was_forgotten_is_made_again() {
+    let fixture = Fixture::start().await;
+    let queue = Source::queue("q").expect("a queue");
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        let mut session = fixture.session().await;
+        assert!(session.take(&queue, 1, LEASE).await.expect("take").is_none());
+        sessions.push(session);
+    }
+    for round in 0..10 {
+        fixture.member.endpoint().execute("delete from store_source").await.expect("forgotten");
+        sessions[0].append_batch("q", ["1", "2", "3", "4", "5", "6"]).await.expect("batch");
+        let takes = sessions.iter_mut().map(|session| session.take(&queue, 2, LEASE));
+        let taken = futures::future::try_join_all(takes).await.expect("takes");
+        let mut ids: Vec<_> = taken.iter().flatten().flat_map(store_client::Delivery::ids).collect();
+        ids.sort_unstable();
+        let count = ids.len();
+        ids.dedup();
+        assert_eq!((ids.len(), count), (6, 6), "round {round}");
+        for (session, delivery) in sessions.iter_mut().zip(&taken) {
+            if let Some(delivery) = delivery {
+                session.acknowledge(delivery).await.expect("acknowledge");
+            }
+        }
+    }
+}

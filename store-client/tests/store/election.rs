@@ -52,3 +52,22 @@ async fn a_lease_has_one_master_until_its_time_is_up() {
     let third = Lease::try_take(&store, "broker", "c", time).await.expect("a look").expect("released");
     assert_eq!(third.term(), first.term() + 2);
 }
+
+/// A wait that is given up leaves no place in the queue behind, and no connection.
+#[tokio::test]
+async fn a_wait_that_is_given_up_leaves_nothing() {
+    let fixture = Fixture::start().await;
+    let store = fixture.store();
+    let first = Lock::wait(&store, "broker", "first").await.expect("a lock");
+    for _ in 0..5 {
+        let waiting = Lock::wait(&store, "broker", "second");
+        assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
+    }
+    let left = "select count(*) from pg_stat_activity where application_name = 'second'";
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while fixture.value(left).await != "0" {
+        assert!(std::time::Instant::now() < until, "connections that wait for nobody");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    first.release().await;
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scenarios::cluster::{Member, MemberOptions};
+use scenarios::cluster::{Certificates, Member, MemberOptions};
 use store_client::{Draft, Message, Options, Session, Store};
 use tempfile::TempDir;
 
@@ -10,18 +10,30 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Fixture {
     pub(crate) member: Member,
+    pub(crate) certificates: Option<Certificates>,
     _home: TempDir,
 }
 
 impl Fixture {
     /// A server without tables.
     pub(crate) async fn bare() -> Self {
+        Self::of(false).await
+    }
+
+    /// One that offers TLS.
+    pub(crate) async fn encrypted() -> Self {
+        Self::of(true).await
+    }
+
+    async fn of(encrypted: bool) -> Self {
         let home = tempfile::Builder::new().permissions(open_to_all()).tempdir().expect("a folder");
+        let certificates = encrypted.then(|| Certificates::make(home.path()).expect("certificates"));
         // What commits cost is not asked here, and crashes of the machine neither.
         let mut options = MemberOptions::new("pg1", "bench");
         options.settings.push("synchronous_commit=on".to_owned());
+        options.tls.clone_from(&certificates);
         let member = Member::start(home.path(), options).await.expect("a member");
-        Self { member, _home: home }
+        Self { member, certificates, _home: home }
     }
 
     pub(crate) async fn start() -> Self {

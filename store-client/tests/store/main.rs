@@ -8,4 +8,5 @@ mod proxy;
 mod queue;
 mod relay;
 mod schema;
+mod tls;
 mod topic;

@@ -166,3 +166,19 @@ async fn what_cannot_be_known_is_called_unknown_and_what_was_not_sent_retryable(
     assert!(writer.count("q").await.expect("count") <= 1, "the kill came before the append");
     writer.append("q", "the session goes on").await.expect("append");
 }
+
+#[tokio::test]
+async fn a_refused_login_is_an_answer_and_young_receipts_are_not_swept() {
+    let fixture = Fixture::start().await;
+    let began = std::time::Instant::now();
+    let nowhere = url(fixture.member.port()).replace("/bench", "/nowhere");
+    let error = Store::with_options(&nowhere, quick()).expect("a URL").session().await.err().expect("no such database");
+    assert!(error.sqlstate() == Some("3D000") && !error.is_retryable(), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(10), "it was tried again");
+    let mut session = fixture.session().await;
+    session.append("q", "1").await.expect("append");
+    let error = session.sweep(std::time::SystemTime::now()).await.expect_err("too young");
+    assert!(error.to_string().contains("allowed: older ones"), "{error}");
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(24 * 3600);
+    assert_eq!(session.sweep(long_ago).await.expect("sweep"), 0);
+}

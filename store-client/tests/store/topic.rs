@@ -61,9 +61,19 @@ async fn a_selector_is_kept_and_a_subscription_found_again() {
     session.publish("t", "x").await.expect("publish");
     session.unsubscribe(&made).await.expect("unsubscribe");
     session.unsubscribe(&made).await.expect("unsubscribe again");
+    let error = session.take_subscribed(&made, 1, LEASE).await.expect_err("removed");
+    assert!(error.is_not_held(), "{error}");
     assert_eq!(fixture.value("select (select count(*) from store_pending) + (select count(*) from store_message where destination <> '')").await, "0");
     let new = session.subscribe("t", "c", "s", None).await.expect("anew");
     assert!(new != made && new.selector.is_none());
+    // Somebody died while removing it: nothing is published to it, and who subscribes removes it to the end.
+    session.publish("t", "y").await.expect("publish");
+    fixture.member.endpoint().execute("update store_subscription set closed = true").await.expect("closed");
+    session.publish("t", "z").await.expect("publish");
+    assert_eq!(session.count_pending(&new).await.expect("count"), 1);
+    assert_eq!(session.subscriptions("t").await.expect("list"), []);
+    let newest = session.subscribe("t", "c", "s", None).await.expect("anew");
+    assert!(newest != new && session.count_pending(&newest).await.expect("count") == 0);
 }
 
 /// The last acknowledgement removes the message, whoever is last; a subscription that goes takes nothing from the others.

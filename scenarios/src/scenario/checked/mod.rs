@@ -5,6 +5,7 @@ mod against;
 pub(super) mod bank;
 mod disabling;
 pub(super) mod locks;
+pub(super) mod messages;
 pub(super) mod registers;
 pub(super) mod unique_inserts;
 

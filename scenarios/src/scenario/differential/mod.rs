@@ -4,7 +4,7 @@
 //! The proxy goes first: what it refuses (0A000) is not run on the bare server either, so both stay in one state. The
 //! reason must be in `corpus/refused.txt`. With `--bare`, both sides are bare servers: the corpus itself is checked.
 //! `--only A,B` runs the topics whose names contain one of these; `--transactions N` makes 20 × N generated statements; with
-//! `--only wide` they are also about what users make around tables.
+//! `--only wide` they are also about what users make around tables. With `--only alternate` each topic is run in one protocol, in turns.
 
 mod answer;
 mod client;
@@ -28,6 +28,9 @@ use report::Report;
 
 use crate::{Options, Result, Summary, fail};
 
+/// In `--only`: every topic in one protocol and not in both. The short form of `make test`.
+const ALTERNATE: &str = "alternate";
+
 /// Generated statements, for each of `--transactions`.
 const GENERATED_PER_TRANSACTION: usize = 20;
 
@@ -38,13 +41,18 @@ pub(super) async fn run(options: Options) -> Result<Summary> {
     let mix = if wide { Mix::Wide } else { Mix::Plain };
     let generated = generator::topics(options.seed, options.transactions * GENERATED_PER_TRANSACTION, mix);
     topics.extend(generated);
-    if let Some(only) = &options.only {
-        topics.retain(|topic| only.split(',').any(|part| topic.name.contains(part)));
+    let only: Vec<&str> = options.only.iter().flat_map(|only| only.split(',')).collect();
+    let alternate = only.contains(&ALTERNATE);
+    let names: Vec<&str> = only.into_iter().filter(|part| *part != ALTERNATE).collect();
+    if !names.is_empty() {
+        topics.retain(|topic| names.iter().any(|part| topic.name.contains(part)));
     }
     let mut report = Report::new(Refusals::read()?);
     let mut environment = None;
-    for topic in &topics {
-        for protocol in Protocol::ALL {
+    for (number, topic) in topics.iter().enumerate() {
+        let turn = (number + usize::try_from(options.seed)?) % Protocol::ALL.len();
+        let protocols = Protocol::ALL.into_iter().enumerate().filter(|(index, _)| !alternate || *index == turn);
+        for (_, protocol) in protocols {
             environment = one(&options, environment, topic, protocol, &mut report).await?;
         }
     }

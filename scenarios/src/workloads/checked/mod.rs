@@ -4,6 +4,7 @@
 pub mod bank;
 pub mod inserts;
 pub mod locks;
+pub mod messages;
 pub mod registers;
 mod session;
 
