@@ -1,6 +1,6 @@
 # Every target is one script in scripts/; each can also be called without make.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix docs bench chaos simulate fuzz
+.PHONY: help run test check fix docs bench benchstore chaos simulate fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -22,6 +22,9 @@ docs: ## Write the tables of docs/what-is-replicated-how.md anew, from the analy
 
 bench: ## Side by side with PostgreSQL, PgBouncer and pgpool-II (BENCH_SECONDS=60 BENCH_RUNS=3)
 	@scripts/bench.sh
+
+benchstore: ## The store client on one bare PostgreSQL and on three members behind raidb (BENCH_SECONDS=5 BENCH_RUNS=3)
+	@scripts/bench_store.sh
 
 chaos: ## Kill and freeze members and proxy under load, cycle by cycle (CHAOS_CYCLES=8 CHAOS_SEED=1)
 	@scripts/chaos.sh

@@ -1,5 +1,7 @@
+import java.net.URI;
 import org.apache.activemq.broker.BrokerService;
 import org.apache.activemq.broker.Locker;
+import org.apache.activemq.broker.TransportConnector;
 import org.apache.activemq.store.jdbc.JDBCPersistenceAdapter;
 import org.apache.activemq.store.jdbc.LeaseDatabaseLocker;
 
@@ -12,7 +14,10 @@ public final class BrokerMain {
             // Otherwise it is the broker's name, which both have: each would keep the other's lease alive.
             ((LeaseDatabaseLocker) locker).setLeaseHolderId(arguments[1]);
         }
-        broker.addConnector("tcp://127.0.0.1:" + arguments[2]);
+        // As from an XML file: bound when the broker is the master, not before. (A broker that waits would take connections and say nothing.)
+        TransportConnector connector = new TransportConnector();
+        connector.setUri(new URI("tcp://127.0.0.1:" + arguments[2]));
+        broker.addConnector(connector);
         System.out.println("STARTING " + arguments[1]);
         broker.start();
         broker.waitUntilStarted();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -13,7 +13,26 @@ use crate::workloads::activemq::ActiveMq;
 use crate::{Failure, Result, fail};
 
 /// Pause of a producer between two messages.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A message that came twice though no client had lost its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Doubled {
+    pub id: String,
+    /// When it was sent.
+    pub from: SystemTime,
+    /// When it came for the last time.
+    pub to: SystemTime,
+}
+
+impl Doubled {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let id = words.next()?.to_owned();
+        let mut time = || Some(UNIX_EPOCH + Duration::from_millis(words.next()?.parse().ok()?));
+        Some(Self { id, from: time()?, to: time()? })
+    }
+}
 
 #[derive(Debug, Default)]
 struct Told {
@@ -22,6 +41,7 @@ struct Told {
     has_produced: bool,
     result: Option<String>,
     problems: Vec<String>,
+    doubled: Vec<Doubled>,
     /// How it ended, and the end of its log.
     ended: Option<String>,
 }
@@ -84,6 +104,11 @@ impl Client {
         }
     }
 
+    /// Messages that came twice, and why is not known to the program.
+    pub(super) fn doubled(&self) -> Vec<Doubled> {
+        self.told().doubled.clone()
+    }
+
     fn expect_alive(&self) -> Result<()> {
         match &self.told().ended {
             Some(how) => Err(Failure::new(format!("the client has ended: {how}"))),
@@ -123,6 +148,7 @@ async fn read(mut process: JavaProcess, told: Arc<Mutex<Told>>, timeline: Timeli
             }
             "PRODUCED" => told.has_produced = true,
             "RESULT" => told.result = Some(rest.to_owned()),
+            "DOUBLED" => told.doubled.extend(Doubled::read(rest)),
             "PROBLEM" => told.problems.push(rest.to_owned()),
             _ => {}
         }

@@ -6,7 +6,7 @@ mod client;
 mod pair;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -30,7 +30,9 @@ const FLOW_LIMIT: Duration = Duration::from_secs(90);
 /// Longest time in which the old master may not have noticed yet that the lock is another one's: a keep-alive and the broker's stop.
 const OVERLAP_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time for what was sent to arrive, and the program to end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(180);
+const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+/// An acknowledgement that the broker could not store is noticed at the latest when the message is read from the store again.
+const READ_AGAIN_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time for the last acknowledgements to reach the store.
 const EMPTY_LIMIT: Duration = Duration::from_secs(20);
 /// Messages of queues that are left in the store.
@@ -121,9 +123,9 @@ async fn one(options: &Options, programs: &Arc<ActiveMq>, (locker, length): (Loc
     let every = EVERY.min(length / FAULTS_MIN);
     let count = course.faults(&deeds, every, options).await?;
     let result = course.client.result(length + DRAIN_LIMIT).await?;
-    let (takeovers, overlaps) = (course.pair.takeovers(), course.overlaps()?);
+    let (takeovers, overlaps, doubled) = (course.pair.takeovers(), course.overlaps()?, course.doubled()?);
     course.end().await?;
-    Ok(format!("[{result} faults={count} takeovers={takeovers} {overlaps}]"))
+    Ok(format!("[{result} faults={count} takeovers={takeovers} doubled_by_store={doubled} {overlaps}]"))
 }
 
 /// Everything of a run. Fields are dropped in order: clients of a process before the process.
@@ -222,6 +224,23 @@ impl Course {
         }
         let longest = overlaps.iter().map(|overlap| overlap.length).max().unwrap_or_default();
         Ok(format!("overlaps={} longest_overlap_ms={}", overlaps.len(), longest.as_millis()))
+    }
+
+    /// A message that came twice though its clients had their connections all the time: only if the broker's own write may have met a fault
+    /// that it could notice (the proxy gone, all members gone): then it does not know either whether the acknowledgement is stored.
+    fn doubled(&self) -> Result<usize> {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let at = |instant: Instant| clock - now.saturating_duration_since(instant);
+        let doubled = self.client.doubled();
+        let unexcused = doubled.iter().find(|one| {
+            let noticed =
+                |(from, to): &(Instant, Instant)| one.from <= at(*to) + READ_AGAIN_LIMIT && one.to >= at(*from);
+            !self.noticed.iter().any(noticed)
+        });
+        match unexcused {
+            Some(one) => fail(format!("message {} came twice, and no fault explains it: {one:?}", one.id)),
+            None => Ok(doubled.len()),
+        }
     }
 
     /// The store is empty, and members are equal.
