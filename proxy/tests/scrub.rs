@@ -77,7 +77,8 @@ const DIFFERENCES: &str = r#"
     insert into raidb.applied_0 values (5);
 "#;
 
-const NOW: EqualityOptions = EqualityOptions { settle: Duration::ZERO, sequences: false, passing_over: None };
+const NOW: EqualityOptions =
+    EqualityOptions { settle: Duration::ZERO, sequences: false, passing_over: None, schema: None };
 
 struct Two {
     base: Member,

@@ -10,18 +10,19 @@ final class FaultsJournal {
     /** How a message arrived. */
     private static final class Receipt {
         int count;
-        long last;
-        long lastMillis;
+        final long first = System.nanoTime();
+        final long firstMillis = System.currentTimeMillis();
     }
 
-    /** What broker or transport say may come this long after the connection broke. */
-    private static final long GRACE_NS = 2_000_000_000L;
+    /** An acknowledgement is with the store this long after the message came, or it met something. */
+    private static final long ACKNOWLEDGED_NS = 5_000_000_000L;
 
     private final String name;
     /** When each message was given to send, whatever became of it. */
     private final Map<String, Long> begun = new ConcurrentHashMap<>();
     private final Set<String> acknowledged = ConcurrentHashMap.newKeySet();
     private final Map<String, Receipt> received = new ConcurrentHashMap<>();
+    private final Set<String> inDoubt = ConcurrentHashMap.newKeySet();
     private final Set<String> dead = ConcurrentHashMap.newKeySet();
 
     FaultsJournal(String name) {
@@ -40,10 +41,13 @@ final class FaultsJournal {
         received.compute(id, (key, known) -> {
             Receipt receipt = known == null ? new Receipt() : known;
             receipt.count++;
-            receipt.last = System.nanoTime();
-            receipt.lastMillis = System.currentTimeMillis();
             return receipt;
         });
+    }
+
+    /** Came in a transaction of which nobody knows what became. */
+    void receiveInDoubt(String id) {
+        inDoubt.add(id);
     }
 
     /** Found in the dead letter queue. */
@@ -68,16 +72,23 @@ final class FaultsJournal {
         return received.values().stream().mapToInt(receipt -> receipt.count - 1).sum();
     }
 
+    private boolean isMissing(String id) {
+        return !received.containsKey(id) && !inDoubt.contains(id);
+    }
+
     /** How many acknowledged messages have not arrived yet. */
     long missing() {
-        return acknowledged.stream().filter(id -> !received.containsKey(id)).count();
+        return acknowledged.stream().filter(this::isMissing).count();
     }
 
     /** Says what is wrong, or nothing. */
     void check(Collection<String> problems) {
-        List<String> lost = acknowledged.stream().filter(id -> !received.containsKey(id)).collect(Collectors.toList());
+        List<String> lost = acknowledged.stream().filter(this::isMissing).collect(Collectors.toList());
         report(problems, "lost", lost.stream().filter(id -> !dead.contains(id)).collect(Collectors.toList()));
         report(problems, "in the dead letter queue only", lost.stream().filter(dead::contains).collect(Collectors.toList()));
+        if (acknowledged.isEmpty()) {
+            problems.add(name + ": nothing was sent");
+        }
         report(problems, "made up", received.keySet().stream().filter(id -> !begun.containsKey(id)).collect(Collectors.toList()));
     }
 
@@ -85,9 +96,10 @@ final class FaultsJournal {
     void printDoubled(Interruptions interruptions) {
         received.forEach((id, receipt) -> {
             long from = begun.getOrDefault(id, 0L);
-            if (receipt.count > 1 && !interruptions.any(from, receipt.last, GRACE_NS)) {
-                long fromMillis = receipt.lastMillis - (receipt.last - from) / 1_000_000;
-                System.out.println("DOUBLED " + id + " " + fromMillis + " " + receipt.lastMillis);
+            // Sent twice, or not acknowledged the first time: what happens later explains no second one.
+            if (receipt.count > 1 && !interruptions.any(from, receipt.first + ACKNOWLEDGED_NS)) {
+                long fromMillis = receipt.firstMillis - (receipt.first - from) / 1_000_000;
+                System.out.println("DOUBLED " + id + " " + fromMillis + " " + receipt.firstMillis);
             }
         });
     }

@@ -1,5 +1,6 @@
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -51,6 +52,7 @@ public final class FaultsLoad {
     private final AtomicBoolean over = new AtomicBoolean();
     private final AtomicLong sendNanos = new AtomicLong();
     private final AtomicLong sends = new AtomicLong();
+    private final List<String> broken = Collections.synchronizedList(new ArrayList<>());
     private final long pauseMs;
 
     private FaultsLoad(String first, String second, long pauseMs) {
@@ -114,7 +116,7 @@ public final class FaultsLoad {
         for (Thread thread : consumers) {
             thread.join();
         }
-        List<String> problems = new ArrayList<>();
+        List<String> problems = new ArrayList<>(broken);
         int sent = 0, received = 0, unknown = 0, duplicates = 0;
         for (FaultsJournal journal : List.of(orders, all, some)) {
             journal.check(problems);
@@ -161,6 +163,7 @@ public final class FaultsLoad {
                 step.run();
             } catch (JMSException | InterruptedException | RuntimeException error) {
                 error.printStackTrace();
+                broken.add("a client has ended: " + error);
             }
         });
         thread.start();
@@ -204,10 +207,11 @@ public final class FaultsLoad {
         }
     }
 
-    private static void close(Connection connection) {
+    private void close(Connection connection) {
         try {
             if (connection != null) {
                 connection.close();
+                interruptions.end((ActiveMQConnection) connection);
             }
         } catch (JMSException error) {
             System.err.println("close: " + error);
@@ -271,10 +275,17 @@ public final class FaultsLoad {
         return () -> {
             Message message = consumer.receive(200);
             if (message != null) {
-                orders.receive(message.getStringProperty("id"));
-                if (transacted) {
-                    session.commit();
+                String id = message.getStringProperty("id");
+                try {
+                    if (transacted) {
+                        session.commit();
+                    }
+                } catch (JMSException error) {
+                    // Committed or not: if not, it comes again.
+                    orders.receiveInDoubt(id);
+                    throw error;
                 }
+                orders.receive(id);
             }
         };
     }

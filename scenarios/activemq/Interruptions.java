@@ -1,6 +1,8 @@
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.transport.TransportListener;
 
@@ -12,22 +14,20 @@ final class Interruptions {
     }
 
     private final List<Span> spans = new ArrayList<>();
+    /** The last one of each connection. */
+    private final Map<ActiveMQConnection, Span> last = new HashMap<>();
 
     /** Books the interruptions of that connection. */
     void watch(ActiveMQConnection connection) {
         connection.addTransportListener(new TransportListener() {
-            private Span open;
-
             @Override
             public void transportInterupted() {
-                open = begin();
+                begin(connection);
             }
 
             @Override
             public void transportResumed() {
-                if (open != null) {
-                    open.to = System.nanoTime();
-                }
+                end(connection);
             }
 
             @Override
@@ -38,18 +38,26 @@ final class Interruptions {
         });
     }
 
-    private synchronized Span begin() {
+    private synchronized void begin(ActiveMQConnection connection) {
         Span span = new Span();
         spans.add(span);
-        return span;
+        last.put(connection, span);
+    }
+
+    /** It is connected again, or closed: what comes later is not for this interruption to excuse. */
+    synchronized void end(ActiveMQConnection connection) {
+        Span span = last.remove(connection);
+        if (span != null) {
+            span.to = System.nanoTime();
+        }
     }
 
     synchronized int count() {
         return spans.size();
     }
 
-    /** True if there was one between these times, or up to {@code grace} before. */
-    synchronized boolean any(long from, long to, long grace) {
-        return spans.stream().anyMatch(span -> span.from <= to && (span.to == Long.MAX_VALUE || span.to + grace >= from));
+    /** True if there was one between these times. */
+    synchronized boolean any(long from, long to) {
+        return spans.stream().anyMatch(span -> span.from <= to && span.to >= from);
     }
 }

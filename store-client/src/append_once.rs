@@ -89,7 +89,10 @@ impl Session {
                 }
                 Err(error) => error,
             };
-            if !error.is_lost() {
+            if error.is_lost() {
+                // Now, and not when its outcome is known: it may wait for a lock.
+                drop(link);
+            } else {
                 self.put_link(link);
             }
             if error.leaves_doubt() {
@@ -169,7 +172,7 @@ impl Session {
     }
 
     /// Removes receipts and bars that clients left which ended without [`Session::close`], if they are from before `before` (by the
-    /// clock of the client that left them). Returns how many.
+    /// clock of the client that left them). Returns how many. Completes the removal of subscriptions at which a client ended half-way.
     ///
     /// Never later than any client may still ask about its write, or its bytes may still be on their way. `before` lies at least an hour
     /// back, and ten times the sum of this session's [`Options::answer_limit`](crate::Options::answer_limit) and
@@ -182,7 +185,7 @@ impl Session {
     /// What was removed is removed; run it again.
     pub async fn sweep(&mut self, before: SystemTime) -> Result<u64, Error> {
         let options = self.store.options();
-        let least = SWEPT_AFTER.max((options.answer_limit + options.retry_limit) * 10);
+        let least = SWEPT_AFTER.max(options.answer_limit.saturating_add(options.retry_limit).saturating_mul(10));
         if SystemTime::now().duration_since(before).is_ok_and(|age| age < least) || before > SystemTime::now() {
             return Err(Error::input(format!(
                 "receipts that are younger than {least:?} may still be asked for; allowed: older ones"
@@ -192,13 +195,15 @@ impl Session {
         loop {
             let rows = self.read(SWEEP, &[&after, &before]).await?;
             let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-            let Some(last) = ids.last() else { return Ok(removed) };
+            let Some(last) = ids.last() else { break };
             after = *last;
             let mut backoff = self.backoff();
             let link = self.take_link_within(&mut backoff).await?;
             removed += remove(&link, &ids).await?;
             self.put_link(link);
         }
+        self.sweep_subscriptions().await?;
+        Ok(removed)
     }
 }
 

@@ -22,6 +22,10 @@ const FIND: &str = "SELECT topic, client, name, id, selector, closed FROM store_
      WHERE topic = $1 AND client = $2 AND name = $3";
 const LIST: &str = "SELECT topic, client, name, id, selector FROM store_subscription WHERE topic = $1 AND NOT closed ORDER BY client, name";
 const IDS: &str = "SELECT id FROM store_subscription WHERE topic = $1 AND NOT closed ORDER BY id";
+const CLOSED: &str = "SELECT topic, client, name, id, selector FROM store_subscription WHERE closed";
+/// A subscription's id is never used again.
+const ORPHANS: &str = "SELECT name FROM store_source WHERE name LIKE 's/%' AND NOT EXISTS \
+     (SELECT 1 FROM store_subscription WHERE 's/' || id = name)";
 const CLOSE: &str = "UPDATE store_subscription SET closed = true WHERE topic = $1 AND client = $2 AND name = $3 AND id = $4 RETURNING id";
 const UNSUBSCRIBE: &str = "DELETE FROM store_subscription WHERE topic = $1 AND client = $2 AND name = $3 AND id = $4";
 const INSERT_PENDING: &str = "INSERT INTO store_pending (subscription, rank, message) VALUES ($1, $2, $3)";
@@ -149,10 +153,25 @@ impl Session {
             }
         }
         // Consumers need the source's row as long as there is something to take.
+        self.forget_source(&source).await
+    }
+
+    async fn forget_source(&mut self, source: &str) -> Result<(), Error> {
         for claim in self.read(CLAIMS, &[&source]).await? {
             self.read(DELETE_CLAIM, &[&source, &claim.get::<_, i64>(0)]).await?;
         }
         self.read(DELETE_SOURCE, &[&source]).await.map(drop)
+    }
+
+    /// Completes what clients have left that ended in [`Session::unsubscribe`].
+    pub(crate) async fn sweep_subscriptions(&mut self) -> Result<(), Error> {
+        for row in self.read(CLOSED, &[]).await? {
+            self.unsubscribe(&Subscription::from_row(&row)).await?;
+        }
+        for row in self.read(ORPHANS, &[]).await? {
+            self.forget_source(row.get(0)).await?;
+        }
+        Ok(())
     }
 
     async fn acknowledge_everything(&mut self, subscription: &Subscription) -> Result<(), Error> {

@@ -56,7 +56,11 @@ fn one(config: &Config, host: Option<&Host>, address: Option<&IpAddr>, port: Opt
         Some(Host::Tcp(name)) => one.host(name),
         #[cfg(unix)]
         Some(Host::Unix(path)) => one.host_path(path),
-        None => &mut one,
+        // TLS asks for a name to verify.
+        None => match address {
+            Some(address) => one.host(address.to_string()),
+            None => &mut one,
+        },
     };
     address.map(|address| one.hostaddr(*address));
     port.map(|port| one.port(*port));

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `disable` | | no TLS |
 //! | `prefer` (default), `require` | none | nothing, as with libpq: it keeps listeners out, not impostors |
-//! | any but `disable` | given | the chain, and the host's name |
+//! | any but `disable` | given | the chain, and the host's name; never plain text |
 //! | `verify-ca`, `verify-full` | none | refused: there is nothing to verify against |
 
 use std::path::Path;
@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Cause, Error};
@@ -23,7 +24,11 @@ use crate::error::{Cause, Error};
 /// A URL as the driver takes it, and how to encrypt.
 pub(crate) fn read(url: &str) -> Result<(Config, MakeRustlsConnect), Error> {
     let Asked { url, roots, verify } = take_out(url);
-    let config: Config = url.parse().map_err(|error| Error::new(Cause::Url(error)))?;
+    let mut config: Config = url.parse().map_err(|error| Error::new(Cause::Url(error)))?;
+    if roots.is_some() && config.get_ssl_mode() == SslMode::Prefer {
+        // Who has something to verify against wants no plain text, whatever the other side answers.
+        config.ssl_mode(SslMode::Require);
+    }
     if verify && roots.is_none() {
         return Err(Error::input("the URL of the store has sslmode=verify-… without sslrootcert=FILE"));
     }

@@ -21,7 +21,7 @@ pub(super) struct Doubled {
     pub id: String,
     /// When it was sent.
     pub from: SystemTime,
-    /// When it came for the last time.
+    /// When it came for the first time.
     pub to: SystemTime,
 }
 

@@ -17,6 +17,9 @@ use crate::{Failure, Result, fail};
 /// Wait before a broker that has ended is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
+/// A killed process is gone within this time.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
 /// What a broker is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -42,6 +45,8 @@ struct Seen {
     overlaps: Vec<Overlap>,
     /// Ends that nobody caused by killing: when, and of whom.
     own_ends: Vec<(Instant, String)>,
+    /// How often each has ended, killed or by itself.
+    ends: [u64; 2],
     broken: Option<String>,
 }
 
@@ -107,9 +112,18 @@ impl Pair {
         }
     }
 
-    /// kill -9 of the master, or of the other one.
+    /// kill -9 of the master, or of the other one; when this returns it is gone.
     pub(super) async fn kill(&self, number: usize) -> Result<()> {
-        self.kills[number].send(()).await.map_err(|_| Failure::new(format!("broker {number} has no supervisor")))
+        let (start, before) = (Instant::now(), self.seen().ends[number]);
+        let sent = self.kills[number].send(()).await;
+        sent.map_err(|_| Failure::new(format!("broker {number} has no supervisor")))?;
+        while self.seen().ends[number] == before {
+            if start.elapsed() > KILL_LIMIT {
+                return fail(format!("broker {number} has not ended {KILL_LIMIT:?} after kill -9"));
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     /// How often another broker, or the same one anew, became the master.
@@ -118,13 +132,13 @@ impl Pair {
     }
 
     pub(super) fn overlaps(&self) -> Vec<Overlap> {
-        self.seen().overlaps.clone()
+        let seen = self.seen();
+        seen.overlaps.iter().copied().chain(seen.overlap_now()).collect()
     }
 
-    /// Brokers that ended by themselves since then.
-    pub(super) fn own_ends(&self, since: Instant) -> Vec<String> {
-        let seen = self.seen();
-        seen.own_ends.iter().filter(|(at, _)| *at >= since).map(|(_, name)| name.clone()).collect()
+    /// Brokers that ended by themselves, and when.
+    pub(super) fn own_ends(&self) -> Vec<(Instant, String)> {
+        self.seen().own_ends.clone()
     }
 
     fn expect_sound(&self) -> Result<()> {
@@ -199,7 +213,21 @@ impl Seen {
         self.states.iter().position(|state| matches!(state, Some(State::Master(_))))
     }
 
+    /// Two masters that are there now.
+    fn overlap_now(&self) -> Option<Overlap> {
+        match self.states[..] {
+            [Some(State::Master(one)), Some(State::Master(other))] => {
+                let at = one.max(other);
+                Some(Overlap { at, length: at.elapsed() })
+            }
+            _ => None,
+        }
+    }
+
     fn enter(&mut self, number: usize, state: State) {
+        if state == State::Away {
+            self.ends[number] += 1;
+        }
         let other = self.states[1 - number];
         let before = self.states[number].replace(state);
         match (before, state, other) {

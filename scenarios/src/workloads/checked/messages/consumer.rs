@@ -9,12 +9,14 @@ use store_client::{Delivery, Session, Source, Store, Subscription, Unit};
 use tokio::time::sleep;
 
 use super::fates::Stream;
-use super::{Course, LEASE, MADE_LIMIT, Messages, SUBSCRIPTIONS, TOPIC, booked, failure};
+use super::{Course, LEASE, MADE_LIMIT, Messages, SUBSCRIPTIONS, TOPIC, booked, failure, refuse_unknown};
 use crate::workloads::Ended;
 use crate::{Result, fail};
 
 /// Messages of a delivery.
 const LIMIT: u32 = 20;
+/// A producer's last request is done within this, and late messages are looked for again.
+const QUIET: Duration = Duration::from_secs(6);
 /// Wait where nothing is to be had.
 const NOTHING: Duration = Duration::from_millis(10);
 
@@ -75,7 +77,10 @@ pub(super) async fn run(load: &Messages, course: &Course, (number, pair): (usize
             };
             match what {
                 Deed::Move => move_on(load, course, (&mut session, &delivery), (*stream, to)).await?,
-                Deed::GiveBack => drop(session.give_back(delivery).await),
+                Deed::GiveBack => {
+                    let began = Instant::now();
+                    refuse_unknown(course, &booked(course, began, &session.give_back(delivery).await));
+                }
                 Deed::Die => session = store.session().await.map_err(failure)?,
             }
         }
@@ -83,7 +88,28 @@ pub(super) async fn run(load: &Messages, course: &Course, (number, pair): (usize
             sleep(NOTHING).await;
         }
     }
+    drain(load, course, &mut session, &sources).await?;
     session.close().await;
+    Ok(())
+}
+
+/// Moves all that is left, what is under the leases of the dead included: nothing may be stranded.
+async fn drain(
+    load: &Messages,
+    course: &Course,
+    session: &mut Session,
+    sources: &[(Source, Stream, String)],
+) -> Result<()> {
+    let mut last = Instant::now();
+    while last.elapsed() < LEASE + QUIET {
+        for (source, stream, to) in sources {
+            if let Some(delivery) = session.take(source, LIMIT, LEASE).await.map_err(failure)? {
+                move_on(load, course, (session, &delivery), (*stream, to)).await?;
+                last = Instant::now();
+            }
+        }
+        sleep(NOTHING).await;
+    }
     Ok(())
 }
 
@@ -104,6 +130,7 @@ async fn move_on(
     }
     unit.acknowledge(delivery).map_err(failure)?;
     let ended = booked(course, began, &session.commit(unit).await);
+    refuse_unknown(course, &ended);
     course.note(|| json!({"moved": keys, "to": to, "ended": format!("{ended:?}")}));
     // What was refused was not moved, and is moved by the next one.
     if !matches!(ended, Ended::NotDone(_)) {

@@ -34,6 +34,8 @@ impl Stream {
 pub(super) struct Fates {
     appended: Journal,
     published: Journal,
+    /// What was sent together, and nobody knows whether it was stored: by queues and topic.
+    in_doubt: Vec<(Vec<i64>, Vec<i64>)>,
     /// By stream: taken, and appended to another queue in the same unit as the acknowledgement.
     moved: [Journal; 1 + SUBSCRIPTIONS],
     /// Messages whose move was acknowledged twice.
@@ -95,6 +97,10 @@ impl Fates {
         note(&mut self.published, keys, ended);
     }
 
+    pub(super) fn in_doubt(&mut self, queue: Vec<i64>, topic: Vec<i64>) {
+        self.in_doubt.push((queue, topic));
+    }
+
     pub(super) fn moved(&mut self, stream: Stream, keys: &[i64], ended: &Ended) {
         let journal = &mut self.moved[stream.index()];
         if matches!(ended, Ended::Done) {
@@ -117,13 +123,15 @@ impl Fates {
     }
 
     /// Everything that was acknowledged is in exactly one place; nothing else is anywhere.
-    pub(super) fn check(&self, name: &str, place: &Place) -> Result<()> {
+    /// `drained`: consumers have taken all that there was.
+    pub(super) fn check(&self, name: &str, place: &Place, drained: bool) -> Result<()> {
         if !self.moved_twice.is_empty() {
             return fail(format!("messages that two consumers have acknowledged: {:?}", shown(&self.moved_twice)));
         }
         if !place.stuck.is_empty() {
             return fail(format!("messages on {name} that nobody will ever remove: {:?}", shown(&place.stuck)));
         }
+        let mut all = Vec::new();
         for stream in Stream::ALL {
             let (waiting, arrived) = (&place.waiting[stream.index()], &place.arrived[stream.index()]);
             let sent = if stream == Stream::Queue { &self.appended } else { &self.published };
@@ -137,6 +145,26 @@ impl Fates {
             let arrived = arrived.iter().copied().collect();
             let moved = &self.moved[stream.index()];
             moved.compare(name, &arrived).map_err(|error| error.during(during("moved")))?;
+            if drained && !waiting.is_empty() {
+                return fail(format!("messages of {stream:?} on {name} that no consumer gets: {:?}", shown(waiting)));
+            }
+            if !sent.acknowledged.is_empty() && moved.acknowledged.is_empty() {
+                return fail(format!("{stream:?}: nothing was moved"));
+            }
+            all.push(found);
+        }
+        self.whole(name, &all)
+    }
+
+    /// What was sent together is there whole or not at all.
+    fn whole(&self, name: &str, found: &[BTreeSet<i64>]) -> Result<()> {
+        for (queue, topic) in &self.in_doubt {
+            let queued = queue.iter().map(|key| found[0].contains(key));
+            let published = found[1..].iter().flat_map(|found| topic.iter().map(|key| found.contains(key)));
+            let there: BTreeSet<bool> = queued.chain(published).collect();
+            if there.len() > 1 {
+                return fail(format!("a part only of what was sent together is on {name}: {queue:?} {topic:?}"));
+            }
         }
         Ok(())
     }
@@ -179,7 +207,7 @@ mod tests {
     fn a_message_is_in_one_place() {
         let fates = told();
         let wrong = |waiting: &[i64], arrived: &[i64]| {
-            fates.check("pg1", &queue(waiting, arrived)).err().map(|e| e.to_string())
+            fates.check("pg1", &queue(waiting, arrived), false).err().map(|e| e.to_string())
         };
         assert_eq!(wrong(&[2, 3], &[1]), None);
         assert_eq!(wrong(&[3, 4], &[1, 2]), None);
@@ -199,7 +227,7 @@ mod tests {
     fn a_move_is_acknowledged_once() {
         let mut fates = told();
         fates.moved(Stream::Queue, &[1], &Ended::Done);
-        let error = fates.check("pg1", &queue(&[2, 3], &[1])).expect_err("moved twice").to_string();
+        let error = fates.check("pg1", &queue(&[2, 3], &[1]), false).expect_err("moved twice").to_string();
         assert!(error.contains("two consumers"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use store_client::{Draft, Error, Priority, Session, Store, Unit};
 use tokio::time::timeout;
 
-use super::{Course, Messages, TOPIC, booked, consumer, failure};
+use super::{Course, Messages, TOPIC, booked, consumer, failure, refuse_unknown};
 use crate::Result;
 use crate::workloads::Ended;
 
@@ -51,7 +51,11 @@ pub(super) async fn run(
         let began = Instant::now();
         let sending = send(&mut session, &sent, (pair, pairs), &mut chance);
         let ended = match given_up {
-            None => booked(course, began, &sending.await),
+            None => {
+                let ended = booked(course, began, &sending.await);
+                refuse_unknown(course, &ended);
+                ended
+            }
             Some(limit) => match timeout(limit, sending).await {
                 Ok(done) => booked(course, began, &done),
                 Err(_) => Ended::Unknown("given up".to_owned()),
@@ -61,6 +65,9 @@ pub(super) async fn run(
         let mut fates = load.fates();
         fates.appended(&sent.queue, &ended);
         fates.published(&sent.topic, &ended);
+        if matches!(ended, Ended::Unknown(_)) {
+            fates.in_doubt(sent.queue, sent.topic);
+        }
     }
     session.close().await;
     Ok(())
