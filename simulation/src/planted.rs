@@ -26,6 +26,8 @@ pub enum Planted {
     LeavesBeforeRecord,
     /// A commit is acknowledged without a member whose leaving the failed log could not record.
     LeavesUnrecorded,
+    /// A lead that was lost, came back and leads again is taken to have what it had answered before.
+    LeadBack,
     /// A withdrawn intent is forgotten, and not taken back in the log.
     NotWithdrawn,
 }

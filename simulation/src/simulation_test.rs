@@ -76,3 +76,11 @@ fn a_change_of_lead_without_its_barrier_is_found() {
 fn an_intent_that_is_not_withdrawn_is_found() {
     found(Planted::NotWithdrawn);
 }
+
+/// Needs a lead that is lost, comes back, and leads again while the others still follow: one seed in 28,254 had it.
+#[test]
+fn a_lead_that_came_back_without_the_transaction_is_found() {
+    assert!(run(28_254, Planted::LeadBack).violation.is_some());
+    let report = run(28_254, Planted::None);
+    assert!(report.violation.is_none(), "{report}");
+}

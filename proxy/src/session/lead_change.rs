@@ -63,6 +63,12 @@ impl Session {
             }
             // From now on this connection is the lead's: the follower machine has done its part there.
             self.slots[usize::from(view.lead.0)].cursor.committed();
+            // Found by the simulation (seed 28254). The old lead has come back while the others followed, and leads again: as the lead of
+            // this transaction it was nobody's follower, so it has nothing of what it had answered before it was lost. Going on
+            // would commit everywhere but on the lead.
+            if view.lead == old && self.open.as_ref().is_some_and(|open| !open.transcript.is_empty()) {
+                return Err(SqlError::retry("the lead was lost, and has come back without this transaction").into());
+            }
             let epoch = view.lead_epoch;
             poll_fn(|cx| {
                 self.poll_background(cx);

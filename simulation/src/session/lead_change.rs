@@ -56,6 +56,10 @@ impl Session {
         open.lead_begun = self.slots[view.lead].cursor.begun();
         // From now on this connection is the lead's.
         self.slots[view.lead].cursor.committed();
+        if view.lead == old && !open.transcript.is_empty() && w.planted != Planted::LeadBack {
+            // It has come back while the others followed, and leads again: it has nothing of this transaction.
+            return Err(retry());
+        }
         self.state = Foreground::Older { epoch: view.lead_epoch, resume_commit };
         Ok(true)
     }
