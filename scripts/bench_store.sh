@@ -12,7 +12,8 @@ install_postgresql
 install_c_compiler
 BIN=$(pg_bin)
 say "building"
-cargo build --release --locked -p raidb -p store-client
+# One by one, as scripts/run.sh builds the proxy: together they have other features, and it would be built twice.
+cargo build --release --locked -p store-client
 STORE=$(release_binary message-store)
 
 # On a disk, where the user postgres can reach it.
